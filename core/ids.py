@@ -1,0 +1,87 @@
+"""Public ids. Every one begins with the prefix of its noun, so that an id alone says what it names.
+
+Rows of ordinary tables: `cus_` + the bigint in base 32. Rows of hot tables (events, charges): the
+customer and a UUIDv7, so that the id alone finds its shard and its monthly partition.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from uuid import UUID
+
+from core.errors import NotFound
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford: no i, l, o, u
+_VALUES = {letter: index for index, letter in enumerate(ALPHABET)}
+_UUID_LETTERS = 26  # 128 bits in base 32
+
+
+def encode(number: int) -> str:
+    """A non-negative integer in Crockford base 32."""
+    letters = []
+    while True:
+        number, rest = divmod(number, 32)
+        letters.append(ALPHABET[rest])
+        if not number:
+            return "".join(reversed(letters))
+
+
+def decode(text: str) -> int:
+    """The integer that `encode` wrote; ValueError for anything else."""
+    if not text or len(text) > _UUID_LETTERS + 13:
+        raise ValueError(text)
+    number = 0
+    for letter in text:
+        if letter not in _VALUES:
+            raise ValueError(text)
+        number = number * 32 + _VALUES[letter]
+    return number
+
+
+def public_id(prefix: str, number: int) -> str:
+    """`cus_1h` for row 49 of the customers."""
+    return f"{prefix}_{encode(number)}"
+
+
+def row_id(prefix: str, public: str) -> int:
+    """The row behind a public id; NotFound when it is not one of this noun."""
+    head, _, tail = public.partition("_")
+    try:
+        number = decode(tail)
+    except ValueError:
+        number = -1
+    if head != prefix or not 0 <= number < 2**63:
+        raise NotFound("not_found", f"There is no {prefix}_ object {public[:80]!r}.")
+    return number
+
+
+def hot_id(prefix: str, customer_id: int, uuid: UUID) -> str:
+    """`ch_` + customer + 26 letters of the UUID."""
+    return f"{prefix}_{encode(customer_id)}{encode(uuid.int).rjust(_UUID_LETTERS, '0')}"
+
+
+def hot_row(prefix: str, public: str) -> tuple[int, UUID]:
+    """(customer id, UUID) behind a hot row's public id; NotFound when it is not one of this noun."""
+    head, _, tail = public.partition("_")
+    customer, letters = tail[:-_UUID_LETTERS], tail[-_UUID_LETTERS:]
+    try:
+        customer_id, number = decode(customer), decode(letters)
+    except ValueError:
+        customer_id, number = -1, -1
+    if head != prefix or not 0 <= customer_id < 2**63 or not 0 <= number < 2**128:
+        raise NotFound("not_found", f"There is no {prefix}_ object {public[:80]!r}.")
+    return customer_id, UUID(int=number)
+
+
+def new_uuid7(at: datetime) -> UUID:
+    """A UUIDv7 (RFC 9562) of the millisecond of `at`; within one millisecond the order is random."""
+    milliseconds = int(at.timestamp() * 1000)
+    random = int.from_bytes(os.urandom(10))
+    rand_a, rand_b = random >> 62 & 0xFFF, random & ((1 << 62) - 1)
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | rand_a << 64 | 0b10 << 62 | rand_b)
+
+
+def uuid7_at(uuid: UUID) -> datetime:
+    """The millisecond in which a UUIDv7 was made: its row's partition."""
+    return datetime.fromtimestamp((uuid.int >> 80) / 1000, UTC)
