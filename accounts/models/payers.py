@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pghistory
+from django.db import models
+
+from accounts.models.customers import Customer, Organization, Workspace
+from core.fields import AmountField
+from core.ids import public_id
+from core.triggers import bump_customer
+
+
+@pghistory.track()
+class BillingEntity(models.Model):
+    """Who pays ("Payer" in pages): currency, time zone, state and way of settling.
+
+    `overdraft` is how far below zero the wallet may go: null = as far as usage takes it, 0 = hard
+    stop. `credit_limit` bounds what an invoiced payer may owe: null = no bound. Currency is fixed;
+    the time zone is fixed after the first usage.
+    """
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        PAST_DUE = "past_due"
+        SUSPENDED = "suspended"
+        CLOSED = "closed"
+
+    class Settlement(models.TextChoices):
+        WALLET_ONLY = "wallet_only"
+        WALLET_THEN_INVOICE = "wallet_then_invoice"
+        INVOICE_ONLY = "invoice_only"
+
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="billing_entities")
+    organization = models.ForeignKey(
+        Organization, models.PROTECT, null=True, blank=True, related_name="billing_entities"
+    )
+    external_id = models.CharField(max_length=200, unique=True, null=True, blank=True)
+    name = models.CharField(max_length=200)
+    currency = models.CharField(max_length=12)
+    time_zone = models.CharField(max_length=64, default="UTC")
+    status = models.CharField(max_length=12, choices=Status, default=Status.ACTIVE)
+    settlement = models.CharField(max_length=24, choices=Settlement, default=Settlement.WALLET_ONLY)
+    overdraft = AmountField(null=True, blank=True)
+    credit_limit = AmountField(null=True, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "billing entities"
+        triggers = [bump_customer()]
+        constraints = [
+            models.UniqueConstraint(fields=["customer", "id"], name="billing_entity_of_customer"),
+            models.CheckConstraint(condition=models.Q(overdraft__gte=0), name="overdraft_not_negative"),
+            models.CheckConstraint(condition=models.Q(credit_limit__gte=0), name="credit_limit_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def public_id(self) -> str:
+        return public_id("be", self.pk)
+
+
+@pghistory.track()
+class PayerAssignment(models.Model):
+    """Who pays for a workspace in `[starts_at, ends_at)`; null = unbounded.
+
+    An exclusion constraint keeps it to one payer at a time, composite foreign keys keep it inside
+    one customer (both in the migration).
+    """
+
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="payer_assignments")
+    workspace = models.ForeignKey(Workspace, models.PROTECT, related_name="payer_assignments")
+    billing_entity = models.ForeignKey(BillingEntity, models.PROTECT, related_name="payer_assignments")
+    starts_at = models.DateTimeField(null=True, blank=True)
+    ends_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        triggers = [bump_customer()]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(ends_at__gt=models.F("starts_at")), name="assignment_ends_after_start"
+            )
+        ]
+
+    @property
+    def public_id(self) -> str:
+        return public_id("pa", self.pk)

@@ -1,0 +1,21 @@
+"""What is owed: charges, denials, the ledger, grants, and what dashboards read of them."""
+
+from billing.models.charges import Charge, Denial, Overspend
+from billing.models.grants import CreditGrant
+from billing.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction, Transfer
+from billing.models.margins import MarginBucket
+from billing.models.operations import Adjustment, TopUp
+
+__all__ = [
+    "Adjustment",
+    "Charge",
+    "CreditGrant",
+    "Denial",
+    "LedgerAccount",
+    "LedgerEntry",
+    "LedgerTransaction",
+    "MarginBucket",
+    "Overspend",
+    "TopUp",
+    "Transfer",
+]

@@ -1,0 +1,55 @@
+"""Money moved by people, not by usage: each row names the ledger transaction (`seq`) it made."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from core.fields import AmountField
+from core.ids import public_id
+from core.triggers import append_only
+
+
+class TopUp(models.Model):
+    """Value paid in: it makes a paid grant."""
+
+    customer_id = models.BigIntegerField()
+    billing_entity_id = models.BigIntegerField()
+    seq = models.BigIntegerField()
+    amount = AmountField()
+    price = AmountField(null=True)
+    price_currency = models.CharField(max_length=3, blank=True, default="")
+    grant_id = models.BigIntegerField()
+    reference = models.CharField(max_length=200, blank=True, default="")
+    created_at = models.DateTimeField()
+    created_by = models.CharField(max_length=200)
+
+    class Meta:
+        triggers = [append_only()]
+        constraints = [models.CheckConstraint(condition=models.Q(amount__gt=0), name="top_up_positive")]
+
+    @property
+    def public_id(self) -> str:
+        return public_id("top", self.pk)
+
+
+class Adjustment(models.Model):
+    """A correction by staff: positive puts value into the wallet, negative takes it out."""
+
+    customer_id = models.BigIntegerField()
+    billing_entity_id = models.BigIntegerField()
+    seq = models.BigIntegerField()
+    amount = AmountField()
+    reason = models.TextField()
+    created_at = models.DateTimeField()
+    created_by = models.CharField(max_length=200)
+
+    class Meta:
+        triggers = [append_only()]
+        constraints = [
+            models.CheckConstraint(condition=~models.Q(amount=0), name="adjustment_not_zero"),
+            models.CheckConstraint(condition=~models.Q(reason=""), name="adjustment_has_reason"),
+        ]
+
+    @property
+    def public_id(self) -> str:
+        return public_id("adj", self.pk)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pghistory
+from django.db import models
+
+from accounts.models import BillingEntity, Customer
+from core.ids import public_id
+from core.triggers import bump_customer
+from pricing.models.plans import PlanVersion
+
+
+@pghistory.track()
+class Subscription(models.Model):
+    """A payer on a pinned version, in `[starts_at, ends_at)`.
+
+    `anchor_at` fixes where billing periods begin; `quantities` are the seats and other fixed
+    quantities that base fees multiply.
+    """
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        CANCELED = "canceled"
+        ENDED = "ended"
+
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="subscriptions")
+    billing_entity = models.ForeignKey(BillingEntity, models.PROTECT, related_name="subscriptions")
+    version = models.ForeignKey(PlanVersion, models.PROTECT, related_name="subscriptions")
+    external_id = models.CharField(max_length=200, unique=True, null=True, blank=True)
+    status = models.CharField(max_length=12, choices=Status, default=Status.ACTIVE)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True, blank=True)
+    anchor_at = models.DateTimeField()
+    quantities = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        triggers = [bump_customer()]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(ends_at__gt=models.F("starts_at")), name="subscription_ends_after_start"
+            )
+        ]
+
+    @property
+    def public_id(self) -> str:
+        return public_id("sub", self.pk)
+
+
+class BillingPeriod(models.Model):
+    """One cycle of a subscription: open while it runs, grace while late events may come, closed."""
+
+    class Status(models.TextChoices):
+        OPEN = "open"
+        GRACE = "grace"
+        CLOSED = "closed"
+
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="+")
+    subscription = models.ForeignKey(Subscription, models.PROTECT, related_name="periods")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    status = models.CharField(max_length=8, choices=Status, default=Status.OPEN)
+    fees_booked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["subscription", "starts_at"], name="one_period_per_start"),
+            models.CheckConstraint(
+                condition=models.Q(ends_at__gt=models.F("starts_at")), name="period_ends_after_start"
+            ),
+        ]
+
+
+class Segment(models.Model):
+    """A subscription on one version in (a part of) one period: where counters live."""
+
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="+")
+    subscription = models.ForeignKey(Subscription, models.PROTECT, related_name="segments")
+    version = models.ForeignKey(PlanVersion, models.PROTECT, related_name="+")
+    period = models.ForeignKey(BillingPeriod, models.PROTECT, related_name="segments")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+
+    class Meta:
+        triggers = [bump_customer()]
+        constraints = [
+            models.UniqueConstraint(fields=["subscription", "starts_at"], name="one_segment_per_start"),
+            models.CheckConstraint(
+                condition=models.Q(ends_at__gt=models.F("starts_at")), name="segment_ends_after_start"
+            ),
+        ]
+
+    @property
+    def public_id(self) -> str:
+        return public_id("seg", self.pk)
