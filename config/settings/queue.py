@@ -1,0 +1,25 @@
+"""Redis: Celery's messages and the caches. `REDIS_URL` names your own; unset means the embedded one."""
+
+from __future__ import annotations
+
+from config.embedded.installation import REDIS
+from config.environment import REDIS_URL
+
+CACHES = {
+    "default": {
+        "BACKEND": "core.cache.FailOpenRedisCache",
+        "LOCATION": REDIS_URL or REDIS.dsn,
+        "KEY_PREFIX": "tollgate",
+    }
+}
+
+CELERY_BROKER_URL = REDIS_URL or REDIS.broker_url
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_TIME_LIMIT = 30 * 60
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 60 * 60}
+CELERY_TIMEZONE = "UTC"

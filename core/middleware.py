@@ -1,0 +1,91 @@
+"""Request ids, and a chain of middleware that only pages pay for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings
+from django.core.handlers.exception import convert_exception_to_response
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.module_loading import import_string
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+API_PREFIX = "/v1/"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+class RequestIdMiddleware:
+    """Gives each request an id (`request.id`), the caller's `X-Request-Id` if it is a plain one.
+
+    The id stands in every log line and error of the request, and in the answer's header.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer the request."""
+        given = request.META.get("HTTP_X_REQUEST_ID", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        request.id = request_id  # type: ignore[attr-defined]
+        clear_contextvars()
+        bind_contextvars(request_id=request_id)
+        response = self.get_response(request)
+        response["X-Request-Id"] = request_id
+        return response
+
+
+class PagesMiddleware:
+    """Runs `settings.PAGES_MIDDLEWARE` around everything but the API.
+
+    Calls below /v1/ carry their own credential, so sessions, CSRF, CSP and htmx would only cost time.
+    Each member's hooks for views and exceptions are passed on too: CSRF checks in `process_view`.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        self._members: list[Any] = []
+        self._pages = get_response
+        for path in reversed(settings.PAGES_MIDDLEWARE):
+            member = import_string(path)(self._pages)
+            self._members.insert(0, member)
+            self._pages = convert_exception_to_response(member)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer the request."""
+        if is_api(request):
+            return self.get_response(request)
+        return self._pages(request)
+
+    def process_view(self, request: HttpRequest, *view: Any) -> HttpResponseBase | None:
+        """The first answer that a member gives before the view runs."""
+        return self._first_answer("process_view", self._members, request, *view)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        """The first answer that a member gives to a view's exception, innermost first."""
+        return self._first_answer("process_exception", self._members[::-1], request, exception)
+
+    def _first_answer(
+        self, hook: str, members: list[Any], request: HttpRequest, *arguments: Any
+    ) -> HttpResponseBase | None:
+        if is_api(request):
+            return None
+        for member in members:
+            answer: HttpResponseBase | None = getattr(member, hook, _silent)(request, *arguments)
+            if answer is not None:
+                return answer
+        return None
+
+
+def is_api(request: HttpRequest) -> bool:
+    """Whether the request is the API's, not a page's."""
+    return request.path_info.startswith(API_PREFIX)
+
+
+def _silent(*arguments: Any) -> None:
+    """Stands in for a hook that a member does not have."""
