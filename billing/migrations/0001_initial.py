@@ -82,6 +82,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(blank=True, default='', max_length=200)),
                 ('amount', core.fields.AmountField(decimal_places=18, max_digits=60)),
                 ('remaining', core.fields.AmountField(decimal_places=18, max_digits=60)),
+                ('covered', core.fields.AmountField(decimal_places=18, default=0, max_digits=60)),
                 ('priority', models.SmallIntegerField(default=50)),
                 ('components', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=100), blank=True, default=list, size=None)),
                 ('cost_basis', core.fields.AmountField(decimal_places=18, max_digits=60, null=True)),

@@ -13,7 +13,8 @@ class CreditGrant(models.Model):
     Burns by priority number (lower first), then earlier expiry, then promotional before paid, then
     age. `components` limits it to component keys (empty = all). `remaining` is written only under
     the payer's lock. `booked_at` is when its value entered the wallet (its `effective_at`, or when
-    the payer was next touched after it). `cost_basis` is what one unit was paid for, in money.
+    the payer was next touched after it); `covered` is what went at once to an overdraft that it
+    met then: remaining = amount - covered - what usage burnt - what expired. `cost_basis` is what one unit was paid for, in money.
     """
 
     class Kind(models.TextChoices):
@@ -26,6 +27,7 @@ class CreditGrant(models.Model):
     name = models.CharField(max_length=200, blank=True, default="")
     amount = AmountField()
     remaining = AmountField()
+    covered = AmountField(default=0)
     priority = models.SmallIntegerField(default=50)
     components = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     cost_basis = AmountField(null=True)

@@ -187,6 +187,7 @@ class Migration(migrations.Migration):
                 ('user', models.TextField(null=True)),
                 ('trace', models.TextField(null=True)),
                 ('source', models.TextField()),
+                ('given', models.SmallIntegerField()),
                 ('unmatched', models.BooleanField()),
                 ('unpriced', models.BooleanField()),
             ],

@@ -28,8 +28,8 @@ class Migration(migrations.Migration):
                 ('dimensions', models.TextField()),
                 ('quantity', core.fields.QuantityField(decimal_places=12, default=0, max_digits=48)),
                 ('transactions', models.BigIntegerField(default=0)),
-                ('volume', core.fields.QuantityField(decimal_places=12, default=0, max_digits=48)),
-                ('amount', core.fields.AmountField(decimal_places=18, default=0, max_digits=60)),
+                ('volume', core.fields.AmountField(decimal_places=18, default=0, max_digits=60)),
+                ('amount', models.DecimalField(decimal_places=30, default=0, max_digits=80)),
             ],
         ),
         migrations.CreateModel(
