@@ -34,7 +34,7 @@ def read_json(path_or_dash: str) -> Any:
 
 def parse_json(raw: bytes) -> Any:
     """Parse strict UTF-8 JSON; raises InvalidRequest for anything else and for what `check_json` refuses."""
-    value = _decode(raw)
+    value = decode_json(raw)
     check_json(value)
     return value
 
@@ -70,7 +70,7 @@ def run_door(path_or_dash: str, one: Callable[[Any], Any]) -> tuple[str, int]:
     the exit code is 2. A document that cannot be read at all is one such error.
     """
     try:
-        value = _decode(read_bytes(path_or_dash))
+        value = decode_json(read_bytes(path_or_dash))
     except TollgateError as error:
         return write_json({"error": error.as_dict()}), EXIT_ERRORS
     items = value if isinstance(value, list) else [value]
@@ -102,7 +102,8 @@ def read_bytes(path_or_dash: str) -> bytes:
         raise InvalidRequest("unreadable_file", f"{path_or_dash!r} cannot be read: {reason}.") from error
 
 
-def _decode(raw: bytes) -> Any:
+def decode_json(raw: bytes) -> Any:
+    """Parse JSON without `check_json`: NaN comes as a Decimal that is not finite; raises InvalidRequest."""
     try:
         # Windows editors begin a file with a byte order mark; it is no part of the document.
         text = raw.decode("utf-8-sig")
