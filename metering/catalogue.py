@@ -38,6 +38,7 @@ class CompiledMeter:
     group: Callable[[Properties], Dimensions] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        """Take the definition's functions over: one attribute access less for every event."""
         self.matches = self.definition.matches
         self.contribution = self.definition.contribution
         self.group = self.definition.group

@@ -87,7 +87,7 @@ def normalise_api_key(value: object) -> str:
 
 
 def check_properties(value: object) -> dict[str, Any]:
-    """`value` if it is an object of JSON values within the limits: 256 names, 64 KB, 16 levels, numbers in range.
+    """`value` if it is an object of JSON values: 256 names, 64 KB, 16 levels deep, numbers in range.
 
     Raises InvalidRequest `invalid_type`, `too_many_properties`, `properties_too_large`, `too_deep`,
     `invalid_text` or `number_out_of_range`, naming the property.
@@ -207,6 +207,7 @@ def _refuse_text(what: str) -> NoReturn:
 def _refuse_number(param: str, decimals_max: int) -> NoReturn:
     raise InvalidRequest(
         "number_out_of_range",
-        f"{param[:200]} may have at most {INTEGER_DIGITS_MAX} digits before the point and {decimals_max} after it.",
+        f"{param[:200]} may have at most {INTEGER_DIGITS_MAX} digits before the point"
+        f" and {decimals_max} after it.",
         param[:200],
     )
