@@ -1,0 +1,26 @@
+"""min: the smallest value; of nothing there is none (priced as 0)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from metering.aggregation.base import Aggregation, Contribution, Window
+
+
+class Min(Aggregation):
+    """The smallest value."""
+
+    def __init__(self, window: Window) -> None:
+        super().__init__(window)
+        self._value: Decimal | None = None
+
+    def add(self, contribution: Contribution, occurred_at: datetime) -> None:
+        """Keep the value if it is the smallest so far."""
+        number = Decimal(contribution)
+        if self._value is None or number < self._value:
+            self._value = number
+
+    def value(self) -> Decimal | None:
+        """The smallest value; None for none."""
+        return self._value
