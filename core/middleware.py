@@ -16,6 +16,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 API_PREFIX = "/v1/"
+NOT_PAGES = (API_PREFIX, "/healthz", "/readyz")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -41,7 +42,7 @@ class RequestIdMiddleware:
 
 
 class PagesMiddleware:
-    """Runs `settings.PAGES_MIDDLEWARE` around everything but the API.
+    """Runs `settings.PAGES_MIDDLEWARE` around pages only.
 
     Calls below /v1/ carry their own credential, so sessions, CSRF, CSP and htmx would only cost time.
     Each member's hooks for views and exceptions are passed on too: CSRF checks in `process_view`.
@@ -58,9 +59,7 @@ class PagesMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer the request."""
-        if is_api(request):
-            return self.get_response(request)
-        return self._pages(request)
+        return self._pages(request) if is_page(request) else self.get_response(request)
 
     def process_view(self, request: HttpRequest, *view: Any) -> HttpResponseBase | None:
         """The first answer that a member gives before the view runs."""
@@ -73,7 +72,7 @@ class PagesMiddleware:
     def _first_answer(
         self, hook: str, members: list[Any], request: HttpRequest, *arguments: Any
     ) -> HttpResponseBase | None:
-        if is_api(request):
+        if not is_page(request):
             return None
         for member in members:
             answer: HttpResponseBase | None = getattr(member, hook, _silent)(request, *arguments)
@@ -83,8 +82,13 @@ class PagesMiddleware:
 
 
 def is_api(request: HttpRequest) -> bool:
-    """Whether the request is the API's, not a page's."""
+    """Whether the request is for the HTTP API."""
     return request.path_info.startswith(API_PREFIX)
+
+
+def is_page(request: HttpRequest) -> bool:
+    """Whether the request is a person's, not a program's."""
+    return not request.path_info.startswith(NOT_PAGES)
 
 
 def _silent(*arguments: Any) -> None:

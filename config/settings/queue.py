@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
 from config.embedded.installation import REDIS
 from config.environment import REDIS_URL
 
@@ -10,6 +13,11 @@ CACHES = {
         "BACKEND": "core.cache.FailOpenRedisCache",
         "LOCATION": REDIS_URL or REDIS.dsn,
         "KEY_PREFIX": "tollgate",
+        "OPTIONS": {
+            "retry": Retry(NoBackoff(), 0),  # a cache that is slow to fail is worse than none
+            "socket_connect_timeout": 0.25,
+            "socket_timeout": 0.25,
+        },
     }
 }
 

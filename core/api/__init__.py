@@ -1,0 +1,1 @@
+"""HTTP plumbing that every endpoint shares: bodies in, answers and errors out. No rules of billing."""
