@@ -11,8 +11,8 @@ from functools import partial
 from django.db import connection, transaction
 from django.db.models import Q
 
+from metering.aggregation import Dimensions, MeterDefinition, parse_meter
 from metering.aggregation.base import Contribution
-from metering.aggregation.definition import Dimensions, MeterDefinition, parse_meter
 from metering.aggregation.filters import Predicate
 from metering.aggregation.paths import Properties
 from metering.models import Meter

@@ -14,18 +14,18 @@ from typing import Any
 
 from accounts.models import Currency
 from core.numbers import CONTEXT, ZERO, plain, round_amount
-from metering.aggregation.definition import parse_filter
-from metering.aggregation.filters import Predicate, join_all
+from metering.aggregation import parse_filter
+from metering.aggregation.filters import Condition, Predicate, join_all
 from metering.aggregation.paths import Properties, compile_path
 from metering.aggregation.values import number_of
 from metering.event_values import CostPart
 from metering.events import EventInput
 from metering.exchange import ExchangeTable
 from metering.models import CostRate, ExchangeRate
-from metering.payload import canonical_hash
 
 PriceTable = Callable[[Mapping[str, Any], datetime], CostPart | None]
 Parts = list[dict[str, Any]]
+_SeriesKey = tuple[str, str, str | None, tuple[Condition, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class RateLine:
 
 @dataclass(frozen=True, slots=True)
 class RateSeries:
-    """The lines of one vendor for one property of an event, latest first: the later of two overlapping counts.
+    """One vendor's lines for one property of an event, latest first: of two that overlap the later counts.
 
     `quantity` reads what the unit cost is multiplied with; None where the event has no such number.
     """
@@ -148,16 +148,14 @@ def load_exchange_table() -> ExchangeTable:
 
 def compile_rates(rates: Iterable[CostRate]) -> dict[str, tuple[RateSeries, ...]]:
     """Stored cost rates by event name, ready to be asked."""
-    grouped: defaultdict[tuple[str, str, str | None, bytes], list[CostRate]] = defaultdict(list)
+    grouped: defaultdict[_SeriesKey, list[CostRate]] = defaultdict(list)
     for rate in rates:
-        about = canonical_hash({"filter": rate.filter})
-        grouped[rate.event, rate.vendor, rate.property_path, about].append(rate)
+        grouped[rate.event, rate.vendor, rate.property_path, parse_filter(rate.filter)].append(rate)
     series: defaultdict[str, list[RateSeries]] = defaultdict(list)
-    for (event, vendor, path, _), same in grouped.items():
+    for (event, vendor, path, conditions), same in grouped.items():
         same.sort(key=lambda rate: (rate.starts_at, rate.pk or 0), reverse=True)
         lines = tuple(RateLine(rate.unit_cost, rate.currency, rate.starts_at, rate.ends_at) for rate in same)
-        matches = join_all(parse_filter(same[0].filter))
-        series[event].append(RateSeries(vendor, matches, _compile_quantity(path), lines))
+        series[event].append(RateSeries(vendor, join_all(conditions), _compile_quantity(path), lines))
     return {event: tuple(found) for event, found in series.items()}
 
 

@@ -22,6 +22,7 @@ from core.numbers import (
     INTEGER_DIGITS_MAX,
     PRICE_DECIMALS_MAX,
     QUANTITY_DECIMALS_MAX,
+    ZERO,
     fits,
     parse_price,
 )
@@ -32,6 +33,7 @@ DEPTH_MAX: Final = 16
 COSTS_MAX: Final = 100
 VENDOR_LENGTH_MAX: Final = 100
 SECRET_LENGTH_MAX: Final = 512
+WRITTEN_DECIMALS_MAX: Final = 60
 _INT_LIMIT: Final = 10**INTEGER_DIGITS_MAX
 _ENCODE: Final = msgspec.json.Encoder(decimal_format="number").encode
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]").search
@@ -158,13 +160,12 @@ def _check_amount(value: object, param: str) -> Decimal:
         amount = Decimal(value)
     elif isinstance(value, Decimal) or type(value) is int:
         amount = Decimal(value)
-        if not fits(amount, PRICE_DECIMALS_MAX):
-            _refuse_number(param, PRICE_DECIMALS_MAX)
+        _check_number(amount, param, PRICE_DECIMALS_MAX)
     else:
         amount = parse_price(value, param)
     if amount < 0:
         raise InvalidRequest("negative_amount", f"{param} may not be negative.", param)
-    return abs(amount)  # -0 is 0
+    return amount or ZERO  # -0 is 0
 
 
 def _check_value(value: Any, param: str, depth: int) -> None:
@@ -175,8 +176,7 @@ def _check_value(value: Any, param: str, depth: int) -> None:
         if not -_INT_LIMIT < value < _INT_LIMIT:
             _refuse_number(param, QUANTITY_DECIMALS_MAX)
     elif isinstance(value, Decimal):
-        if not fits(value, QUANTITY_DECIMALS_MAX):
-            _refuse_number(param, QUANTITY_DECIMALS_MAX)
+        _check_number(value, param, QUANTITY_DECIMALS_MAX)
     elif isinstance(value, (dict, list)):
         if depth >= DEPTH_MAX:
             raise InvalidRequest(
@@ -190,6 +190,15 @@ def _check_value(value: Any, param: str, depth: int) -> None:
                 _check_value(item, f"{param}[{index}]", depth + 1)
     else:
         raise InvalidRequest("invalid_type", f"{param} must be a JSON value.", param)
+
+
+def _check_number(value: Decimal, param: str, decimals_max: int) -> None:
+    if not value.is_finite():
+        raise InvalidRequest("invalid_json", "NaN and Infinity are not JSON numbers.", param[:200])
+    exponent = value.as_tuple().exponent
+    # By value 0E-99999 is in range, but PostgreSQL reads no number that is written so.
+    if not fits(value, decimals_max) or (isinstance(exponent, int) and exponent < -WRITTEN_DECIMALS_MAX):
+        _refuse_number(param, decimals_max)
 
 
 def _has_nul(value: Any) -> bool:
