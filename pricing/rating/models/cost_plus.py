@@ -1,0 +1,48 @@
+"""cost_plus: what the vendors charged, and a markup on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Final
+
+from core.numbers import CONTEXT, ONE, ZERO
+from pricing.rating.fields import Fields
+from pricing.rating.models.base import NotPriced, Pricing
+from pricing.rating.rows import Row
+from pricing.rating.state import State, Usage
+
+# A state's amount has 30 decimals, as many as a quantity times a price; cost times markup would have 36.
+EXACT_QUANTUM: Final = ONE.scaleb(-30)
+
+
+@dataclass(frozen=True, slots=True)
+class CostPlus(Pricing):
+    """Vendor cost x (1 + markup). An event whose cost is unknown has no price."""
+
+    markup: Decimal
+    factor: Decimal
+
+    @classmethod
+    def read(cls, fields: Fields) -> CostPlus:
+        """From a component's fields; raises InvalidRequest."""
+        markup = fields.price("markup")
+        return cls(markup, CONTEXT.add(ONE, markup))
+
+    def fold(self, state: State, usage: Usage, quantity: Decimal, transactions: int) -> State:
+        """The state after one event; its cost carries the sign. Raises NotPriced without a cost."""
+        if usage.cost is None:
+            raise NotPriced("cost_unknown", "cost is missing: cost_plus prices an event by its cost.", "cost")
+        price = CONTEXT.multiply(usage.cost, self.factor).quantize(EXACT_QUANTUM, ROUND_HALF_UP, CONTEXT)
+        return State(
+            quantity, transactions, CONTEXT.add(state.volume, usage.cost), CONTEXT.add(state.amount, price)
+        )
+
+    def rows(self, state: State, dimensions: Mapping[str, str | None]) -> list[Row]:
+        """One row: the quantity, the markup, and what both came to."""
+        return [Row(state.quantity, state.amount, rate=self.markup)]
+
+    def free_quantity(self, state: State) -> Decimal:
+        """Nothing is free."""
+        return ZERO
