@@ -7,41 +7,52 @@ payloads are the same when no field that stands on both sides differs. Numbers c
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any, Final
 
+import msgspec
+
 from core.errors import InvalidRequest
-from core.instants import instant_text, parse_instant
+from core.instants import parse_instant
 from metering.aggregation.values import canonical
 
 KEY_FIELD: Final = "idempotency_key"
 INSTANT_FIELD: Final = "occurred_at"
 # Below these, numbers may be written as texts; everything else that is a text is a name or an id.
 _VALUE_FIELDS: Final = frozenset({"properties", "costs"})
+_encode: Final = msgspec.json.Encoder(order="deterministic").encode
 
 
 def canonical_payload(event: Mapping[str, Any]) -> dict[str, Any]:
     """The event without its key, in the one form that all notations of it share.
 
-    A secret in `api_key` is the caller's to replace by the key's id before. Raises InvalidRequest for values
-    nested too deep.
+    `occurred_at` may be a text or an aware datetime and is given as a datetime in UTC. A secret in `api_key`
+    is the caller's to replace by the key's id before. Raises InvalidRequest for values nested too deep.
     """
-    return {name: _canonical_field(name, value) for name, value in event.items() if name != KEY_FIELD}
+    payload = {}
+    for name, value in event.items():
+        if name in _VALUE_FIELDS:
+            payload[name] = canonical(value)
+        elif name == INSTANT_FIELD:
+            payload[name] = _canonical_instant(value)
+        elif name != KEY_FIELD:
+            payload[name] = value if type(value) is str else canonical(value, numeric_texts=False)
+    return payload
 
 
 def payload_hash(event: Mapping[str, Any]) -> bytes:
-    """SHA-256 of the canonical payload (32 bytes).
-
-    Equal hashes mean the same payload. Different ones need `differing_fields`: one side may lack a field.
-    """
+    """The hash of the canonical payload (see `canonical_hash`)."""
     return canonical_hash(canonical_payload(event))
 
 
 def canonical_hash(payload: Mapping[str, Any]) -> bytes:
-    """SHA-256 of what `canonical_payload` gave."""
-    return hashlib.sha256(json.dumps(payload, sort_keys=True, separators=(",", ":")).encode()).digest()
+    """16 bytes (BLAKE2b) of what `canonical_payload` gave.
+
+    Equal hashes mean the same payload. Different ones need `differing_fields`: one side may lack a field.
+    """
+    return blake2b(_encode(payload), digest_size=16).digest()
 
 
 def differing_fields(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
@@ -54,13 +65,13 @@ def differing_fields(first: Mapping[str, Any], second: Mapping[str, Any]) -> lis
     return sorted(differing)
 
 
-def _canonical_field(name: str, value: Any) -> Any:
-    if name == INSTANT_FIELD:
-        try:
-            return instant_text(parse_instant(value))
-        except InvalidRequest:
-            return canonical(value, numeric_texts=False)
-    return canonical(value, numeric_texts=name in _VALUE_FIELDS)
+def _canonical_instant(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value if value.tzinfo is UTC else value.astimezone(UTC)
+    try:
+        return parse_instant(value)
+    except InvalidRequest:
+        return canonical(value, numeric_texts=False)
 
 
 def _compare(path: str, first: Any, second: Any, differing: list[str]) -> None:

@@ -46,6 +46,8 @@ def number_of(value: object) -> Decimal | None:
     """
     if type(value) is int:
         return Decimal(value) if -_INT_LIMIT < value < _INT_LIMIT else None
+    if type(value) is str and value.isdigit() and value.isascii() and len(value) <= INTEGER_DIGITS_MAX:
+        return Decimal(value)
     number = decimal_of(value)
     if number is None:
         return None
@@ -81,31 +83,34 @@ def text_of(value: object) -> str | None:
     return json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def canonical(value: Any, *, numeric_texts: bool = True, depth: int = 0) -> Any:
+def canonical(value: Any, *, numeric_texts: bool = True) -> Any:
     """`value` with every number replaced by the one text of its value, all the way down.
 
     With `numeric_texts` texts that are numbers ("5.00") too. Two values have equal canonical forms when they
     differ in the notation of numbers only. Raises InvalidRequest (`too_deep`) beyond 64 levels.
     """
-    if isinstance(value, str):
+    return _canonical(value, numeric_texts, 0)
+
+
+def _canonical(value: Any, numeric_texts: bool, depth: int) -> Any:
+    # Runs for every event that comes in: the commonest kinds first.
+    kind = type(value)
+    if kind is str:
         if not numeric_texts or value[:1] not in _MAY_BEGIN_A_NUMBER:
             return value
         number = _decimal_in_text(value)
         return value if number is None else number_text(number)
-    if type(value) is int:
+    if kind is int:
         return str(value) if -_INT_LIMIT < value < _INT_LIMIT else number_text(Decimal(value))
-    if value is None or isinstance(value, bool):
+    if value is None or kind is bool:
         return value
-    if isinstance(value, (Mapping, list, tuple)):
+    if kind is dict or kind is list or isinstance(value, (Mapping, tuple)):
         if depth >= _DEPTH_MAX:
             raise InvalidRequest("too_deep", f"A value may be nested {_DEPTH_MAX} levels deep.")
         depth += 1
-        if isinstance(value, Mapping):
-            return {
-                str(name): canonical(item, numeric_texts=numeric_texts, depth=depth)
-                for name, item in value.items()
-            }
-        return [canonical(item, numeric_texts=numeric_texts, depth=depth) for item in value]
+        if kind is dict or isinstance(value, Mapping):
+            return {name: _canonical(item, numeric_texts, depth) for name, item in value.items()}
+        return [_canonical(item, numeric_texts, depth) for item in value]
     number = decimal_of(value)
     return str(value) if number is None else number_text(number)
 
