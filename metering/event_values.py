@@ -33,7 +33,7 @@ DEPTH_MAX: Final = 16
 COSTS_MAX: Final = 100
 VENDOR_LENGTH_MAX: Final = 100
 SECRET_LENGTH_MAX: Final = 512
-WRITTEN_DECIMALS_MAX: Final = 60
+WRITTEN_EXPONENT_MAX: Final = 60
 _INT_LIMIT: Final = 10**INTEGER_DIGITS_MAX
 _ENCODE: Final = msgspec.json.Encoder(decimal_format="number").encode
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]").search
@@ -197,7 +197,7 @@ def _check_number(value: Decimal, param: str, decimals_max: int) -> None:
         raise InvalidRequest("invalid_json", "NaN and Infinity are not JSON numbers.", param[:200])
     exponent = value.as_tuple().exponent
     # By value 0E-99999 is in range, but PostgreSQL reads no number that is written so.
-    if not fits(value, decimals_max) or (isinstance(exponent, int) and exponent < -WRITTEN_DECIMALS_MAX):
+    if not fits(value, decimals_max) or (isinstance(exponent, int) and abs(exponent) > WRITTEN_EXPONENT_MAX):
         _refuse_number(param, decimals_max)
 
 
