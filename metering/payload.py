@@ -2,7 +2,7 @@
 
 A key counts once: the same payload again is a replay, another one a conflict that names the fields. Two
 payloads are the same when no field that stands on both sides differs. Numbers compare by value (5, 5.0,
-"5.00"), instants as instants, names and ids as texts; a field absent on either side does not differ.
+"5.00"), instants as instants, names and ids as texts; a field absent or null on either side does not differ.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from core import payloads
 from core.errors import InvalidRequest
 from core.instants import parse_instant
 from metering.aggregation.values import canonical
@@ -37,7 +38,7 @@ def canonical_payload(event: Mapping[str, Any]) -> dict[str, Any]:
             payload[name] = canonical(value)
         elif name == INSTANT_FIELD:
             payload[name] = _canonical_instant(value)
-        elif name != KEY_FIELD:
+        elif value is not None and name != KEY_FIELD:
             payload[name] = value if type(value) is str else canonical(value, numeric_texts=False)
     return payload
 
@@ -60,9 +61,7 @@ def differing_fields(first: Mapping[str, Any], second: Mapping[str, Any]) -> lis
 
     Empty when the second is a replay of the first. The key itself is not compared.
     """
-    differing: list[str] = []
-    _compare("", canonical_payload(first), canonical_payload(second), differing)
-    return sorted(differing)
+    return sorted(payloads.differing_fields(canonical_payload(first), canonical_payload(second)))
 
 
 def _canonical_instant(value: Any) -> Any:
@@ -72,14 +71,3 @@ def _canonical_instant(value: Any) -> Any:
         return parse_instant(value)
     except InvalidRequest:
         return canonical(value, numeric_texts=False)
-
-
-def _compare(path: str, first: Any, second: Any, differing: list[str]) -> None:
-    if isinstance(first, Mapping) and isinstance(second, Mapping):
-        for name in first.keys() & second.keys():
-            _compare(f"{path}.{name}" if path else name, first[name], second[name], differing)
-    elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
-        for index, (left, right) in enumerate(zip(first, second, strict=True)):
-            _compare(f"{path}[{index}]", left, right, differing)
-    elif type(first) is not type(second) or first != second:
-        differing.append(path)

@@ -86,8 +86,8 @@ def text_of(value: object) -> str | None:
 def canonical(value: Any, *, numeric_texts: bool = True) -> Any:
     """`value` with every number replaced by the one text of its value, all the way down.
 
-    With `numeric_texts` texts that are numbers ("5.00") too. Two values have equal canonical forms when they
-    differ in the notation of numbers only. Raises InvalidRequest (`too_deep`) beyond 64 levels.
+    With `numeric_texts` texts that are numbers ("5.00") too; fields that are null are left out. Values that
+    differ in notation only have equal canonical forms. Raises InvalidRequest (`too_deep`) beyond 64 levels.
     """
     return _canonical(value, numeric_texts, 0)
 
@@ -109,7 +109,11 @@ def _canonical(value: Any, numeric_texts: bool, depth: int) -> Any:
             raise InvalidRequest("too_deep", f"A value may be nested {_DEPTH_MAX} levels deep.")
         depth += 1
         if kind is dict or isinstance(value, Mapping):
-            return {name: _canonical(item, numeric_texts, depth) for name, item in value.items()}
+            return {
+                name: _canonical(item, numeric_texts, depth)
+                for name, item in value.items()
+                if item is not None
+            }
         return [_canonical(item, numeric_texts, depth) for item in value]
     number = decimal_of(value)
     return str(value) if number is None else number_text(number)
