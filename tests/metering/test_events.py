@@ -205,9 +205,21 @@ def test_an_instant_names_its_offset(text: str, instant: datetime) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["2026-01-05T09:30:00", "2026-01-05", "yesterday", "", 1767605400, Decimal("1767605400.5"), True, {},
-     "2026-02-30T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-01-05T09:30:00Z\x00"],
-)  # fmt: skip
+    [
+        "2026-01-05T09:30:00",
+        "2026-01-05",
+        "yesterday",
+        "",
+        1767605400,
+        Decimal("1767605400.5"),
+        True,
+        {},
+        "2026-02-30T00:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+        "2026-01-05T09:30:00Z\x00",
+    ],
+)
 def test_anything_else_is_no_instant(value: object) -> None:
     assert refusal(EVENT | {"occurred_at": value}) == ("invalid_instant", "occurred_at")
 
@@ -231,9 +243,16 @@ def test_any_json_value_is_a_property() -> None:
 
 @pytest.mark.parametrize(
     "number",
-    [10**20 - 1, -(10**20 - 1), Decimal("99999999999999999999.999999999999"), Decimal("1E+19"), Decimal("1.50E-10"),
-     Decimal("-0.0"), Decimal("0.1000000000000000")],
-)  # fmt: skip
+    [
+        10**20 - 1,
+        -(10**20 - 1),
+        Decimal("99999999999999999999.999999999999"),
+        Decimal("1E+19"),
+        Decimal("1.50E-10"),
+        Decimal("-0.0"),
+        Decimal("0.1000000000000000"),
+    ],
+)
 def test_numbers_within_the_range_are_taken_exactly(number: int | Decimal) -> None:
     kept = parse_event(with_properties({"tokens": number}), NOW).properties["tokens"]
     assert kept == number
@@ -242,9 +261,20 @@ def test_numbers_within_the_range_are_taken_exactly(number: int | Decimal) -> No
 
 @pytest.mark.parametrize(
     "number",
-    [10**20, -(10**20), 10**40, 10**4000, Decimal("1E+20"), Decimal("1E-13"), Decimal("1E+999999999999"),
-     Decimal("1E-999999999999"), Decimal("0E+999999"), Decimal("0E-999999"), Decimal("1.0000000000001")],
-)  # fmt: skip
+    [
+        10**20,
+        -(10**20),
+        10**40,
+        10**4000,
+        Decimal("1E+20"),
+        Decimal("1E-13"),
+        Decimal("1E+999999999999"),
+        Decimal("1E-999999999999"),
+        Decimal("0E+999999"),
+        Decimal("0E-999999"),
+        Decimal("1.0000000000001"),
+    ],
+)
 @pytest.mark.parametrize("nest", [lambda n: n, lambda n: [n], lambda n: {"x": [{"y": n}]}])
 def test_numbers_out_of_range_are_refused_wherever_they_stand(number: int | Decimal, nest: Any) -> None:
     code, param = refusal(with_properties({"ok": 1, "tokens": nest(number)}))
@@ -317,9 +347,17 @@ def test_an_empty_list_of_costs_says_that_it_costs_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("sent", "amount"),
-    [("0", "0"), ("0.000000000000000001", "0.000000000000000001"), (3, "3"), (Decimal("0.25"), "0.25"),
-     (Decimal("-0.0"), "0"), (Decimal("1E-5"), "0.00001"), ("-0", "0"), (0, "0")],
-)  # fmt: skip
+    [
+        ("0", "0"),
+        ("0.000000000000000001", "0.000000000000000001"),
+        (3, "3"),
+        (Decimal("0.25"), "0.25"),
+        (Decimal("-0.0"), "0"),
+        (Decimal("1E-5"), "0.00001"),
+        ("-0", "0"),
+        (0, "0"),
+    ],
+)
 def test_a_cost_is_a_decimal_text_or_number(sent: object, amount: str) -> None:
     costs = parse_event(with_cost(amount=sent), NOW).costs
     assert costs == (CostPart("openai", Decimal(amount), "USD"),)
@@ -328,12 +366,25 @@ def test_a_cost_is_a_decimal_text_or_number(sent: object, amount: str) -> None:
 
 @pytest.mark.parametrize(
     ("amount", "code"),
-    [("-1", "negative_amount"), (-1, "negative_amount"), (Decimal("-0.1"), "negative_amount"),
-     ("1e5", "invalid_decimal"), ("NaN", "invalid_decimal"), ("", "invalid_decimal"), ("1,5", "invalid_decimal"),
-     (Decimal("NaN"), "invalid_json"), (10**20, "number_out_of_range"), ("1" * 21, "number_out_of_range"),
-     (Decimal("1E-19"), "number_out_of_range"), (Decimal("0E-99999"), "number_out_of_range"),
-     (True, "invalid_type"), (None, "invalid_type"), (0.5, "invalid_type"), ([], "invalid_type")],
-)  # fmt: skip
+    [
+        ("-1", "negative_amount"),
+        (-1, "negative_amount"),
+        (Decimal("-0.1"), "negative_amount"),
+        ("1e5", "invalid_decimal"),
+        ("NaN", "invalid_decimal"),
+        ("", "invalid_decimal"),
+        ("1,5", "invalid_decimal"),
+        (Decimal("NaN"), "invalid_json"),
+        (10**20, "number_out_of_range"),
+        ("1" * 21, "number_out_of_range"),
+        (Decimal("1E-19"), "number_out_of_range"),
+        (Decimal("0E-99999"), "number_out_of_range"),
+        (True, "invalid_type"),
+        (None, "invalid_type"),
+        (0.5, "invalid_type"),
+        ([], "invalid_type"),
+    ],
+)
 def test_an_amount_that_is_none_is_refused(amount: object, code: str) -> None:
     assert refusal(with_cost(amount=amount)) == (code, "costs[0].amount")
 
@@ -367,17 +418,25 @@ def test_a_cost_has_its_three_fields_and_no_other() -> None:
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(b"NaN", "invalid_json"), (b"Infinity", "invalid_json"), (b"1e400", "number_out_of_range"),
-     (b"1e99999999999999999999", "number_out_of_range"), (b"1" + b"0" * 6000, "number_out_of_range"),
-     (b"0e-999999999", "number_out_of_range"), (b'"a\\u0000b"', "invalid_text"), (b'"\\ud800"', "invalid_text")],
-)  # fmt: skip
+    [
+        (b"NaN", "invalid_json"),
+        (b"Infinity", "invalid_json"),
+        (b"1e400", "number_out_of_range"),
+        (b"1e99999999999999999999", "number_out_of_range"),
+        (b"1" + b"0" * 6000, "number_out_of_range"),
+        (b"0e-999999999", "number_out_of_range"),
+        (b'"a\\u0000b"', "invalid_text"),
+        (b'"\\ud800"', "invalid_text"),
+    ],
+)
 def test_one_bad_value_on_the_wire_is_its_own_events_error(number: bytes, code: str) -> None:
     body = b'{"idempotency_key": "k", "event": "e", "workspace": "w", "properties": {"a": %s}}' % number
     assert refusal(parse_leniently(body))[0] == code
 
 
 def test_numbers_on_the_wire_stay_exact() -> None:
-    body = b'{"idempotency_key": "k", "event": "e", "workspace": "w", "properties": {"a": 0.1, "b": 9007199254740993}}'
+    properties_text = b'{"a": 0.1, "b": 9007199254740993}'
+    body = b'{"idempotency_key": "k", "event": "e", "workspace": "w", "properties": %s}' % properties_text
     properties = parse_event(parse_leniently(body), NOW).properties
     assert properties == {"a": Decimal("0.1"), "b": 9007199254740993}
     assert isinstance(properties["a"], Decimal)
