@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q
 
 from metering.aggregation import Dimensions, MeterDefinition, parse_meter
@@ -110,17 +110,14 @@ def compile_meter(meter: Meter) -> CompiledMeter:
 def freeze_meters(meters: Iterable[CompiledMeter], at: datetime) -> None:
     """Fix what these meters count, in the transaction that first counts with them.
 
-    Locks the meters that are not frozen yet, in id order; costs no statement once all are.
+    Locks the meters that are not frozen yet, in id order; asks the database nothing once all are.
     """
     loose = [meter for meter in meters if not meter.frozen]
     if not loose:
         return
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE metering_meter SET frozen_at = %s WHERE id IN (SELECT id FROM metering_meter"
-            " WHERE id = ANY(%s) AND frozen_at IS NULL ORDER BY id FOR UPDATE)",
-            [at, sorted(meter.id for meter in loose)],
-        )
+    ids = [meter.id for meter in loose]
+    list(Meter.objects.filter(pk__in=ids).order_by("pk").select_for_update().values_list("pk"))
+    Meter.objects.filter(pk__in=ids, frozen_at=None).update(frozen_at=at)
     # Not before the commit: after a rollback the row would be loose and nobody would know.
     transaction.on_commit(partial(_note_frozen, loose))
 

@@ -22,6 +22,7 @@ from metering.event_values import CostPart
 from metering.events import EventInput
 from metering.exchange import ExchangeTable
 from metering.models import CostRate, ExchangeRate
+from metering.vendor_costs import cost_part
 
 PriceTable = Callable[[Mapping[str, Any], datetime], CostPart | None]
 Parts = list[dict[str, Any]]
@@ -135,7 +136,7 @@ def cost_book(config_version: int) -> CostBook:
 
 def load_cost_book() -> CostBook:
     """Read cost rates, exchange rates and units of credits from the database."""
-    return CostBook(compile_rates(CostRate.objects.all()), load_exchange_table(), None)
+    return CostBook(compile_rates(CostRate.objects.all()), load_exchange_table(), cost_part)
 
 
 def load_exchange_table() -> ExchangeTable:

@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from hashlib import sha256
 from typing import Any, Final, NoReturn
 
 import msgspec
 
+from accounts.secrets import SECRET_MAX, fingerprint
 from core import ids
 from core.currencies import ISO_DECIMALS
 from core.errors import InvalidRequest, NotFound
@@ -32,7 +32,6 @@ PROPERTIES_BYTES_MAX: Final = 65_536
 DEPTH_MAX: Final = 16
 COSTS_MAX: Final = 100
 VENDOR_LENGTH_MAX: Final = 100
-SECRET_LENGTH_MAX: Final = 512
 WRITTEN_EXPONENT_MAX: Final = 60
 _INT_LIMIT: Final = 10**INTEGER_DIGITS_MAX
 _ENCODE: Final = msgspec.json.Encoder(decimal_format="number").encode
@@ -75,7 +74,7 @@ def normalise_api_key(value: object) -> str:
     64 hexadecimal digits are a fingerprint, `key_...` is our id if it can be one; all else is a secret.
     Raises InvalidRequest without ever repeating the secret.
     """
-    text = check_text(value, "api_key", SECRET_LENGTH_MAX)
+    text = check_text(value, "api_key", SECRET_MAX)
     if _FINGERPRINT(text):
         return text.lower()
     if text.startswith("key_"):
@@ -85,7 +84,7 @@ def normalise_api_key(value: object) -> str:
             pass  # an operator's own secrets may begin like our ids
         else:
             return text
-    return sha256(text.encode()).hexdigest()
+    return fingerprint(text)
 
 
 def check_properties(value: object) -> dict[str, Any]:
