@@ -20,4 +20,4 @@ REDIS_URL: str = env.str("REDIS_URL", "")
 """Your own Redis; empty means the embedded one."""
 
 HOST: str = env.str("HOST", "127.0.0.1")
-PORT: int = env.int("PORT", 8000)
+"""Where the web server listens; the page that it shows may be asked for by this name."""

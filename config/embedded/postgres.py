@@ -111,6 +111,12 @@ class Postgres:
             row = connection.execute(query).fetchone()
         return int(row[0]) if row else 0
 
+    def recreate_database(self) -> None:
+        """Throw the database away, with whatever it holds, and make an empty one."""
+        with self._maintenance() as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
+        self._make_database()
+
     def _pid_lines(self) -> list[str]:
         try:
             return (self.data / "postmaster.pid").read_text().splitlines()
@@ -154,10 +160,12 @@ class Postgres:
         self._process.wait_until(self.is_running, _SECONDS_MAX)
 
     def _make_database(self) -> None:
-        dsn = f"host={self.socket_dir} user={NAME} dbname=postgres"
-        with psycopg.connect(dsn, autocommit=True) as connection:
+        with self._maintenance() as connection:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [NAME]).fetchone():
                 connection.execute(f"CREATE DATABASE {NAME}")
+
+    def _maintenance(self) -> psycopg.Connection:
+        return psycopg.connect(f"host={self.socket_dir} user={NAME} dbname=postgres", autocommit=True)
 
 
 def _is_postgres(pid: int) -> bool:

@@ -57,13 +57,11 @@ class Redis:
 
     def is_running(self) -> bool:
         """Whether the server answers."""
-        client = redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2, retry=Retry(NoBackoff(), 0))
         try:
-            return bool(client.ping())
+            with self._client() as client:
+                return bool(client.ping())
         except redis.RedisError:
             return False
-        finally:
-            client.close()
 
     def start(self) -> bool:
         """Return when the server answers; True if this call started it. ServerError says why not."""
@@ -82,6 +80,14 @@ class Redis:
     def kill9(self) -> None:
         """End it without warning, as a crash would."""
         self._end(signal.SIGKILL)
+
+    def other_sessions(self) -> int:
+        """How many clients are connected besides the one that asks."""
+        with self._client() as client:
+            return int(client.info("clients")["connected_clients"]) - 1
+
+    def _client(self) -> redis.Redis:
+        return redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2, retry=Retry(NoBackoff(), 0))
 
     def _end(self, number: signal.Signals) -> None:
         with spoken("Redis"), exclusive(self._var_dir / "redis.lock"):

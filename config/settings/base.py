@@ -13,6 +13,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "django.forms",  # its templates, which ours in templates/django/forms override
     "allauth",
     "allauth.account",
     "django_filters",
@@ -29,6 +30,7 @@ INSTALLED_APPS = [
     "metering.apps.MeteringConfig",
     "pricing.apps.PricingConfig",
     "billing.apps.BillingConfig",
+    "config.apps.ProjectConfig",
 ]
 
 # Requests below /v1/ pay only for these; see core.middleware.
@@ -47,7 +49,7 @@ PAGES_MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django_htmx.middleware.HtmxMiddleware",
+    "core.htmx.HtmxMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -63,10 +65,20 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "core.pages.shell.shell",
+            ],
+            "builtins": [
+                "core.templatetags.charts",
+                "core.templatetags.instants",
+                "core.templatetags.marks",
+                "core.templatetags.money",
+                "core.templatetags.quantities",
             ],
         },
     }
 ]
+
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
