@@ -1,0 +1,76 @@
+"""Strict JSON bodies. Numbers stay exact: integers are `int`, literals with a point are `Decimal`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import IO, Any, Final
+
+import msgspec
+from rest_framework.parsers import BaseParser
+
+from core.api.bodies import read_body
+from core.errors import InvalidRequest
+from core.jsonio import EXPONENT_MAX, check_json, decode_json
+
+
+def parse_leniently(raw: bytes) -> Any:
+    """The JSON value in `raw`; InvalidRequest when it is no JSON at all.
+
+    What no store can hold (NaN, NUL characters, deep nesting) passes: for batches, where each item is
+    judged on its own with `core.jsonio.check_json`.
+    """
+    try:
+        return _DECODER.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        # The exact parser reads the few things that the fast one does not, or says what is wrong where.
+        return decode_json(raw)
+
+
+class JSONParser(BaseParser):
+    """`application/json`, checked as a whole."""
+
+    media_type = "application/json"
+    is_checked = True
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        """The body's JSON value; raises InvalidRequest or TooLarge."""
+        raw = read_body((parser_context or {})["request"]._request)
+        if not raw:
+            raise InvalidRequest("empty_body", "The request has no body; a JSON value was expected.")
+        value = parse_leniently(raw)
+        if self.is_checked:
+            check_json(value)
+        return value
+
+
+class LenientJSONParser(JSONParser):
+    """`application/json` whose items the view checks one by one."""
+
+    is_checked = False
+
+
+class CloudEventParser(LenientJSONParser):
+    """One CloudEvent."""
+
+    media_type = "application/cloudevents+json"
+
+
+class CloudEventBatchParser(LenientJSONParser):
+    """A list of CloudEvents."""
+
+    media_type = "application/cloudevents-batch+json"
+
+
+def _exact(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        # The exponent itself is too long for Decimal: the nearest bound is as far out of every range.
+        sign = int(text.startswith("-"))
+        return Decimal((sign, (1,), -EXPONENT_MAX if "-" in text[1:] else EXPONENT_MAX))
+
+
+_DECODER: Final = msgspec.json.Decoder(float_hook=_exact)
