@@ -1,0 +1,49 @@
+"""What a credential may do, by method: reading asks for `read`, writing for `admin`, `admin` has all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, cast
+
+from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.request import Request
+
+from core.errors import AuthenticationFailed, PermissionDenied
+
+if TYPE_CHECKING:
+    from rest_framework.views import APIView  # rest_framework.views imports this module
+
+READ = "read"
+ADMIN = "admin"
+
+
+class Credential(Protocol):
+    """What an authentication class puts into `request.auth`."""
+
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The scopes it was given."""
+        ...
+
+
+class HasScope(BasePermission):
+    """The credential has the scope that the view names for the method.
+
+    A view may set `scopes = {"POST": "charges:write"}`; a method it does not name asks for `read` when it is
+    safe and for `admin` otherwise. Raises AuthenticationFailed or PermissionDenied with the scope's name.
+    """
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """Whether the request may go on."""
+        if request.method == "OPTIONS":
+            return True
+        credential = cast("Credential | None", request.auth)
+        if credential is None:
+            raise AuthenticationFailed("not_authenticated", "Send `Authorization: Bearer tg_...`.")
+        needed = getattr(view, "scopes", {}).get(request.method) or _default_scope(request)
+        if needed in credential.scopes or ADMIN in credential.scopes:
+            return True
+        raise PermissionDenied("missing_scope", f"This key lacks the scope {needed}.")
+
+
+def _default_scope(request: Request) -> str:
+    return READ if request.method in SAFE_METHODS else ADMIN

@@ -1,0 +1,36 @@
+"""The base of every serializer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail
+
+from core.api.fields import AmountField
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses fields it does not know: a misspelt one would be lost without a word."""
+
+    default_error_messages = {"invalid": "An object was expected."}
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        """The validated fields."""
+        if isinstance(data, Mapping):
+            known = {name for name, field in self.fields.items() if not field.read_only}
+            unknown = sorted(str(name) for name in data.keys() - known)
+            if unknown:
+                raise serializers.ValidationError({unknown[0]: [_unknown(unknown[0], known)]})
+        values: dict[str, Any] = super().to_internal_value(data)
+        return values
+
+    def decimal_fields(self) -> set[str]:
+        """The names of the fields whose texts are numbers."""
+        return {name for name, field in self.fields.items() if isinstance(field, AmountField)}
+
+
+def _unknown(name: str, known: set[str]) -> ErrorDetail:
+    sentence = f"There is no field {name[:80]!r} here; there are {', '.join(sorted(known))}."
+    return ErrorDetail(sentence, "unknown_field")
