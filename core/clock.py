@@ -1,6 +1,6 @@
 """The one source of time. SQL never calls now(); code asks `clock.now()`.
 
-With `TOLLGATE_TEST_CLOCK=1` an offset set through `core.test_clock` shifts it, in every process.
+With `TOLLGATE_TEST_CLOCK=1` an instant set through `core.test_clock` stands for it, in every process.
 """
 
 from __future__ import annotations
@@ -15,6 +15,11 @@ def now() -> datetime:
     """The present instant, aware, in UTC."""
     if _source is not None:
         return _source()
+    return system_now()
+
+
+def system_now() -> datetime:
+    """What the machine's clock says, whatever `use` was told."""
     return datetime.now(UTC)
 
 
