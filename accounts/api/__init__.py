@@ -1,0 +1,1 @@
+"""The API of who calls and who pays."""

@@ -1,0 +1,154 @@
+"""Who a presented secret belongs to. Kept per process, and true as of a config version.
+
+Every change of an integration key's rights raises the installation's config version (a trigger), every
+change of an API key its customer's. A request compares one number; the charge path compares it anyway, under
+the payer's lock, and asks again with `is_fresh=False` given up.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Final
+
+import structlog
+from django.db import DatabaseError, transaction
+from django.db.models import Q
+
+from accounts.models import ApiKey, IntegrationKey
+from accounts.secrets import INTEGRATION, SECRET_MAX, fingerprint, is_well_formed
+from core import clock
+from core.errors import AuthenticationFailed
+from core.models import ConfigVersion
+
+USED_EVERY: Final = 60.0
+"""Seconds between two notes of a key's last use, per process."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrationKeyRecord:
+    """An integration key as requests need it, read at `config_version` or later."""
+
+    id: int
+    public_id: str
+    scopes: frozenset[str]
+    valid_until: datetime | None
+    config_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyRecord:
+    """A customer's API key: the workspace is all that it may ask about."""
+
+    id: int
+    public_id: str
+    customer_id: int
+    workspace_id: int
+    user: str | None
+    valid_until: datetime | None
+    scopes: frozenset[str] = frozenset()
+
+
+class IntegrationKeys:
+    """The integration keys that this process has seen, all read at one config version."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._version = 0
+        self._records: dict[str, IntegrationKeyRecord] = {}
+        self._noted: dict[int, float] = {}
+
+    def find(self, secret: str, *, is_fresh: bool) -> IntegrationKeyRecord | None:
+        """The key with this secret; `is_fresh` = compare the config version first (one tiny query)."""
+        if not is_well_formed(secret, INTEGRATION):
+            return None
+        if is_fresh:
+            self._forget_unless(config_version())
+        mark = fingerprint(secret)
+        return self._records.get(mark) or self._load(mark)
+
+    def forget(self) -> None:
+        """Drop everything: the next request asks the database."""
+        self._forget_unless(0)
+
+    def _forget_unless(self, version: int) -> None:
+        with self._lock:
+            if version != self._version:
+                self._version = version
+                self._records = {}
+
+    def _load(self, mark: str) -> IntegrationKeyRecord | None:
+        version = config_version()  # first: what is read after it can only be newer
+        row = IntegrationKey.objects.filter(fingerprint=mark).first()
+        if row is None:
+            return None
+        ends = valid_until(row.expires_at, row.revoked_at)
+        record = IntegrationKeyRecord(row.pk, row.public_id, frozenset(row.scopes), ends, version)
+        self._forget_unless(version)
+        self._records[mark] = record
+        return record
+
+    def note_use(self, record: IntegrationKeyRecord) -> None:
+        """Write the key's last use, at most once a minute, waiting for nobody; a failure is only logged."""
+        moment = time.monotonic()
+        if moment - self._noted.get(record.id, -USED_EVERY) < USED_EVERY:
+            return
+        self._noted[record.id] = moment
+        now = clock.now()
+        stale = Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - timedelta(seconds=USED_EVERY))
+        free = IntegrationKey.objects.filter(stale, pk=record.id).select_for_update(skip_locked=True)
+        try:
+            with transaction.atomic():
+                IntegrationKey.objects.filter(pk__in=free.values("pk")).update(last_used_at=now)
+        except DatabaseError as error:
+            log.warning("last_use_not_noted", key=record.public_id, error=type(error).__name__)
+
+
+def authenticate_key(secret: str, *, is_fresh: bool = True) -> IntegrationKeyRecord:
+    """The integration key with this secret, valid now; raises AuthenticationFailed.
+
+    With `is_fresh=False` a key revoked in the last moments may pass: only for callers that compare
+    `config_version` themselves (the charge path).
+    """
+    record = integration_keys.find(secret, is_fresh=is_fresh)
+    if record is None:
+        raise AuthenticationFailed("invalid_key", "This key is not one of ours.")
+    _check_validity(record.valid_until)
+    integration_keys.note_use(record)
+    return record
+
+
+def authenticate_api_key(secret: str) -> ApiKeyRecord:
+    """The customer's API key with this secret, valid now; raises AuthenticationFailed."""
+    row = None
+    if len(secret) <= SECRET_MAX:
+        row = ApiKey.objects.filter(fingerprint=fingerprint(secret)).first()
+    if row is None:
+        raise AuthenticationFailed("invalid_key", "This key is not one of ours.")
+    ends = valid_until(row.expires_at, row.revoked_at)
+    _check_validity(ends)
+    return ApiKeyRecord(row.pk, row.public_id, row.customer_id, row.workspace_id, row.user, ends)
+
+
+def valid_until(*ends: datetime | None) -> datetime | None:
+    """The earliest of the instants at which a key ends; None = it does not."""
+    given: Iterable[datetime] = [end for end in ends if end is not None]
+    return min(given, default=None)
+
+
+def config_version() -> int:
+    """The installation's config version."""
+    return ConfigVersion.objects.values_list("version", flat=True).get(pk=1)
+
+
+def _check_validity(ends: datetime | None) -> None:
+    if ends is not None and ends <= clock.now():
+        raise AuthenticationFailed("key_ended", "This key has been revoked or has expired.")
+
+
+integration_keys: Final = IntegrationKeys()
