@@ -1,4 +1,4 @@
-"""Celery, and the one table of what runs when."""
+"""The Celery application."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import os
 
 from celery import Celery
 
+from config.schedule import SCHEDULE
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 app = Celery("tollgate")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-
-app.conf.beat_schedule = {}
-"""name -> {"task": dotted path, "schedule": seconds or crontab}; every due task also runs by `run_due`."""
+app.conf.beat_schedule = {
+    # A run that waited as long as its interval (the worker was down) is dropped: the next one does its work.
+    due.task: {"task": due.task, "schedule": due.every, "options": {"expires": due.every}}
+    for due in SCHEDULE
+}

@@ -1,0 +1,24 @@
+"""What runs when: one row for each due task, for Celery's beat and for `manage.py run_due` alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MINUTE = 60.0
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+
+@dataclass(frozen=True)
+class Due:
+    """A task and how often it runs (seconds). The task finds out itself what is due; twice does no harm."""
+
+    task: str
+    every: float
+
+
+SCHEDULE: tuple[Due, ...] = (
+    Due("core.tasks.make_partitions", every=HOUR),
+    Due("core.tasks.clear_sessions", every=DAY),
+)
+"""In the order in which `run_due` runs them: what later rows need is done by earlier ones."""
