@@ -9,5 +9,14 @@ from core.api.health import healthz, readyz
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz),
     path("readyz", readyz),
+    path("", include("core.pages.urls")),
+    path("", include("core.styleguide.urls")),
     path("accounts/", include("allauth.account.urls")),
+    path("v1/", include("core.api.urls")),
+    path("v1/", include("accounts.api.urls")),
 ]
+
+handler400 = "core.api.handlers.bad_request"
+handler403 = "core.api.handlers.permission_denied"
+handler404 = "core.api.handlers.page_not_found"
+handler500 = "core.api.handlers.server_error"
