@@ -1,0 +1,203 @@
+"""The verbs of plans: apply what files define, publish what was applied.
+
+Order of locks: plans, meters, versions, each in id order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+
+from accounts.models import Currency
+from core import clock
+from core.currencies import ISO_DECIMALS
+from core.errors import Conflict, InvalidRequest
+from metering.catalogue import compile_meter, freeze_meters
+from metering.models import Meter
+from pricing.applied import Action, Applied
+from pricing.catalog import (
+    Catalog,
+    CatalogError,
+    Document,
+    PlanTerms,
+    Problem,
+    content_hash,
+    read_catalog,
+    read_plan,
+)
+from pricing.catalog_meters import apply_cost_rates, apply_meters
+from pricing.models import Component, Plan, PlanVersion
+from pricing.rating import read_component
+
+DRAFT, PUBLISHED = PlanVersion.Status.DRAFT, PlanVersion.Status.PUBLISHED
+
+
+def apply_plan(document: Mapping[str, Any]) -> PlanVersion:
+    """Make or update the draft of the one plan in a JSON document, and the meters that stand beside it.
+
+    Gives the draft, or the published version when that is the same. Raises CatalogError.
+    """
+    catalog = read_catalog([Document(dict(document))])
+    if len(catalog.plans) != 1:
+        raise InvalidRequest("invalid_value", "The document must hold one plan.", "plan")
+    return next(one.version for one in apply_catalog(catalog) if one.version is not None)
+
+
+def apply_catalog(catalog: Catalog) -> list[Applied]:
+    """Make the database's meters, cost rates and drafts as the files say: all of it, or nothing.
+
+    Raises CatalogError with all that stands against it.
+    """
+    now = clock.now()
+    with transaction.atomic():
+        plans = _lock_plans(catalog, now)
+        done, problems = apply_meters(catalog, now)
+        rates, more = apply_cost_rates(catalog, now)
+        meters = {meter.key: meter for meter in _lock_meters(_named_meters(catalog.plans.values()))}
+        problems += more + _misfits(catalog, plans, meters)
+        if problems:
+            raise CatalogError(problems)
+        drafts = [_apply_draft(plans[key], terms, meters, now) for key, terms in catalog.plans.items()]
+    return [*done, *rates, *drafts]
+
+
+def publish_version(version: PlanVersion) -> PlanVersion:
+    """Freeze a draft and the meters that it names; from now on subscriptions may start on it.
+
+    Raises Conflict `not_a_draft` when it was published before, InvalidRequest when a meter has changed
+    since and the draft no longer fits it.
+    """
+    now = clock.now()
+    with transaction.atomic():
+        plan = Plan.objects.select_for_update().get(pk=version.plan_id)
+        terms = read_plan(PlanVersion.objects.get(pk=version.pk).content)
+        meters = _lock_meters(terms.meters)
+        version = PlanVersion.objects.select_for_update().get(pk=version.pk)
+        if version.status != DRAFT:
+            raise Conflict("not_a_draft", f"{plan.key} v{version.number} is {version.status} already.")
+        aggregations = {meter.key: meter.aggregation for meter in meters}
+        terms = read_plan(version.content, aggregations=aggregations)
+        _refuse_archived(terms, meters)
+        freeze_meters([compile_meter(meter) for meter in meters], now)
+        version.status, version.published_at = PUBLISHED, now
+        version.save(update_fields=["status", "published_at"])
+        plan.name, plan.family = terms.name, terms.family
+        plan.save(update_fields=["name", "family"])
+    version.plan = plan
+    return version
+
+
+def publish_drafts(keys: Iterable[str] | None = None) -> list[PlanVersion]:
+    """Publish the drafts of these plans (None: of all), or none of them; raises as `publish_version`."""
+    drafts = PlanVersion.objects.filter(status=DRAFT).order_by("plan_id")
+    if keys is not None:
+        drafts = drafts.filter(plan__key__in=list(keys))
+    with transaction.atomic():
+        return [publish_version(draft) for draft in drafts]
+
+
+def _lock_plans(catalog: Catalog, now: datetime) -> dict[str, Plan]:
+    keys = sorted(catalog.plans)
+    rows = []
+    for key in keys:
+        terms = catalog.plans[key]
+        rows.append(
+            Plan(
+                key=key,
+                family=terms.family,
+                name=terms.name,
+                currency=terms.currency,
+                created_at=now,
+            )
+        )
+    Plan.objects.bulk_create(rows, ignore_conflicts=True)
+    locked = Plan.objects.filter(key__in=keys).order_by("pk").select_for_update()
+    return {plan.key: plan for plan in locked}
+
+
+def _lock_meters(keys: Iterable[str]) -> list[Meter]:
+    return list(Meter.objects.filter(key__in=list(keys)).order_by("pk").select_for_update())
+
+
+def _named_meters(plans: Iterable[PlanTerms]) -> list[str]:
+    return sorted({meter for terms in plans for meter in terms.meters})
+
+
+def _misfits(catalog: Catalog, plans: Mapping[str, Plan], meters: Mapping[str, Meter]) -> list[Problem]:
+    """What only the database knows: meters, currencies, and what a published version has fixed."""
+    problems = catalog.unknown_meters(meters)
+    units = set(Currency.objects.values_list("code", flat=True))
+    fixed = set(PlanVersion.objects.exclude(status=DRAFT).values_list("plan_id", flat=True))
+    for key, terms in catalog.plans.items():
+        if terms.currency not in ISO_DECIMALS and terms.currency not in units:
+            says = f"There is no currency {terms.currency!r}: take an ISO 4217 code or one of your own units."
+            problems.append(catalog.problem("unknown_currency", says, "plans", key, "currency"))
+        elif plans[key].pk in fixed and plans[key].currency != terms.currency:
+            says = f"Plan {key!r} is in {plans[key].currency}, and that stays: one plan per currency."
+            problems.append(catalog.problem("currency_fixed", says, "plans", key, "currency"))
+        for index, part in enumerate(terms.components):
+            meter = meters.get(part.meter)
+            if meter is None or meter.aggregation != Meter.Aggregation.MAX:
+                continue
+            try:
+                read_component(part.definition, "", "max")
+            except InvalidRequest as error:
+                below = f"components[{index}].{error.param}"
+                problems.append(catalog.problem(error.code, error.message, "plans", key, below))
+    return problems
+
+
+def _refuse_archived(terms: PlanTerms, meters: Iterable[Meter]) -> None:
+    found = {meter.key: meter for meter in meters}
+    for key in terms.meters:
+        if key not in found:
+            raise InvalidRequest("unknown_meter", f"There is no meter {key!r} any more.")
+        if found[key].archived_at is not None and found[key].frozen_at is None:
+            raise InvalidRequest("meter_archived", f"Meter {key!r} is archived and counts nothing.")
+
+
+def _apply_draft(plan: Plan, terms: PlanTerms, meters: Mapping[str, Meter], now: datetime) -> Applied:
+    """Make the plan's draft as the file says; without one when the latest published version is the same."""
+    content = terms.content()
+    content_sha = content_hash(content)
+    draft = plan.versions.filter(status=DRAFT).select_for_update().first()
+    latest = plan.versions.exclude(status=DRAFT).order_by("-number").first()
+    if latest is not None and latest.status == PUBLISHED and latest.content_hash == content_sha:
+        if draft is None:
+            return Applied("plan", plan.key, Action.UNCHANGED, latest)
+        draft.components.all().delete()
+        draft.delete()
+        return Applied("plan", plan.key, Action.WITHDRAWN, latest)
+    if draft is not None and draft.content_hash == content_sha:
+        return Applied("plan", plan.key, Action.UNCHANGED, draft)
+    action = Action.CREATED if draft is None else Action.CHANGED
+    if draft is None:
+        number = (plan.versions.aggregate(last=Max("number"))["last"] or 0) + 1
+        draft = PlanVersion(plan=plan, number=number, created_at=now)
+    draft.content, draft.content_hash = content, content_sha
+    draft.save()
+    _write_components(draft, terms, meters)
+    if latest is None:
+        plan.name, plan.family, plan.currency = terms.name, terms.family, terms.currency
+        plan.save(update_fields=["name", "family", "currency"])
+    return Applied("plan", plan.key, action, draft)
+
+
+def _write_components(draft: PlanVersion, terms: PlanTerms, meters: Mapping[str, Meter]) -> None:
+    draft.components.all().delete()
+    Component.objects.bulk_create(
+        [
+            Component(
+                version=draft,
+                key=part.key,
+                meter=meters[part.meter],
+                definition=part.definition,
+                position=position,
+            )
+            for position, part in enumerate(terms.components)
+        ]
+    )
