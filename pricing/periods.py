@@ -1,0 +1,118 @@
+"""Billing periods and segments as rows: made when they are first needed, by whoever needs them.
+
+A subscription's first period begins when it starts and its last one ends when it ends; between them
+periods follow the version's cycle in the payer's time zone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.db import transaction
+
+from pricing.cycles import Cycle, Period
+from pricing.models import BillingPeriod, Segment, Subscription
+from pricing.terms import terms_of
+
+
+def cycle_of(subscription: Subscription) -> Cycle:
+    """The cycle that a subscription's version, anchor and payer give it."""
+    terms = terms_of(subscription.version)
+    zone = ZoneInfo(subscription.billing_entity.time_zone)
+    return Cycle.anchored(terms.interval, terms.anchor, subscription.anchor_at, zone)
+
+
+def ensure_segments(wanted: Iterable[tuple[int, datetime]]) -> None:
+    """Make the period and the segment in which each (subscription id, instant) lies, where missing.
+
+    Instants outside of the subscription are left alone. Any number of callers may ask for the same at
+    once. Locks the subscriptions, by (customer, id); three statements when nothing is missing.
+    """
+    instants: dict[int, set[datetime]] = {}
+    for pk, instant in wanted:
+        instants.setdefault(pk, set()).add(instant)
+    if not instants:
+        return
+    with transaction.atomic():
+        rows = Subscription.objects.filter(pk__in=instants).select_related("version", "billing_entity")
+        locked = list(rows.order_by("customer_id", "pk").select_for_update(of=("self",), no_key=True))
+        there = _periods_of(locked)
+        new = [
+            _period_row(subscription, period)
+            for subscription in locked
+            for period in _missing(subscription, sorted(instants[subscription.pk]), there[subscription.pk])
+        ]
+        BillingPeriod.objects.bulk_create(new, ignore_conflicts=True)
+        _make_segments(locked)
+
+
+def end_periods(subscription: Subscription, at: datetime) -> None:
+    """Cut the subscription's periods and segments at `at`, its end; what would begin later goes.
+
+    The caller holds the payer's lock and has changed the subscription's `ends_at`.
+    """
+    for model in (Segment, BillingPeriod):
+        rows = model._default_manager.filter(subscription=subscription)
+        rows.filter(starts_at__gte=at).delete()
+        rows.filter(ends_at__gt=at).update(ends_at=at)
+
+
+def _periods_of(subscriptions: Iterable[Subscription]) -> dict[int, list[Period]]:
+    found: dict[int, list[Period]] = {subscription.pk: [] for subscription in subscriptions}
+    rows = BillingPeriod.objects.filter(subscription_id__in=found).order_by("starts_at")
+    for pk, start, end in rows.values_list("subscription_id", "starts_at", "ends_at"):
+        found[pk].append(Period(start, end))
+    return found
+
+
+def _missing(
+    subscription: Subscription, instants: Iterable[datetime], there: list[Period]
+) -> Iterator[Period]:
+    """The periods that hold these instants and do not exist yet; `there` grows by them."""
+    cycle = cycle_of(subscription)
+    for instant in instants:
+        is_running = subscription.starts_at <= instant and (
+            subscription.ends_at is None or instant < subscription.ends_at
+        )
+        if not is_running or any(period.start <= instant < period.end for period in there):
+            continue
+        whole = cycle.period_at(instant)
+        # A payer whose zone changed, or a version with another cycle, must not make periods overlap.
+        starts = [subscription.starts_at, whole.start, *(p.end for p in there if p.end <= instant)]
+        ends = [whole.end, *(p.start for p in there if p.start > instant)]
+        if subscription.ends_at is not None:
+            ends.append(subscription.ends_at)
+        period = Period(max(starts), min(ends))
+        there.append(period)
+        yield period
+
+
+def _period_row(subscription: Subscription, period: Period) -> BillingPeriod:
+    return BillingPeriod(
+        customer_id=subscription.customer_id,
+        subscription=subscription,
+        starts_at=period.start,
+        ends_at=period.end,
+    )
+
+
+def _make_segments(subscriptions: Iterable[Subscription]) -> None:
+    """One segment, on the subscription's version, for each of its periods that has none."""
+    by_pk = {subscription.pk: subscription for subscription in subscriptions}
+    bare = BillingPeriod.objects.filter(subscription_id__in=by_pk, segments=None)
+    Segment.objects.bulk_create(
+        [
+            Segment(
+                customer_id=period.customer_id,
+                subscription_id=period.subscription_id,
+                version_id=by_pk[period.subscription_id].version_id,
+                period=period,
+                starts_at=period.starts_at,
+                ends_at=period.ends_at,
+            )
+            for period in bare.order_by("customer_id", "subscription_id", "starts_at")
+        ],
+        ignore_conflicts=True,
+    )
