@@ -1,14 +1,29 @@
-"""What every test shares: the embedded servers, and skips that speak up."""
+"""What every test shares: the embedded servers, private ones, and skips that speak up."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
 
+import psutil
+import psycopg
 import pytest
+from django.conf import settings
+
+from config.embedded import Postgres, Redis
+from config.embedded.installation import POSTGRES, REDIS
+from config.embedded.sockets import socket_folder
 
 PROGRAMS = {"chromium": ("chromium", "chromium-browser"), "nginx": ("nginx",)}
 REQUIRE_ALL = os.environ.get("TOLLGATE_REQUIRE_ALL") == "1"
+
+Server = TypeVar("Server", Postgres, Redis)
+
+_were_running = (POSTGRES.pid is not None, REDIS.pid is not None)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -19,3 +34,55 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if REQUIRE_ALL:
                 pytest.fail(sentence)
             pytest.skip(sentence)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave the embedded servers as they were found; not while others use them."""
+    if hasattr(config, "workerinput"):
+        return
+    if POSTGRES.is_running():
+        _drop_stale_databases()
+    servers: tuple[Postgres | Redis, ...] = (POSTGRES, REDIS)
+    for server, was_running in zip(servers, _were_running, strict=True):
+        if not was_running and server.is_running() and not server.other_sessions():
+            server.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_static_files(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Static files under their plain names: tests need no `collectstatic`."""
+    backend = "django.contrib.staticfiles.storage.StaticFilesStorage"
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": backend}}
+    settings.STATIC_ROOT = tmp_path_factory.mktemp("static")
+
+
+@pytest.fixture
+def redis_server() -> Redis:
+    """The embedded Redis, running."""
+    REDIS.start()
+    return REDIS
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> Iterator[Callable[[type[Server]], Server]]:
+    """`private(Postgres)` is a server of this test alone, down at first, to be stopped and killed at will."""
+    made: list[Postgres | Redis] = []
+
+    def make(kind: type[Server]) -> Server:
+        server = kind(tmp_path / "var")
+        made.append(server)
+        return server
+
+    yield make
+    for server in made:
+        server.stop()
+    shutil.rmtree(socket_folder(tmp_path / "var"), ignore_errors=True)
+
+
+def _drop_stale_databases() -> None:
+    """Test databases carry the id of the process that made them; drop those of processes that are gone."""
+    with psycopg.connect(f"{POSTGRES.dsn} dbname=postgres", autocommit=True) as connection:
+        for (name,) in connection.execute("SELECT datname FROM pg_database").fetchall():
+            found = re.fullmatch(r"test_tollgate_(\d+)(_gw\d+)?", name)
+            if found and not psutil.pid_exists(int(found[1])):
+                connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
