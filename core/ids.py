@@ -1,6 +1,7 @@
 """Public ids. Every one begins with the prefix of its noun, so that an id alone says what it names.
 
-Rows of ordinary tables: `cus_` + the bigint in base 32. Rows of hot tables (events, charges): the
+Rows of ordinary tables: `cus_` + the bigint in base 32, at least 8 letters, so that ids of the operator's
+own like `ws_1` or `cus_acme` are never taken for ours. Rows of hot tables (events, charges): the
 customer and a UUIDv7, so that the id alone finds its shard and its monthly partition.
 """
 
@@ -15,6 +16,7 @@ from core.errors import NotFound
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford: no i, l, o, u
 _VALUES = {letter: index for index, letter in enumerate(ALPHABET)}
 _UUID_LETTERS = 26  # 128 bits in base 32
+_ROW_LETTERS = 8
 
 
 def encode(number: int) -> str:
@@ -40,8 +42,8 @@ def decode(text: str) -> int:
 
 
 def public_id(prefix: str, number: int) -> str:
-    """`cus_1h` for row 49 of the customers."""
-    return f"{prefix}_{encode(number)}"
+    """`cus_0000001h` for row 49 of the customers."""
+    return f"{prefix}_{encode(number).rjust(_ROW_LETTERS, '0')}"
 
 
 def row_id(prefix: str, public: str) -> int:
@@ -51,7 +53,7 @@ def row_id(prefix: str, public: str) -> int:
         number = decode(tail)
     except ValueError:
         number = -1
-    if head != prefix or not 0 <= number < 2**63:
+    if head != prefix or not 0 <= number < 2**63 or public_id(prefix, number) != public:
         raise NotFound("not_found", f"There is no {prefix}_ object {public[:80]!r}.")
     return number
 

@@ -50,7 +50,7 @@ def test_without_data_there_are_no_properties() -> None:
     ("subject", "field"),
     [
         ("ws_1", "workspace"),
-        ("key_1h", "api_key"),
+        ("key_0000001h", "api_key"),
         ("be_1", "billing_entity"),
         ("best_customer", "workspace"),
     ],
