@@ -1,0 +1,19 @@
+"""`{% money amount currency %}`: an amount with its currency code, as the reader's locale writes it."""
+
+from __future__ import annotations
+
+from django import template
+from django.template import Context
+from django.utils.safestring import SafeString
+
+from core.display.html import money_html
+from core.display.locale import locale_of
+from core.display.numbers import Unit
+
+register = template.Library()
+
+
+@register.simple_tag(takes_context=True)
+def money(context: Context, amount: object, currency: str | Unit, exact: bool = False) -> SafeString:
+    """Rounded to the minor unit, or with `exact=True` every significant decimal (unit prices)."""
+    return money_html(amount, currency, locale_of(context.get("request")), exact=exact)
