@@ -1,0 +1,60 @@
+"""The navigation of the pages. An entry shows as soon as its address has that name."""
+
+from __future__ import annotations
+
+from config.environment import env
+from core.pages.shell import Group, Item
+
+TOLLGATE_ENVIRONMENT: str = env.str("TOLLGATE_ENVIRONMENT", "sandbox")
+"""What a banner on every page calls this installation; `production` shows none."""
+
+STAFF_NAVIGATION = (
+    Group("Overview", (Item("Home", "home", "house", "h"), Item("Demo", "demo", "flask-conical", "d"))),
+    Group(
+        "Customers",
+        (
+            Item("Customers", "customers", "building-2", "c"),
+            Item("Workspaces", "workspaces", "layout-grid"),
+            Item("API keys", "api_keys", "key-round"),
+        ),
+    ),
+    Group(
+        "Usage",
+        (
+            Item("Events", "events", "activity", "e"),
+            Item("Traces", "traces", "waypoints", "t"),
+            Item("Meters", "meters", "gauge"),
+            Item("Quarantine", "quarantine", "shield-alert", "q"),
+            Item("Unmatched", "unmatched", "circle-question-mark", "u"),
+        ),
+    ),
+    Group(
+        "Pricing",
+        (Item("Plans", "plans", "tags", "p"), Item("Subscriptions", "subscriptions", "repeat", "s")),
+    ),
+    Group(
+        "Money",
+        (
+            Item("Usage charges", "charges", "receipt-text", "m"),
+            Item("Denials", "denials", "ban"),
+            Item("Wallets", "wallets", "wallet", "w"),
+            Item("Overspend", "overspends", "trending-down"),
+        ),
+    ),
+    Group(
+        "System",
+        (
+            Item("Integration keys", "integration_keys", "plug"),
+            Item("Users", "users", "users"),
+            Item("Audit trail", "audit", "scroll-text", "a"),
+            Item("Style guide", "styleguide", "swatch-book"),
+        ),
+    ),
+)
+
+MEMBER_NAVIGATION = (
+    Group(
+        "Account",
+        (Item("Overview", "home", "house", "h"), Item("Usage", "member_usage", "activity", "u")),
+    ),
+)

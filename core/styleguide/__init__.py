@@ -1,0 +1,1 @@
+"""A page of every component with made figures, for those who build pages; only with DEBUG or the demo."""
