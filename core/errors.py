@@ -23,7 +23,7 @@ class TollgateError(Exception):
         self.param = param
 
     def within(self, prefix: str) -> TollgateError:
-        """Put `prefix` before the path in `param`: leaf code knows its field, callers know where it stands."""
+        """Put `prefix` before the path in `param`: a leaf knows its field, its caller where that stands."""
         if self.param is None or self.param == "":
             self.param = prefix
         elif self.param.startswith("["):

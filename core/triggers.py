@@ -33,7 +33,7 @@ def bump_global(*columns: str, name: str = "bump_config_version") -> pgtrigger.T
 
     `columns`: the only ones whose update counts; none = all.
     """
-    update = pgtrigger.UpdateOf(*columns) if columns else pgtrigger.Update
+    update = pgtrigger.UpdateOf(*columns) if columns else pgtrigger.Update  # type: ignore[no-untyped-call]
     return pgtrigger.Trigger(
         name=name,
         when=pgtrigger.After,

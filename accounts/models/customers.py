@@ -25,6 +25,7 @@ class Customer(models.Model):
 
     @property
     def public_id(self) -> str:
+        """The id that the outside sees."""
         return public_id("cus", self.pk)
 
 
@@ -42,7 +43,9 @@ class Organization(models.Model):
         triggers = [bump_customer()]
         constraints = [
             models.UniqueConstraint(fields=["customer", "id"], name="organization_of_customer"),
-            models.CheckConstraint(condition=~models.Q(parent=models.F("id")), name="organization_not_own_parent"),
+            models.CheckConstraint(
+                condition=~models.Q(parent=models.F("id")), name="organization_not_own_parent"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -50,6 +53,7 @@ class Organization(models.Model):
 
     @property
     def public_id(self) -> str:
+        """The id that the outside sees."""
         return public_id("org", self.pk)
 
 
@@ -74,4 +78,5 @@ class Workspace(models.Model):
 
     @property
     def public_id(self) -> str:
+        """The id that the outside sees."""
         return public_id("ws", self.pk)

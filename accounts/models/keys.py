@@ -45,6 +45,7 @@ class ApiKey(models.Model):
 
     @property
     def public_id(self) -> str:
+        """The id that the outside sees."""
         return public_id("key", self.pk)
 
 
@@ -83,6 +84,7 @@ class IntegrationKey(models.Model):
 
     @property
     def public_id(self) -> str:
+        """The id that the outside sees."""
         return public_id("ik", self.pk)
 
     def is_valid_at(self, instant: datetime) -> bool:

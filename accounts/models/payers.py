@@ -57,6 +57,7 @@ class BillingEntity(models.Model):
 
     @property
     def public_id(self) -> str:
+        """The id that the outside sees."""
         return public_id("be", self.pk)
 
 
@@ -85,4 +86,5 @@ class PayerAssignment(models.Model):
 
     @property
     def public_id(self) -> str:
+        """The id that the outside sees."""
         return public_id("pa", self.pk)

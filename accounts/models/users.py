@@ -14,12 +14,14 @@ class UserManager(BaseUserManager["User"]):
     """Makes users that sign in with their e-mail address."""
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        """A user with this e-mail address; without a password they cannot sign in by one."""
         user = self.model(email=self.normalize_email(email).lower(), **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        """A member of staff with every right."""
         return self.create_user(email, password, **(fields | {"is_staff": True, "is_superuser": True}))
 
 

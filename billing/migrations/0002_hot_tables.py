@@ -22,10 +22,14 @@ class Migration(migrations.Migration):
                 "billing_transfer",
                 "customer_id, billing_entity_id, seq, position, recorded_at",
                 [
-                    "ALTER TABLE billing_transfer ADD CONSTRAINT transfer_positive CHECK (amount > 0),"
-                    " ADD CONSTRAINT transfer_moves CHECK (source <> destination)",
-                    "CREATE INDEX transfer_grant ON billing_transfer (customer_id, grant_id)"
-                    " WHERE grant_id IS NOT NULL",
+                    (
+                        "ALTER TABLE billing_transfer ADD CONSTRAINT transfer_positive CHECK (amount > 0),"
+                        " ADD CONSTRAINT transfer_moves CHECK (source <> destination)"
+                    ),
+                    (
+                        "CREATE INDEX transfer_grant ON billing_transfer (customer_id, grant_id)"
+                        " WHERE grant_id IS NOT NULL"
+                    ),
                 ],
             ),
             migrations.RunSQL.noop,

@@ -11,7 +11,8 @@ class Charge(models.Model):
 
     Shares `id` and `seq` with its event; `re_rated_from` is set on charges made later for the same
     event. `lines` is the answer's list of component lines, `funding` who paid: a list of
-    `{"grant"?, "account", "amount"}`. `settled_after` and `held_after` are the balance answered.
+    `{"component", "segment", "account", "amount", "grant"}`. `settled_after`, `held_after` and
+    `available_after` are the balance answered.
     """
 
     pk = models.CompositePrimaryKey("customer_id", "id", "recorded_at")
@@ -30,12 +31,14 @@ class Charge(models.Model):
     funding = models.JSONField()
     settled_after = AmountField()
     held_after = AmountField()
+    available_after = AmountField()
 
     class Meta:
         indexes = [models.Index(fields=["customer_id", "billing_entity_id", "seq"], name="charge_seq")]
 
     @property
     def public_id(self) -> str:
+        """The id that the outside sees."""
         return hot_id("ch", self.customer_id, self.id)
 
 
@@ -71,6 +74,7 @@ class Denial(models.Model):
 
     @property
     def public_id(self) -> str:
+        """The id that the outside sees."""
         return public_id("den", self.pk)
 
 

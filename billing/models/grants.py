@@ -14,7 +14,8 @@ class CreditGrant(models.Model):
     age. `components` limits it to component keys (empty = all). `remaining` is written only under
     the payer's lock. `booked_at` is when its value entered the wallet (its `effective_at`, or when
     the payer was next touched after it); `covered` is what went at once to an overdraft that it
-    met then: remaining = amount - covered - what usage burnt - what expired. `cost_basis` is what one unit was paid for, in money.
+    met then: remaining = amount - covered - what usage burnt - what expired. `cost_basis` is what one
+    unit was paid for, in money.
     """
 
     class Kind(models.TextChoices):
@@ -59,4 +60,5 @@ class CreditGrant(models.Model):
 
     @property
     def public_id(self) -> str:
+        """The id that the outside sees."""
         return public_id("grt", self.pk)

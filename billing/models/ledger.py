@@ -43,8 +43,18 @@ class LedgerAccount(models.Model):
         constraints = [
             models.CheckConstraint(condition=models.Q(held__gte=0), name="held_not_negative"),
             models.CheckConstraint(
-                condition=models.Q(kind__in=["wallet", "receivable", "revenue", "cash", "promotional",
-                                             "breakage", "leakage", "adjustments"]),
+                condition=models.Q(
+                    kind__in=[
+                        "wallet",
+                        "receivable",
+                        "revenue",
+                        "cash",
+                        "promotional",
+                        "breakage",
+                        "leakage",
+                        "adjustments",
+                    ]
+                ),
                 name="account_kind",
             ),
         ]

@@ -29,6 +29,7 @@ class TopUp(models.Model):
 
     @property
     def public_id(self) -> str:
+        """The id that the outside sees."""
         return public_id("top", self.pk)
 
 
@@ -52,4 +53,5 @@ class Adjustment(models.Model):
 
     @property
     def public_id(self) -> str:
+        """The id that the outside sees."""
         return public_id("adj", self.pk)

@@ -49,5 +49,7 @@ class ExchangeRate(models.Model):
         triggers = [bump_global()]
         constraints = [
             models.CheckConstraint(condition=models.Q(rate__gt=0), name="exchange_rate_positive"),
-            models.UniqueConstraint(fields=["base", "quote", "starts_at"], name="one_exchange_rate_at_a_time"),
+            models.UniqueConstraint(
+                fields=["base", "quote", "starts_at"], name="one_exchange_rate_at_a_time"
+            ),
         ]

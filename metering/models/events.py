@@ -55,6 +55,7 @@ class UsageEvent(models.Model):
 
     @property
     def public_id(self) -> str:
+        """The id that the outside sees."""
         return hot_id("evt", self.customer_id, self.id)
 
 

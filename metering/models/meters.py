@@ -62,6 +62,7 @@ class Meter(models.Model):
 
     @property
     def public_id(self) -> str:
+        """The id that the outside sees."""
         return public_id("mtr", self.pk)
 
     def definition(self) -> dict[str, Any]:

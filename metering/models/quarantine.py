@@ -52,4 +52,5 @@ class QuarantinedEvent(models.Model):
 
     @property
     def public_id(self) -> str:
+        """The id that the outside sees."""
         return public_id("qe", self.pk)

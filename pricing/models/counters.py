@@ -9,8 +9,8 @@ class Counter(models.Model):
     """The state of F for one component and group in one segment (RATING.md section 3).
 
     `dimensions` is the canonical JSON array of the group's values; `*` is the component's own row
-    when it has groups: its `amount` is the sum of the groups' F before discount and maximum. `amount` of a group is the
-    model's exact price, which has up to 30 decimals before F is rounded.
+    when it has groups: its `amount` is the sum of the groups' F before discount and maximum. `amount` of a
+    group is the model's exact price, which has up to 30 decimals before F is rounded.
     """
 
     TOTAL = "*"

@@ -26,6 +26,7 @@ class Plan(models.Model):
 
     @property
     def public_id(self) -> str:
+        """The id that the outside sees."""
         return public_id("plan", self.pk)
 
 
@@ -76,6 +77,7 @@ class PlanVersion(models.Model):
 
     @property
     def public_id(self) -> str:
+        """The id that the outside sees."""
         return public_id("pv", self.pk)
 
 

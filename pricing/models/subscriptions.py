@@ -43,6 +43,7 @@ class Subscription(models.Model):
 
     @property
     def public_id(self) -> str:
+        """The id that the outside sees."""
         return public_id("sub", self.pk)
 
 
@@ -91,4 +92,5 @@ class Segment(models.Model):
 
     @property
     def public_id(self) -> str:
+        """The id that the outside sees."""
         return public_id("seg", self.pk)

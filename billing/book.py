@@ -1,0 +1,219 @@
+"""A payer's book while its wallet row is locked: running numbers, transfers, balances, grants.
+
+The verbs that move money read the book, change it in memory and write it once, set-based, before the
+commit. Nothing here reads a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import psycopg
+
+from billing.funding import Funds, Grant, Part, apply_parts
+from billing.ledger import (
+    BREAKAGE,
+    CASH,
+    PROMOTIONAL,
+    REVENUE,
+    WALLET,
+    Movement,
+    PayerId,
+    Transfer,
+    apply_movements,
+    copy_transfers,
+    transfer_line,
+)
+from core.ids import public_id
+from core.numbers import CONTEXT, ZERO
+from core.sql import execute, number_array
+
+READ_GRANTS: Final = """
+    SELECT customer_id, billing_entity_id, id, kind, priority, effective_at, expires_at, components,
+           remaining, booked_at IS NOT NULL
+    FROM billing_creditgrant
+    WHERE remaining > 0 AND voided_at IS NULL AND (customer_id, billing_entity_id) IN
+        (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
+        AND (effective_at <= %s OR booked_at IS NOT NULL)"""
+WRITE_GRANTS: Final = """
+    UPDATE billing_creditgrant AS g
+    SET remaining = t.remaining, covered = g.covered + t.covered,
+        booked_at = COALESCE(g.booked_at, t.booked_at), expired_at = COALESCE(g.expired_at, t.expired_at)
+    FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[], %s::timestamptz[], %s::timestamptz[])
+        AS t(id, remaining, covered, booked_at, expired_at)
+    WHERE g.id = t.id"""
+add, subtract = CONTEXT.add, CONTEXT.subtract
+
+
+@dataclass(slots=True)
+class GrantChange:
+    """What becomes of a grant's row at the write."""
+
+    grant: Grant
+    covered: Decimal = ZERO
+    booked_at: datetime | None = None
+    expired_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class PayerBook:
+    """One locked payer. `seq` is the last number allotted, `seq_read` the last one in the database."""
+
+    payer: PayerId
+    funds: Funds
+    seq: int
+    seq_read: int
+    movements: dict[str, Movement] = field(default_factory=dict)
+    transfers: list[str] = field(default_factory=list)
+    changed_grants: dict[int, GrantChange] = field(default_factory=dict)
+
+    def next_seq(self) -> int:
+        """Allot the payer's next running number."""
+        self.seq += 1
+        return self.seq
+
+    def post(
+        self, seq: int, recorded_at: str, reason: str, reference: str, transfers: Iterable[Transfer]
+    ) -> None:
+        """Record the transfers of one ledger transaction and move the balances of their accounts."""
+        for position, transfer in enumerate(transfers):
+            self.transfers.append(
+                transfer_line(self.payer, seq, position, recorded_at, reason, reference, transfer)
+            )
+            self._move(transfer.source, -transfer.amount, seq)
+            self._move(transfer.destination, transfer.amount, seq)
+
+    def pay(
+        self,
+        seq: int,
+        recorded_at: str,
+        reason: str,
+        reference: str,
+        parts: Sequence[Part],
+        destination: str = REVENUE,
+    ) -> None:
+        """Take the parts (or give back the negative ones) and book them against `destination`."""
+        apply_parts(self.funds, parts)
+        transfers = []
+        for part in parts:
+            if part.grant_id is not None:
+                self._touch(part.grant_id)
+            if part.amount > 0:
+                transfers.append(Transfer(part.account, destination, part.amount, part.grant_id))
+            elif part.amount < 0:
+                transfers.append(Transfer(destination, part.account, -part.amount, part.grant_id))
+        self.post(seq, recorded_at, reason, reference, transfers)
+
+    def book_grant(self, grant: Grant, at: datetime, seq: int, reason: str, reference: str) -> None:
+        """Put a grant's value into the wallet; an overdraft that it meets takes its part at once."""
+        source = PROMOTIONAL if grant.is_promotional else CASH
+        self.post(
+            seq, at.isoformat(), reason, reference, [Transfer(source, WALLET, grant.remaining, grant.id)]
+        )
+        covered = ZERO if grant.components else min(grant.remaining, self.funds.overdrawn)
+        self.funds.wallet = add(self.funds.wallet, grant.remaining)
+        grant.remaining = subtract(grant.remaining, covered)
+        self.funds.grants.append(grant)
+        self.funds.grants.sort(key=Grant.burn_order)
+        self.changed_grants[grant.id] = GrantChange(grant, covered, booked_at=at)
+
+    def settle_due(self, pending: Iterable[Grant], at: datetime) -> None:
+        """Book the grants that have become effective and expire those whose time is over.
+
+        What open holds reserve does not expire before they end.
+        """
+        for grant in sorted(pending, key=Grant.burn_order):
+            reference = public_id("grt", grant.id)
+            self.book_grant(grant, at, self.next_seq(), "grant", reference)
+        for grant in [grant for grant in self.funds.grants if grant.expires_at and grant.expires_at <= at]:
+            free = max(ZERO, subtract(self.funds.wallet, self.funds.held))
+            lost = min(grant.remaining, free) if self.funds.held else grant.remaining
+            if lost > 0:
+                self._expire(grant, lost, at)
+
+    def _expire(self, grant: Grant, lost: Decimal, at: datetime) -> None:
+        reference = public_id("grt", grant.id)
+        transfer = Transfer(WALLET, BREAKAGE, lost, grant.id)
+        self.post(self.next_seq(), at.isoformat(), "expiry", reference, [transfer])
+        self.funds.wallet = subtract(self.funds.wallet, lost)
+        grant.remaining = subtract(grant.remaining, lost)
+        self._touch(grant.id).expired_at = at
+        if not grant.remaining:
+            self.funds.grants.remove(grant)
+
+    def _touch(self, grant_id: int) -> GrantChange:
+        change = self.changed_grants.get(grant_id)
+        if change is None:
+            grant = next(grant for grant in self.funds.grants if grant.id == grant_id)
+            change = self.changed_grants[grant_id] = GrantChange(grant)
+        return change
+
+    def _move(self, kind: str, amount: Decimal, seq: int) -> None:
+        movement = self.movements.get(kind)
+        if movement is None:
+            self.movements[kind] = Movement(amount, ZERO, seq)
+        else:
+            movement.balance = add(movement.balance, amount)
+            movement.seq = seq
+
+
+def copy_book_transfers(raw: psycopg.Connection[Any], books: Iterable[PayerBook]) -> None:
+    """Write the transfers of the books by COPY (which cannot be sent in a pipeline)."""
+    copy_transfers(raw, [line for book in books for line in book.transfers])
+
+
+def write_books(raw: psycopg.Connection[Any], books: Iterable[PayerBook]) -> None:
+    """Write the accounts and grants that changed, by one statement each."""
+    books = [book for book in books if book.seq != book.seq_read]
+    movements = {}
+    for book in books:
+        wallet = book.movements.setdefault(WALLET, Movement(ZERO, ZERO, book.seq))
+        wallet.seq = book.seq  # the wallet row always carries the payer's last number
+        movements.update({(*book.payer, kind): moved for kind, moved in book.movements.items()})
+    apply_movements(raw, movements)
+    _write_grants(raw, [change for book in books for change in book.changed_grants.values()])
+
+
+def read_grants(
+    raw: psycopg.Connection[Any], payers: Sequence[PayerId], now: datetime
+) -> psycopg.Cursor[Any]:
+    """The payers' open grants: those in the wallet, and those that have become effective."""
+    params = (number_array(p[0] for p in payers), number_array(p[1] for p in payers), now)
+    return execute(raw, READ_GRANTS, params)
+
+
+def _write_grants(raw: psycopg.Connection[Any], changes: Sequence[GrantChange]) -> None:
+    if not changes:
+        return
+    execute(
+        raw,
+        WRITE_GRANTS,
+        (
+            number_array(change.grant.id for change in changes),
+            number_array(change.grant.remaining for change in changes),
+            number_array(change.covered for change in changes),
+            _instant_array(change.booked_at for change in changes),
+            _instant_array(change.expired_at for change in changes),
+        ),
+    )
+
+
+def _instant_array(instants: Iterable[datetime | None]) -> str:
+    return "{" + ",".join("NULL" if at is None else f'"{at.isoformat()}"' for at in instants) + "}"
+
+
+def grant_from_row(row: Sequence[Any]) -> Grant:
+    """A row of `read_grants`."""
+    return Grant(
+        id=row[2],
+        is_promotional=row[3] == "promotional",
+        priority=row[4],
+        effective_at=row[5],
+        expires_at=row[6],
+        components=frozenset(row[7]),
+        remaining=row[8],
+    )

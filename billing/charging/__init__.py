@@ -1,0 +1,25 @@
+"""The path of a call (DESIGN.md section 4): attribute, look up, lock, rate, decide, book, commit.
+
+`charge_many` is the only way in. Modules in the order of the path: `requests` (what comes in),
+`planning` (before the lock), `reading` (under the lock), `deciding`, `booking`, `path` (the
+transaction), `batching` (concurrent single charges share a commit), `outcomes` (what comes out).
+"""
+
+from billing.charging.batching import charge_one
+from billing.charging.outcomes import Charged, Denied, Failed, Outcome, Quarantined, Recorded
+from billing.charging.path import charge_many, report_events
+from billing.charging.requests import ChargeRequest, Mode
+
+__all__ = [
+    "ChargeRequest",
+    "Charged",
+    "Denied",
+    "Failed",
+    "Mode",
+    "Outcome",
+    "Quarantined",
+    "Recorded",
+    "charge_many",
+    "charge_one",
+    "report_events",
+]

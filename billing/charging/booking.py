@@ -1,0 +1,315 @@
+"""Booking: from decided items to the rows of one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+import psycopg
+
+from billing.book import PayerBook, copy_book_transfers, write_books
+from billing.charging.deciding import RatedItem, quantity_of
+from billing.charging.outcomes import Charged, Denied, Recorded
+from billing.charging.planning import Planned
+from billing.charging.reading import Known, unique_key
+from billing.charging.requests import Mode
+from billing.funding import Part, overspent
+from billing.models import Overspend
+from billing.store import (
+    DenialRow,
+    MarginKey,
+    OverspendRow,
+    copy_charges,
+    write_denials,
+    write_margins,
+    write_overspend,
+)
+from core.ids import hot_id
+from core.numbers import CONTEXT, ZERO, plain
+from core.sql import NULL, copy_line, copy_text
+from metering.catalogue import CompiledMeter, freeze_meters
+from metering.store import GIVEN, BucketKey, UniqueKey, add_buckets, add_uniques, copy_events
+from pricing.rating.state import State
+from pricing.store import CounterKey, write_counters
+
+encode = msgspec.json.Encoder(decimal_format="number").encode
+BUCKET_MERGE: Final = {"max": "max", "min": "min", "latest": None, "weighted_sum": None}
+add, subtract = CONTEXT.add, CONTEXT.subtract
+
+
+@dataclass(slots=True)
+class Batch:
+    """The rows that one transaction will write."""
+
+    now: datetime
+    keys: list[str] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+    charges: list[str] = field(default_factory=list)
+    states: dict[CounterKey, State] = field(default_factory=dict)
+    buckets: dict[str, dict[BucketKey, list[Any]]] = field(default_factory=dict)
+    uniques: dict[UniqueKey, int] = field(default_factory=dict)
+    margins: dict[MarginKey, list[Any]] = field(default_factory=dict)
+    denials: list[DenialRow] = field(default_factory=list)
+    overspend: list[OverspendRow] = field(default_factory=list)
+    meters: dict[int, CompiledMeter] = field(default_factory=dict)
+    paid: list[tuple[str, int, Part]] = field(default_factory=list)
+
+    @property
+    def recorded_at(self) -> str:
+        """The transaction's instant, for COPY."""
+        return self.now.isoformat()
+
+
+def book_item(
+    batch: Batch, item: Planned, known: Known, book: PayerBook, rated: RatedItem, parts: Sequence[Part]
+) -> Charged | Recorded:
+    """Take an allowed item into the books and the batch; gives its answer."""
+    seq = book.next_seq()
+    unmatched = not item.is_matched
+    unpriced = item.is_matched and (not item.is_priced or rated.not_priced is not None)
+    _apply_states(batch, item, known, rated)
+    _add_event(batch, item, book, seq, unmatched=unmatched, unpriced=unpriced)
+    _add_margin(batch, item, rated.amount, unmatched=unmatched, unpriced=unpriced)
+    customer_id = book.payer[0]
+    if not item.lines and item.request.mode is Mode.REPORT:
+        return Recorded(customer_id, item.id, batch.now, seq, unmatched, unpriced)
+    before = overspent(book.funds)
+    book.pay(seq, batch.recorded_at, "usage", hot_id("ch", customer_id, item.id), parts)
+    _note_overspend(batch, item, book, seq, subtract(overspent(book.funds), before))
+    _add_charge(batch, item, book, seq, rated, parts)
+    return _answer(batch, item, book, seq, rated, unmatched, unpriced)
+
+
+def write_batch(raw: psycopg.Connection[Any], batch: Batch, known: Known) -> None:
+    """Write it all: COPY for what is new, then one pipeline of upserts."""
+    copy_events(raw, batch.keys, batch.events)
+    copy_charges(raw, batch.charges)
+    copy_book_transfers(raw, known.books.values())
+    freeze_meters(batch.meters.values(), batch.now)
+    with raw.pipeline():
+        write_books(raw, known.books.values())
+        write_counters(raw, batch.states)
+        for merge, buckets in batch.buckets.items():
+            add_buckets(raw, merge, buckets)
+        add_uniques(raw, batch.uniques)
+        write_margins(raw, batch.margins)
+        write_denials(raw, batch.denials, batch.now)
+        write_overspend(raw, batch.overspend, batch.now)
+
+
+def _apply_states(batch: Batch, item: Planned, known: Known, rated: RatedItem) -> None:
+    known.counters.update(rated.states)
+    batch.states.update(rated.states)
+    known.uniques |= rated.new_uniques
+    payer = item.attribution.payer
+    assert payer is not None
+    hour = hour_start(item.request.event.occurred_at, payer.time_zone)
+    for use in item.uniques():
+        key = unique_key(item, use)
+        batch.uniques[key] = batch.uniques.get(key, 0) + 1
+    for heard in item.heard:
+        batch.meters[heard.meter.id] = heard.meter
+        merge = BUCKET_MERGE.get(heard.meter.aggregation, "sum")
+        if merge is None:
+            continue
+        bucket_key = BucketKey(
+            payer.customer_id,
+            payer.id,
+            heard.meter.id,
+            hour,
+            item.attribution.workspace_id or 0,
+            heard.dimensions,
+        )
+        quantity = quantity_of(item, heard, rated)
+        bucket = batch.buckets.setdefault(merge, {}).get(bucket_key)
+        if bucket is None:
+            batch.buckets[merge][bucket_key] = [quantity, 1]
+        else:
+            bucket[0] = _merged(merge, bucket[0], quantity)
+            bucket[1] += 1
+
+
+def _merged(merge: str, old: Decimal, new: Decimal) -> Decimal:
+    if merge == "sum":
+        return add(old, new)
+    return max(old, new) if merge == "max" else min(old, new)
+
+
+def _add_event(
+    batch: Batch, item: Planned, book: PayerBook, seq: int, *, unmatched: bool, unpriced: bool
+) -> None:
+    event, found = item.request.event, item.attribution
+    customer_id, payer_id = book.payer
+    key = copy_text(event.idempotency_key)
+    batch.keys.append(
+        copy_line((str(customer_id), key, f"\\\\x{item.payload_hash.hex()}", str(item.id), batch.recorded_at))
+    )
+    batch.events.append(
+        copy_line(
+            (
+                str(customer_id),
+                str(item.id),
+                batch.recorded_at,
+                str(seq),
+                str(payer_id),
+                _number(found.workspace_id),
+                _number(found.api_key_id),
+                key,
+                copy_text(event.event),
+                event.occurred_at.isoformat(),
+                copy_json(event.properties),
+                NULL if item.costs is None else copy_json(item.costs),
+                _number(item.cost),
+                copy_text(event.user),
+                copy_text(event.trace),
+                copy_text(item.request.source),
+                str(given_fields(event.payload)),
+                "t" if unmatched else "f",
+                "t" if unpriced else "f",
+            )
+        )
+    )
+
+
+def _add_charge(
+    batch: Batch, item: Planned, book: PayerBook, seq: int, rated: RatedItem, parts: Sequence[Part]
+) -> None:
+    payer, funds = item.attribution.payer, book.funds
+    assert payer is not None
+    segments = {line.component.key: line.segment.id for line in item.lines}
+    batch.paid += [(part.component, segments[part.component], part) for part in parts]
+    funding = [
+        {
+            "component": part.component,
+            "segment": segments[part.component],
+            "account": part.account,
+            "amount": plain(part.amount),
+            "grant": part.grant_id,
+        }
+        for part in parts
+    ]
+    batch.charges.append(
+        copy_line(
+            (
+                str(payer.customer_id),
+                str(item.id),
+                batch.recorded_at,
+                str(seq),
+                str(payer.id),
+                _number(item.attribution.workspace_id),
+                str(item.id),
+                batch.recorded_at,
+                item.request.event.occurred_at.isoformat(),
+                str(rated.amount),
+                payer.currency,
+                copy_json(rated.lines),
+                copy_json(funding),
+                str(funds.wallet),
+                str(funds.held),
+                str(funds.available),
+            )
+        )
+    )
+
+
+def _add_margin(batch: Batch, item: Planned, amount: Decimal, *, unmatched: bool, unpriced: bool) -> None:
+    payer, event = item.attribution.payer, item.request.event
+    assert payer is not None
+    hour = hour_start(event.occurred_at, payer.time_zone)
+    key = MarginKey(payer.customer_id, payer.id, hour, item.attribution.workspace_id or 0, event.event)
+    row = batch.margins.get(key)
+    if row is None:
+        row = batch.margins[key] = [0, 0, 0, 0, ZERO, ZERO]
+    row[0] += 1
+    row[1] += item.cost is not None
+    row[2] += unmatched
+    row[3] += unpriced
+    row[4] = add(row[4], amount)
+    if item.cost is not None:
+        row[5] = add(row[5], item.cost)
+
+
+def _note_overspend(batch: Batch, item: Planned, book: PayerBook, seq: int, amount: Decimal) -> None:
+    if amount > 0:
+        cause = Overspend.Cause.REPORTED if item.request.mode is Mode.REPORT else Overspend.Cause.OVERDRAFT
+        batch.overspend.append(OverspendRow(*book.payer, seq, item.id, amount, cause))
+
+
+def _answer(
+    batch: Batch,
+    item: Planned,
+    book: PayerBook,
+    seq: int,
+    rated: RatedItem,
+    unmatched: bool,
+    unpriced: bool,
+) -> Charged:
+    payer, funds = item.attribution.payer, book.funds
+    assert payer is not None
+    return Charged(
+        customer_id=payer.customer_id,
+        id=item.id,
+        recorded_at=batch.now,
+        seq=seq,
+        billing_entity=payer.public_id,
+        amount=rated.amount,
+        currency=payer.currency,
+        cost=item.cost,
+        lines=rated.lines,
+        available=funds.available,
+        settled=funds.wallet,
+        held=funds.held,
+        unmatched=unmatched,
+        unpriced=unpriced,
+    )
+
+
+def note_denial(batch: Batch, item: Planned, denial: Denied) -> None:
+    """Keep a refusal; it consumes no key."""
+    payer, event = item.attribution.payer, item.request.event
+    assert payer is not None
+    batch.denials.append(
+        DenialRow(
+            payer.customer_id,
+            payer.id,
+            item.attribution.workspace_id,
+            item.attribution.api_key_id,
+            event.occurred_at,
+            event.idempotency_key,
+            event.event,
+            denial.reason,
+            denial.level,
+            denial.level_id,
+            denial.expected_amount,
+            denial.available,
+        )
+    )
+
+
+def copy_json(value: Any) -> str:
+    """A value as JSON for COPY: numbers exactly as they came."""
+    return encode(value).decode().replace("\\", "\\\\")
+
+
+def given_fields(payload: dict[str, Any]) -> int:
+    """The bits of the optional fields that the caller sent."""
+    return sum(bit for name, bit in GIVEN.items() if name in payload)
+
+
+def _number(value: int | Decimal | None) -> str:
+    return NULL if value is None else str(value)
+
+
+def hour_start(instant: datetime, time_zone: str) -> str:
+    """The start, as UTC text, of the payer's local hour that an instant falls in.
+
+    Only zones off by parts of an hour (Kolkata, Kathmandu) differ from hours of UTC.
+    """
+    offset = ZoneInfo(time_zone).utcoffset(instant.astimezone(ZoneInfo(time_zone))) or timedelta()
+    shift = timedelta(seconds=offset.total_seconds() % 3600)
+    return ((instant + shift).replace(minute=0, second=0, microsecond=0) - shift).isoformat()

@@ -1,0 +1,148 @@
+"""Rating and deciding one item after the other, in memory, in `seq` order.
+
+The reasons to refuse come in DESIGN.md's order; the first one is the answer. Nothing is changed before
+an item is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+from accounts.models import BillingEntity
+from billing.book import PayerBook
+from billing.charging.outcomes import Denied
+from billing.charging.planning import Heard, Planned, PlannedLine
+from billing.charging.reading import Known, unique_key
+from billing.charging.requests import Mode
+from billing.funding import Funds, Part, burn, is_allowed
+from core.errors import InvalidRequest
+from core.numbers import CONTEXT, INTEGER_DIGITS_MAX, ONE, ZERO, plain
+from metering.store import UniqueKey
+from pricing.models import Counter
+from pricing.rating.engine import Rated, rate_event
+from pricing.rating.models.base import NotPriced
+from pricing.rating.state import EMPTY, State
+from pricing.store import CounterKey
+
+AMOUNT_LIMIT: Final = Decimal(10) ** INTEGER_DIGITS_MAX
+add = CONTEXT.add
+
+
+@dataclass(slots=True)
+class RatedItem:
+    """What an item would cost, with the states that would follow; nothing of it is applied yet."""
+
+    amount: Decimal = ZERO
+    amounts: list[tuple[str, Decimal]] = field(default_factory=list)
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    states: dict[CounterKey, State] = field(default_factory=dict)
+    new_uniques: set[UniqueKey] = field(default_factory=set)
+    not_priced: InvalidRequest | None = None
+
+
+def rate_item(item: Planned, known: Known) -> RatedItem:
+    """Rate an item's lines at the counters as they stand. Raises `number_out_of_range`."""
+    rated = RatedItem()
+    payer = item.attribution.payer
+    assert payer is not None
+    rated.new_uniques = {unique_key(item, use) for use in item.uniques()} - known.uniques
+    for line in item.lines:
+        try:
+            _rate_line(item, line, known, rated)
+        except NotPriced as problem:
+            rated.not_priced = problem
+    if abs(rated.amount) >= AMOUNT_LIMIT:
+        raise InvalidRequest(
+            "number_out_of_range", "The price of this event has more than 20 integer digits.", "properties"
+        )
+    return rated
+
+
+def quantity_of(item: Planned, one: Heard | PlannedLine, rated: RatedItem) -> Decimal:
+    """What an item adds to a meter: of a `unique` meter, 1 at the first occurrence and 0 after."""
+    if one.unique is not None:
+        return ONE if unique_key(item, one.unique) in rated.new_uniques else ZERO
+    return one.quantity if isinstance(one, Heard) else one.usage.quantity
+
+
+def _rate_line(item: Planned, line: PlannedLine, known: Known, rated: RatedItem) -> None:
+    payer = item.attribution.payer
+    assert payer is not None
+    component = line.component.rating
+    key = CounterKey(payer.customer_id, line.segment.id, line.component.id, line.dimensions)
+    state = rated.states.get(key) or known.counters.get(key, EMPTY)
+    usage = line.usage
+    if line.unique is not None:
+        usage = usage._replace(quantity=quantity_of(item, line, rated))
+    if component.group_dimensions:
+        total_key = key._replace(dimensions=Counter.TOTAL)
+        total = rated.states.get(total_key) or known.counters.get(total_key, EMPTY)
+        result = rate_event(component, state, total.amount, usage)
+        rated.states[total_key] = State(amount=result.subtotal)
+    else:
+        result = rate_event(component, state, component.f_group(state), usage)
+    rated.states[key] = result.state
+    rated.amount = add(rated.amount, result.amount)
+    rated.amounts.append((line.component.key, result.amount))
+    rated.lines.append(_line_record(line, usage.quantity, result))
+
+
+def _line_record(line: PlannedLine, quantity: Decimal, result: Rated) -> dict[str, Any]:
+    return {
+        "component": line.component.key,
+        "meter": line.component.meter_key,
+        "quantity": plain(quantity),
+        "amount": plain(result.amount),
+        "plan_version": line.segment.version.public_id,
+        "position": {"from": plain(result.position_from), "to": plain(result.position_to)},
+        "segment": line.segment.id,
+        "component_id": line.component.id,
+        "dimensions": line.dimensions,
+    }
+
+
+def refuse(item: Planned, book: PayerBook, rated: RatedItem, parts: list[Part]) -> Denied | None:
+    """The first reason to refuse a charge that asks; None to go on. Reported usage is never refused."""
+    if item.request.mode is Mode.REPORT:
+        return None
+    payer = item.attribution.payer
+    assert payer is not None
+    reason = None
+    if payer.status == BillingEntity.Status.SUSPENDED:
+        reason = "suspended"
+    elif not item.has_subscription:
+        reason = "no_subscription"
+    elif rated.amount > 0 and not is_allowed(book.funds, parts):
+        reason = "insufficient_funds"
+    if reason is None:
+        return None
+    return denied(item, reason, book.funds, rated.amount)
+
+
+def denied(item: Planned, reason: str, funds: Funds, amount: Decimal) -> Denied:
+    """A refusal at the payer's level."""
+    payer = item.attribution.payer
+    assert payer is not None
+    return Denied(
+        reason=reason,
+        level="billing_entity",
+        level_id=payer.public_id,
+        expected_amount=amount,
+        currency=payer.currency,
+        available=funds.available,
+        settled=funds.wallet,
+        held=funds.held,
+    )
+
+
+def positive(amounts: Iterable[tuple[str, Decimal]]) -> list[tuple[str, Decimal]]:
+    """The lines that cost something."""
+    return [(component, amount) for component, amount in amounts if amount > 0]
+
+
+def fund(item: Planned, book: PayerBook, rated: RatedItem) -> list[Part]:
+    """Who would pay for the item's positive lines."""
+    return burn(book.funds, positive(rated.amounts), item.request.event.occurred_at)

@@ -1,0 +1,82 @@
+"""What comes out of the path, one per request, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from core.errors import TollgateError
+
+
+@dataclass(slots=True)
+class Charged:
+    """The event is recorded and priced. `is_replay`: an earlier answer, given again.
+
+    `lines` are the stored lines; amounts are in `currency`; `cost` is null when unknown.
+    """
+
+    customer_id: int
+    id: UUID
+    recorded_at: datetime
+    seq: int
+    billing_entity: str
+    amount: Decimal
+    currency: str
+    cost: Decimal | None
+    lines: list[dict[str, Any]]
+    available: Decimal
+    settled: Decimal
+    held: Decimal
+    is_replay: bool = False
+    unmatched: bool = False
+    unpriced: bool = False
+
+
+@dataclass(slots=True)
+class Recorded:
+    """The event is stored but nothing prices it: no meter hears it, or no component."""
+
+    customer_id: int
+    id: UUID
+    recorded_at: datetime
+    seq: int
+    unmatched: bool
+    unpriced: bool
+    is_replay: bool = False
+
+
+@dataclass(slots=True)
+class Denied:
+    """A refused charge (402): the first reason in DESIGN.md's order. Consumes no key."""
+
+    reason: str
+    level: str
+    level_id: str
+    expected_amount: Decimal
+    currency: str
+    available: Decimal
+    settled: Decimal
+    held: Decimal
+    limit: Decimal | None = None
+    used: Decimal | None = None
+
+
+@dataclass(slots=True)
+class Quarantined:
+    """A reported event that waits for staff: well-formed, but it cannot be taken as it is."""
+
+    reason: str
+    message: str
+
+
+@dataclass(slots=True)
+class Failed:
+    """The request is in error; nothing was stored for it."""
+
+    error: TollgateError
+
+
+Outcome = Charged | Recorded | Denied | Quarantined | Failed

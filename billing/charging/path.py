@@ -1,0 +1,199 @@
+"""The transaction: plan, lock, read, decide one after the other, write, commit.
+
+A batch that fails as a whole (a key that reached two payers at once, a partition that is not there
+yet) is done again; if it still fails, its items are run alone, so that one bad item sinks no other.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+import psycopg
+from django.db import DatabaseError, transaction
+
+from accounts.directory import directory
+from billing.charging import deciding, giving_back
+from billing.charging.booking import Batch, book_item, note_denial, write_batch
+from billing.charging.outcomes import Charged, Failed, Outcome, Quarantined, Recorded
+from billing.charging.planning import Planned, forget_global, plan_requests
+from billing.charging.problems import problem_of
+from billing.charging.reading import Known, KnownKey, StaleConfig, read_known
+from billing.charging.replaying import conflict, replay
+from billing.charging.requests import ChargeRequest, Mode
+from billing.ledger import lock_accounts
+from core import clock
+from core.errors import TollgateError
+from core.partitions import ensure_partitions
+from core.sql import driver
+from metering.events import EventInput
+from metering.payload import differing_fields
+from metering.quarantine import QuarantineItem, quarantine_events
+
+log = logging.getLogger(__name__)
+
+BATCH_MAX: Final = 1000
+ATTEMPTS: Final = 5
+CHECK_VIOLATION: Final = "23514"  # no partition of relation found for row
+
+
+def charge_many(requests: Sequence[ChargeRequest]) -> list[Outcome]:
+    """Charge or record each request; the outcomes are in their order.
+
+    Each charge is whole in one transaction; one transaction carries up to BATCH_MAX.
+    """
+    outcomes: list[Outcome | None] = [None] * len(requests)
+    numbered = list(enumerate(requests))
+    for start in range(0, len(numbered), BATCH_MAX):
+        chunk = numbered[start : start + BATCH_MAX]
+        for index, outcome in charge_batch(chunk, skip_locked=False).items():
+            outcomes[index] = outcome
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+def report_events(
+    events: Sequence[EventInput],
+    *,
+    source: str = "api",
+    integration_key_id: int | None = None,
+    is_any_age: bool = False,
+) -> list[Outcome]:
+    """Record what has happened already: never denied, below zero it is Overspend."""
+    return charge_many(
+        [ChargeRequest(event, Mode.REPORT, source, integration_key_id, is_any_age) for event in events]
+    )
+
+
+def charge_batch(requests: Sequence[tuple[int, ChargeRequest]], *, skip_locked: bool) -> dict[int, Outcome]:
+    """One transaction for all, by index. With `skip_locked`, requests whose payer another transaction
+    holds are left out of the answer."""
+    for _ in range(ATTEMPTS):
+        try:
+            return _transaction(requests, clock.now(), skip_locked=skip_locked)
+        except StaleConfig as stale:
+            directory.forget(stale.customer_ids)
+            if stale.is_global:
+                forget_global()
+        except DatabaseError as error:
+            if not _may_retry(error):
+                log.exception("a batch failed; its items are run alone")
+                break
+    return _run_alone(requests, skip_locked=skip_locked)
+
+
+def _may_retry(error: DatabaseError) -> bool:
+    """Mend or wait out what another attempt may get past."""
+    cause = error.__cause__ or error
+    if isinstance(cause, psycopg.errors.CheckViolation) and "partition" in str(cause):
+        ensure_partitions(clock.now())
+        return True
+    return isinstance(
+        cause,
+        psycopg.errors.UniqueViolation
+        | psycopg.errors.DeadlockDetected
+        | psycopg.errors.SerializationFailure,
+    )
+
+
+def _run_alone(requests: Sequence[tuple[int, ChargeRequest]], *, skip_locked: bool) -> dict[int, Outcome]:
+    if len(requests) == 1:
+        return _transaction(requests, clock.now(), skip_locked=skip_locked)
+    outcomes: dict[int, Outcome] = {}
+    for request in requests:
+        outcomes |= charge_batch([request], skip_locked=skip_locked)
+    return outcomes
+
+
+def _transaction(
+    requests: Sequence[tuple[int, ChargeRequest]], now: datetime, *, skip_locked: bool
+) -> dict[int, Outcome]:
+    plan = plan_requests(requests, now)
+    with transaction.atomic():
+        raw = driver()
+        payers = plan.payers()
+        locked = lock_accounts(raw, payers, skip_locked=skip_locked) if payers else []
+        held = {(row[0], row[1]) for row in locked}
+        items = [item for item in plan.items if _payer_id(item) in held or item.attribution.payer is None]
+        known = read_known(raw, plan, items, locked, now)
+        return _decide_and_write(raw, items, known, now)
+
+
+def _payer_id(item: Planned) -> tuple[int, int] | None:
+    payer = item.attribution.payer
+    return None if payer is None else (payer.customer_id, payer.id)
+
+
+def _decide_and_write(
+    raw: psycopg.Connection[object], items: Sequence[Planned], known: Known, now: datetime
+) -> dict[int, Outcome]:
+    outcomes: dict[int, Outcome] = {}
+    batch = Batch(now)
+    replays: list[tuple[Planned, KnownKey]] = []
+    first_of: dict[tuple[int, str], Planned] = {}
+    quarantine: list[QuarantineItem] = []
+    for item in items:
+        config = item.attribution.config
+        key = (config.customer_id if config else 0, item.request.event.idempotency_key)
+        if key in known.keys:
+            replays.append((item, known.keys[key]))
+        elif key in first_of:
+            outcomes[item.index] = _repeat(item, first_of[key], outcomes[first_of[key].index])
+        else:
+            outcomes[item.index] = outcome = _decide(raw, item, known, batch, quarantine)
+            if isinstance(outcome, Charged | Recorded):
+                first_of[key] = item
+    for (item, _), answer in zip(replays, replay(raw, replays), strict=True):
+        outcomes[item.index] = answer
+    quarantine_events(quarantine, received_at=now)
+    write_batch(raw, batch, known)
+    return outcomes
+
+
+def _decide(
+    raw: psycopg.Connection[object],
+    item: Planned,
+    known: Known,
+    batch: Batch,
+    quarantine: list[QuarantineItem],
+) -> Outcome:
+    problem = problem_of(item, batch.now)
+    if isinstance(problem, Quarantined):
+        config = item.attribution.config
+        customer_id = None if config is None else config.customer_id
+        key_id = item.request.integration_key_id
+        quarantine.append(
+            QuarantineItem(item.request.event, problem.reason, problem.message, customer_id, key_id)
+        )
+        return problem
+    if problem is not None:
+        return Failed(problem)
+    payer = item.attribution.payer
+    assert payer is not None
+    book = known.books[payer.customer_id, payer.id]
+    try:
+        rated = deciding.rate_item(item, known)
+    except TollgateError as error:
+        return Failed(error)
+    if rated.not_priced is not None and item.request.mode is Mode.ASK:
+        return Failed(rated.not_priced)
+    parts = deciding.fund(item, book, rated)
+    denial = deciding.refuse(item, book, rated, parts)
+    if denial is not None:
+        note_denial(batch, item, denial)
+        return denial
+    if any(amount < 0 for _, amount in rated.amounts):
+        parts += giving_back.give_back_lines(raw, item, book, rated.amounts, batch.paid)
+    return book_item(batch, item, known, book, rated, parts)
+
+
+def _repeat(item: Planned, first: Planned, outcome: Outcome) -> Outcome:
+    """The same key twice in one batch: a replay of what was just decided."""
+    if item.payload_hash != first.payload_hash:
+        differing = differing_fields(first.request.event.payload, item.request.event.payload)
+        if differing:
+            return Failed(conflict(item, differing))
+    assert isinstance(outcome, Charged | Recorded)
+    return replace(outcome, is_replay=True)

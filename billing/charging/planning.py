@@ -1,0 +1,202 @@
+"""Before the lock: who pays, what the event costs, which meters hear it and which components price it.
+
+All of it comes from the process's copies of the configuration, taken at known versions. Under the lock
+the path compares the versions and, on a mismatch, plans again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from accounts.attribution import Attribution, attribute
+from billing.charging.requests import ChargeRequest
+from core.ids import new_uuid7
+from core.models import ConfigVersion
+from core.numbers import ONE
+from metering.catalogue import CompiledMeter, MeterCatalogue, meter_catalogue
+from metering.costing import CostBook, cost_book
+from metering.payload import payload_hash
+from pricing.pricelist import PayerPrices, PricedComponent, SegmentPrices, payer_prices
+from pricing.rating.groups import group_text
+from pricing.rating.state import Usage
+
+NO_DIMENSIONS: Final = "[]"
+
+
+class UniqueUse(NamedTuple):
+    """A value of a `unique` meter in its scope: counts only at its first occurrence there."""
+
+    meter_id: int
+    scope_start: datetime
+    dimensions: str
+    value_hash: str
+
+
+@dataclass(slots=True)
+class PlannedLine:
+    """One component's part of an event: which counter it moves, by what."""
+
+    segment: SegmentPrices
+    component: PricedComponent
+    meter: CompiledMeter
+    dimensions: str
+    usage: Usage
+    unique: UniqueUse | None
+
+
+@dataclass(slots=True)
+class Heard:
+    """One meter's view of an event, for its hourly bucket."""
+
+    meter: CompiledMeter
+    dimensions: str
+    quantity: Decimal
+    unique: UniqueUse | None = None
+
+
+@dataclass(slots=True)
+class Planned:
+    """A request with all that is known of it before the lock."""
+
+    index: int
+    request: ChargeRequest
+    attribution: Attribution
+    payload_hash: bytes
+    id: UUID
+    costs: list[dict[str, Any]] | None = None
+    cost: Decimal | None = None
+    has_subscription: bool = False
+    is_matched: bool = False
+    is_priced: bool = False
+    heard: list[Heard] = field(default_factory=list)
+    lines: list[PlannedLine] = field(default_factory=list)
+
+    def uniques(self) -> set[UniqueUse]:
+        """The unique values that the event brings, once each."""
+        uses = {heard.unique for heard in self.heard} | {line.unique for line in self.lines}
+        return {use for use in uses if use is not None}
+
+
+@dataclass(slots=True)
+class Plan:
+    """A batch, planned at these config versions (global, and per customer)."""
+
+    items: list[Planned]
+    global_version: int
+    customer_versions: dict[int, int]
+
+    def payers(self, items: Iterable[Planned] | None = None) -> list[tuple[int, int]]:
+        """The payers of the items, in the order in which they are locked."""
+        return sorted(
+            {
+                (item.attribution.payer.customer_id, item.attribution.payer.id)
+                for item in (self.items if items is None else items)
+                if item.attribution.payer is not None
+            }
+        )
+
+
+_global_version: int | None = None
+
+
+def forget_global() -> None:
+    """Read the installation's config version anew for the next plan."""
+    global _global_version
+    _global_version = None
+
+
+def _current_global() -> int:
+    global _global_version
+    if _global_version is None:
+        _global_version = ConfigVersion.objects.values_list("version", flat=True).first() or 0
+    return _global_version
+
+
+def plan_requests(requests: Sequence[tuple[int, ChargeRequest]], now: datetime) -> Plan:
+    """Plan a batch of (index, request) recorded at `now`."""
+    version = _current_global()
+    meters, costs = meter_catalogue(version), cost_book(version)
+    attributions = attribute([request.event for _, request in requests])
+    versions = {
+        found.config.customer_id: found.config.version for found in attributions if found.config is not None
+    }
+    prices = _prices(requests, attributions)
+    items = []
+    for (index, request), found in zip(requests, attributions, strict=True):
+        item = Planned(index, request, found, payload_hash(request.event.payload), new_uuid7(now))
+        if found.payer is not None and found.problem is None:
+            _plan_item(item, meters, costs, prices[found.payer.id])
+        items.append(item)
+    return Plan(items, version, versions)
+
+
+def _prices(
+    requests: Sequence[tuple[int, ChargeRequest]], attributions: Sequence[Attribution]
+) -> dict[int, PayerPrices]:
+    wanted: dict[int, int] = {}
+    instants: dict[int, list[datetime]] = {}
+    for (_, request), found in zip(requests, attributions, strict=True):
+        if found.payer is not None and found.config is not None and found.problem is None:
+            wanted[found.payer.id] = found.config.version
+            instants.setdefault(found.payer.id, []).append(request.event.occurred_at)
+    return payer_prices(wanted, instants) if wanted else {}
+
+
+def _plan_item(item: Planned, meters: MeterCatalogue, costs: CostBook, prices: PayerPrices) -> None:
+    event, payer = item.request.event, item.attribution.payer
+    assert payer is not None
+    item.costs, item.cost = costs.cost_of(event, payer.currency)
+    item.has_subscription = bool(prices.subscriptions_at(event.occurred_at))
+    segments = prices.at(event.occurred_at)
+    for meter in meters.meters_for(event.event):
+        if not meter.matches(event.properties):
+            continue
+        item.is_matched = True
+        heard = _hear(meter, item, segments)
+        if heard is None:
+            continue
+        item.heard.append(heard)
+        for segment in segments:
+            for component in segment.version.by_meter.get(meter.id, ()):
+                item.is_priced = True
+                if component.is_live:
+                    item.lines.append(_line(item, segment, component, heard))
+
+
+def _hear(meter: CompiledMeter, item: Planned, segments: Sequence[SegmentPrices]) -> Heard | None:
+    """What a meter takes from the event; None when its property is missing or no number."""
+    event = item.request.event
+    contribution = meter.contribution(event.properties)
+    if contribution is None:
+        return None
+    group = meter.group(event.properties)
+    dimensions = group_text(group) if group else NO_DIMENSIONS
+    if not isinstance(contribution, str):
+        return Heard(meter, dimensions, contribution)
+    # Scoped by the segment that prices it, so that bucket and counter count the same.
+    priced_in = [segment for segment in segments if meter.id in segment.version.by_meter]
+    scope = priced_in[0].starts_at if priced_in else _month_start(event.occurred_at)
+    digest = sha256(contribution.encode()).hexdigest()[:32]
+    return Heard(meter, dimensions, ONE, UniqueUse(meter.id, scope, dimensions, digest))
+
+
+def _month_start(instant: datetime) -> datetime:
+    return instant.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def _line(item: Planned, segment: SegmentPrices, component: PricedComponent, heard: Heard) -> PlannedLine:
+    names = component.rating.group_dimensions
+    dimensions, usage = NO_DIMENSIONS, Usage(heard.quantity, cost=item.cost)
+    if names:
+        usage = Usage(heard.quantity, component.dimensions(item.request.event.properties), item.cost)
+        dimensions = group_text(component.rating.group_of(usage))
+    unique = heard.unique
+    if unique is not None and names != heard.meter.definition.group_by:
+        unique = unique._replace(dimensions=f"{component.id}:{dimensions}")
+    return PlannedLine(segment, component, heard.meter, dimensions, usage, unique)

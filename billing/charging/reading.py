@@ -1,0 +1,161 @@
+"""Under the lock: everything a batch has to know, in one round trip after the rows are locked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+
+from billing.book import PayerBook, grant_from_row, read_grants
+from billing.charging.planning import Plan, Planned, UniqueUse
+from billing.funding import Funds, Grant
+from billing.ledger import PayerId, read_owed
+from core.numbers import ZERO
+from core.sql import execute, number_array
+from metering.store import UniqueKey, find_keys, find_uniques
+from pricing.models import Counter
+from pricing.rating.state import State
+from pricing.store import CounterKey, read_counters
+
+VERSIONS: Final = """
+    SELECT 0::bigint, version FROM core_configversion
+    UNION ALL SELECT id, config_version FROM accounts_customer WHERE id = ANY(%s::bigint[])"""
+
+
+@dataclass(slots=True, frozen=True)
+class KnownKey:
+    """A key that has counted: the hash of its payload and the event it made."""
+
+    payload_hash: bytes
+    event_id: UUID
+    recorded_at: datetime
+
+
+@dataclass(slots=True)
+class Known:
+    """What was read. Changed in memory as the batch is decided item by item."""
+
+    books: dict[PayerId, PayerBook] = field(default_factory=dict)
+    keys: dict[tuple[int, str], KnownKey] = field(default_factory=dict)
+    counters: dict[CounterKey, State] = field(default_factory=dict)
+    uniques: set[UniqueKey] = field(default_factory=set)
+
+
+class StaleConfig(Exception):
+    """The configuration changed since the batch was planned: plan it again."""
+
+    def __init__(self, customer_ids: list[int], is_global: bool) -> None:
+        super().__init__(customer_ids, is_global)
+        self.customer_ids = customer_ids
+        self.is_global = is_global
+
+
+def read_known(
+    raw: psycopg.Connection[Any], plan: Plan, items: Sequence[Planned], locked: Sequence[Any], now: datetime
+) -> Known:
+    """Read what `items` need; their payers' wallet rows are `locked`. Raises StaleConfig."""
+    payers = [(row[0], row[1]) for row in locked]
+    keys = sorted(
+        {
+            (item.attribution.config.customer_id, item.request.event.idempotency_key)
+            for item in items
+            if item.attribution.config is not None
+        }
+    )
+    counters = counter_keys(items)
+    uniques = unique_keys(items)
+    with raw.pipeline():
+        versions = execute(raw, VERSIONS, (number_array(plan.customer_versions),))
+        found_keys = find_keys(raw, keys)
+        found_counters = read_counters(raw, counters)
+        owed = read_owed(raw, payers)
+        grants = read_grants(raw, payers, now)
+        found_uniques = find_uniques(raw, uniques) if uniques else None
+    _check_versions(plan, versions.fetchall())
+    known = Known()
+    for customer_id, key, payload_hash, event_id, recorded_at in found_keys:
+        known.keys[customer_id, key] = KnownKey(payload_hash, event_id, recorded_at)
+    for row in found_counters:
+        known.counters[CounterKey(*row[:4])] = State(row[4], row[5], row[6], row[7])
+    if found_uniques is not None:
+        known.uniques = {uniques[position - 1] for (position,) in found_uniques}
+    known.books = _open_books(items, locked, owed.fetchall(), grants.fetchall(), now)
+    return known
+
+
+def counter_keys(items: Sequence[Planned]) -> list[CounterKey]:
+    """The counters that the items' lines move, each component's total too where it has groups."""
+    keys: dict[CounterKey, None] = {}
+    for item in items:
+        for line in item.lines:
+            payer = item.attribution.payer
+            assert payer is not None
+            keys[CounterKey(payer.customer_id, line.segment.id, line.component.id, line.dimensions)] = None
+            if line.component.rating.group_dimensions:
+                total = CounterKey(payer.customer_id, line.segment.id, line.component.id, Counter.TOTAL)
+                keys[total] = None
+    return list(keys)
+
+
+def unique_key(item: Planned, use: UniqueUse) -> UniqueKey:
+    """Where an item's unique value is counted."""
+    payer = item.attribution.payer
+    assert payer is not None
+    scope = use.scope_start.isoformat()
+    return UniqueKey(payer.customer_id, payer.id, use.meter_id, scope, use.dimensions, use.value_hash)
+
+
+def unique_keys(items: Sequence[Planned]) -> list[UniqueKey]:
+    """All unique values that the items bring, once each."""
+    return list({unique_key(item, use) for item in items for use in item.uniques()})
+
+
+def _check_versions(plan: Plan, rows: Sequence[tuple[int, int]]) -> None:
+    found = dict(rows)
+    stale = [pk for pk, version in plan.customer_versions.items() if found.get(pk) != version]
+    is_global = found.get(0, 0) != plan.global_version
+    if stale or is_global:
+        raise StaleConfig(stale, is_global)
+
+
+def _open_books(
+    items: Sequence[Planned],
+    locked: Sequence[Any],
+    owed: Sequence[tuple[int, int, Decimal]],
+    grants: Sequence[Any],
+    now: datetime,
+) -> dict[PayerId, PayerBook]:
+    payers = {
+        (payer.customer_id, payer.id): payer
+        for item in items
+        if (payer := item.attribution.payer) is not None
+    }
+    owes = {(customer_id, payer_id): -balance for customer_id, payer_id, balance in owed}
+    books = {}
+    pending: dict[PayerId, list[Grant]] = {}
+    for customer_id, payer_id, balance, held, seq in locked:
+        payer = payers[customer_id, payer_id]
+        funds = Funds(
+            settlement=payer.settlement,
+            overdraft=payer.overdraft,
+            credit_limit=payer.credit_limit,
+            wallet=balance,
+            held=held,
+            owed=owes.get((customer_id, payer_id), ZERO),
+        )
+        books[customer_id, payer_id] = PayerBook((customer_id, payer_id), funds, seq, seq)
+    for row in grants:
+        grant, is_booked = grant_from_row(row), row[9]
+        if is_booked:
+            books[row[0], row[1]].funds.grants.append(grant)
+        else:
+            pending.setdefault((row[0], row[1]), []).append(grant)
+    for key, book in books.items():
+        book.funds.grants.sort(key=Grant.burn_order)
+        book.settle_due(pending.get(key, ()), now)
+    return books

@@ -1,0 +1,169 @@
+"""Who pays for a charge: the burn-down of grants, the overdraft, the receivable. Pure.
+
+Order of grants (RATING.md section 3): priority number (lower first), earlier expiry, promotional
+before paid, age. A grant may be limited to components and pays for no usage from before it was
+effective. docs/algorithms/funding.md has the worked table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+from billing.ledger import RECEIVABLE, WALLET
+from core.numbers import CONTEXT, ZERO
+
+NEVER: Final = datetime.max.replace(tzinfo=UTC)
+add, subtract = CONTEXT.add, CONTEXT.subtract
+
+
+@dataclass(slots=True)
+class Grant:
+    """An open block of credit as the burn-down sees it; `remaining` changes as it burns."""
+
+    id: int
+    is_promotional: bool
+    priority: int
+    effective_at: datetime
+    expires_at: datetime | None
+    components: frozenset[str]
+    remaining: Decimal
+
+    def burn_order(self) -> tuple[Any, ...]:
+        """The order in which grants pay."""
+        return (self.priority, self.expires_at or NEVER, not self.is_promotional, self.id)
+
+    def pays_for(self, component: str, occurred_at: datetime) -> bool:
+        """Whether this grant may pay for that component's usage at that instant."""
+        return self.effective_at <= occurred_at and (not self.components or component in self.components)
+
+
+class Part(NamedTuple):
+    """A part of a charge and who paid it: `amount` > 0, or < 0 when value was given back."""
+
+    component: str
+    account: str
+    amount: Decimal
+    grant_id: int | None = None
+
+
+@dataclass(slots=True)
+class Funds:
+    """What a payer has: the state that funding reads and changes, under the payer's lock.
+
+    `wallet` = sum of the grants' `remaining` less what is overdrawn. `owed` >= 0 is the receivable.
+    """
+
+    settlement: str
+    overdraft: Decimal | None
+    credit_limit: Decimal | None
+    wallet: Decimal = ZERO
+    held: Decimal = ZERO
+    owed: Decimal = ZERO
+    grants: list[Grant] = field(default_factory=list)
+
+    @property
+    def overdrawn(self) -> Decimal:
+        """How far the wallet is used beyond its grants."""
+        total = ZERO
+        for grant in self.grants:
+            total = add(total, grant.remaining)
+        return subtract(total, self.wallet)
+
+    @property
+    def available(self) -> Decimal:
+        """What may still be spent: the wallet less holds, plus overdraft or credit where bounded."""
+        spendable = subtract(self.wallet, self.held)
+        if self.settlement == "wallet_only":
+            return add(spendable, self.overdraft or ZERO)
+        if self.credit_limit is None:
+            return spendable
+        return add(spendable, subtract(self.credit_limit, self.owed))
+
+
+def burn(funds: Funds, lines: Sequence[tuple[str, Decimal]], occurred_at: datetime) -> list[Part]:
+    """Split the positive amounts of (component, amount) lines over who pays. Changes nothing.
+
+    What no grant covers is the wallet's overdraft (`wallet_only`) or accrues to the receivable.
+    """
+    rest_account = WALLET if funds.settlement == "wallet_only" else RECEIVABLE
+    grants = funds.grants if funds.settlement != "invoice_only" else []
+    parts: list[Part] = []
+    burnt: dict[int, Decimal] = {}
+    for component, amount in lines:
+        for grant in grants if amount > 0 else ():
+            left = subtract(grant.remaining, burnt.get(grant.id, ZERO))
+            if left <= 0 or not grant.pays_for(component, occurred_at):
+                continue
+            taken = min(left, amount)
+            burnt[grant.id] = add(burnt.get(grant.id, ZERO), taken)
+            parts.append(Part(component, WALLET, taken, grant.id))
+            amount = subtract(amount, taken)
+            if not amount:
+                break
+        if amount > 0:
+            parts.append(Part(component, rest_account, amount))
+    return parts
+
+
+def is_allowed(funds: Funds, parts: Sequence[Part]) -> bool:
+    """Whether the payer may spend this: the floor of the wallet, the credit limit, and what is held."""
+    from_grants = from_rest = ZERO
+    for part in parts:
+        if part.grant_id is None:
+            from_rest = add(from_rest, part.amount)
+        else:
+            from_grants = add(from_grants, part.amount)
+    if funds.settlement == "wallet_only":
+        if funds.overdraft is None:
+            return True
+        after = subtract(subtract(funds.wallet, from_grants), from_rest)
+        is_covered = add(after, funds.overdraft) >= funds.held
+        return is_covered and (not from_rest or add(funds.overdrawn, from_rest) <= funds.overdraft)
+    if funds.credit_limit is None:
+        return True
+    wallet_after = subtract(funds.wallet, from_grants)
+    held_on_credit = max(ZERO, subtract(funds.held, max(ZERO, wallet_after)))
+    return add(add(funds.owed, from_rest), held_on_credit) <= funds.credit_limit
+
+
+def overspent(funds: Funds) -> Decimal:
+    """How far the payer is beyond what it is allowed to go; 0 for none.
+
+    A wallet that may run negative without bound counts all that is below zero.
+    """
+    if funds.settlement == "wallet_only":
+        return max(ZERO, subtract(funds.overdrawn, funds.overdraft or ZERO))
+    return ZERO if funds.credit_limit is None else max(ZERO, subtract(funds.owed, funds.credit_limit))
+
+
+def apply_parts(funds: Funds, parts: Sequence[Part]) -> None:
+    """Take (or give back, for negative amounts) the parts from grants, wallet and receivable."""
+    for part in parts:
+        if part.account == RECEIVABLE:
+            funds.owed = add(funds.owed, part.amount)
+            continue
+        funds.wallet = subtract(funds.wallet, part.amount)
+        if part.grant_id is not None:
+            grant = next(grant for grant in funds.grants if grant.id == part.grant_id)
+            grant.remaining = subtract(grant.remaining, part.amount)
+
+
+def give_back(component: str, amount: Decimal, paid: list[Part]) -> list[Part]:
+    """Return `amount` > 0 to those who paid for the component in this segment, latest first.
+
+    `paid` lists who paid, latest last; what nobody is known to have paid goes to the wallet.
+    """
+    parts = []
+    for part in reversed(paid):
+        returned = min(part.amount, amount)
+        if returned > 0:
+            parts.append(Part(component, part.account, -returned, part.grant_id))
+            amount = subtract(amount, returned)
+        if not amount:
+            return parts
+    parts.append(Part(component, WALLET, -amount))
+    return parts

@@ -1,0 +1,148 @@
+"""The ledger's SQL, and the only writer of its tables.
+
+Order of locks: the wallet rows of the payers concerned, sorted by (customer, payer), once per
+transaction. Whoever holds a wallet row may write all that belongs to the payer: its other accounts,
+counters, buckets, grants, and allot its running numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+import psycopg
+
+from core.sql import NULL, copy_line, copy_lines, copy_text, execute, number_array, text_array
+
+PayerId = tuple[int, int]
+"""(customer id, billing entity id)"""
+
+WALLET: Final = "wallet"
+RECEIVABLE: Final = "receivable"
+REVENUE: Final = "revenue"
+CASH: Final = "cash"
+PROMOTIONAL: Final = "promotional"
+BREAKAGE: Final = "breakage"
+LEAKAGE: Final = "leakage"
+ADJUSTMENTS: Final = "adjustments"
+
+TRANSFER_COLUMNS: Final = (
+    "customer_id, billing_entity_id, seq, position, recorded_at, reason, reference, source, destination,"
+    " amount, grant_id"
+)
+LOCK: Final = """
+    SELECT customer_id, billing_entity_id, balance, held, seq FROM billing_ledgeraccount
+    WHERE kind = 'wallet' AND (customer_id, billing_entity_id) IN
+        (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
+    ORDER BY customer_id, billing_entity_id FOR UPDATE"""
+OPEN: Final = """
+    INSERT INTO billing_ledgeraccount (customer_id, billing_entity_id, kind, balance, held, seq)
+    SELECT c, b, 'wallet', 0, 0, 0 FROM unnest(%s::bigint[], %s::bigint[]) AS t(c, b) ORDER BY c, b
+    ON CONFLICT DO NOTHING"""
+OWED: Final = """
+    SELECT customer_id, billing_entity_id, balance FROM billing_ledgeraccount
+    WHERE kind = 'receivable' AND (customer_id, billing_entity_id) IN
+        (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))"""
+MOVE: Final = """
+    INSERT INTO billing_ledgeraccount AS a (customer_id, billing_entity_id, kind, balance, held, seq)
+    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::numeric[], %s::numeric[], %s::bigint[])
+    ON CONFLICT (customer_id, billing_entity_id, kind) DO UPDATE
+    SET balance = a.balance + EXCLUDED.balance, held = a.held + EXCLUDED.held, seq = EXCLUDED.seq"""
+
+
+# Payers whose rows this process has seen: a row that is missing under SKIP LOCKED is then a locked one.
+_opened: set[PayerId] = set()
+
+
+class Transfer(NamedTuple):
+    """`amount` > 0 from `source` to `destination`, for or from a grant."""
+
+    source: str
+    destination: str
+    amount: Decimal
+    grant_id: int | None = None
+
+
+@dataclass(slots=True)
+class Movement:
+    """What one database transaction changes of one account."""
+
+    balance: Decimal
+    held: Decimal
+    seq: int
+
+
+def lock_accounts(
+    raw: psycopg.Connection[Any], payers: Sequence[PayerId], *, skip_locked: bool = False
+) -> list[Any]:
+    """Lock the wallet rows of `payers` in id order: (customer, payer, balance, held, seq).
+
+    With `skip_locked`, rows that another transaction holds are left out instead of waited for. Payers
+    that never had a row get one. The one place that knows how rows are locked (over shards it would be
+    UPDATE ... RETURNING).
+    """
+    query = LOCK + (" SKIP LOCKED" if skip_locked else "")
+    arrays = _payer_arrays(payers)
+    locked = execute(raw, query, arrays).fetchall()
+    if len(locked) < len(payers) and not (skip_locked and _opened.issuperset(payers)):
+        execute(raw, OPEN, arrays)
+        locked = execute(raw, query, arrays).fetchall()
+    _opened.update((row[0], row[1]) for row in locked)
+    return locked
+
+
+def read_owed(raw: psycopg.Connection[Any], payers: Sequence[PayerId]) -> psycopg.Cursor[Any]:
+    """(customer, payer, balance of the receivable) of locked payers; negative = owed."""
+    return execute(raw, OWED, _payer_arrays(payers))
+
+
+def apply_movements(raw: psycopg.Connection[Any], movements: dict[tuple[int, int, str], Movement]) -> None:
+    """Add the movements of (customer, payer, kind) to the balances; the payers' rows are locked."""
+    if not movements:
+        return
+    keys = list(movements)
+    execute(
+        raw,
+        MOVE,
+        (
+            number_array(customer_id for customer_id, _, _ in keys),
+            number_array(payer_id for _, payer_id, _ in keys),
+            text_array(kind for _, _, kind in keys),
+            number_array(movement.balance for movement in movements.values()),
+            number_array(movement.held for movement in movements.values()),
+            number_array(movement.seq for movement in movements.values()),
+        ),
+    )
+
+
+def copy_transfers(raw: psycopg.Connection[Any], lines: Sequence[str]) -> None:
+    """Write transfers that `transfer_line` made."""
+    copy_lines(raw, "billing_transfer", TRANSFER_COLUMNS, lines)
+
+
+def transfer_line(
+    payer: PayerId, seq: int, position: int, recorded_at: str, reason: str, reference: str, transfer: Transfer
+) -> str:
+    """A transfer as a row for COPY."""
+    return copy_line(
+        (
+            str(payer[0]),
+            str(payer[1]),
+            str(seq),
+            str(position),
+            recorded_at,
+            reason,
+            copy_text(reference),
+            transfer.source,
+            transfer.destination,
+            str(transfer.amount),
+            NULL if transfer.grant_id is None else str(transfer.grant_id),
+        )
+    )
+
+
+def _payer_arrays(payers: Iterable[PayerId]) -> tuple[str, str]:
+    payers = list(payers)
+    return number_array(payer[0] for payer in payers), number_array(payer[1] for payer in payers)

@@ -1,0 +1,143 @@
+"""SQL of billing's tables beside the ledger: charges, margin buckets, denials, overspend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import psycopg
+
+from core.sql import copy_lines, execute, number_array, text_array
+
+CHARGE_COLUMNS: Final = (
+    "customer_id, id, recorded_at, seq, billing_entity_id, workspace_id, event_id, event_recorded_at,"
+    " occurred_at, amount, currency, lines, funding, settled_after, held_after, available_after"
+)
+ADD_MARGINS: Final = """
+    INSERT INTO billing_marginbucket AS m
+        (customer_id, billing_entity_id, hour, workspace_id, event, events, costed, unmatched, unpriced,
+         revenue, cost)
+    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::bigint[], %s::text[],
+                         %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::numeric[], %s::numeric[])
+    ON CONFLICT (customer_id, billing_entity_id, hour, workspace_id, event) DO UPDATE
+    SET events = m.events + EXCLUDED.events, costed = m.costed + EXCLUDED.costed,
+        unmatched = m.unmatched + EXCLUDED.unmatched, unpriced = m.unpriced + EXCLUDED.unpriced,
+        revenue = m.revenue + EXCLUDED.revenue, cost = m.cost + EXCLUDED.cost"""
+ADD_OVERSPEND: Final = """
+    INSERT INTO billing_overspend (customer_id, billing_entity_id, seq, charge_id, amount, cause, recorded_at)
+    SELECT c, p, s, i, a, w, %s
+    FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::uuid[], %s::numeric[], %s::text[])
+        AS t(c, p, s, i, a, w)"""
+ADD_DENIALS: Final = """
+    INSERT INTO billing_denial
+        (denied_at, customer_id, billing_entity_id, workspace_id, api_key_id, occurred_at, idempotency_key,
+         event, reason, level, level_id, expected_amount, available)
+    SELECT %s, t.* FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::timestamptz[],
+        %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::numeric[], %s::numeric[]) AS t"""
+
+
+class MarginKey(NamedTuple):
+    """One row of the margin buckets; `hour` as ISO text; workspace 0 = none."""
+
+    customer_id: int
+    payer_id: int
+    hour: str
+    workspace_id: int
+    event: str
+
+
+class OverspendRow(NamedTuple):
+    """What a charge took below the allowed floor."""
+
+    customer_id: int
+    payer_id: int
+    seq: int
+    charge_id: UUID
+    amount: Decimal
+    cause: str
+
+
+class DenialRow(NamedTuple):
+    """A refused charge."""
+
+    customer_id: int
+    payer_id: int
+    workspace_id: int | None
+    api_key_id: int | None
+    occurred_at: datetime
+    idempotency_key: str
+    event: str
+    reason: str
+    level: str
+    level_id: str
+    expected_amount: Decimal
+    available: Decimal
+
+
+def copy_charges(raw: psycopg.Connection[Any], charges: Sequence[str]) -> None:
+    """Write charges (CHARGE_COLUMNS), made by `core.sql.copy_line`."""
+    copy_lines(raw, "billing_charge", CHARGE_COLUMNS, charges)
+
+
+def write_margins(raw: psycopg.Connection[Any], margins: dict[MarginKey, list[Any]]) -> None:
+    """Add [events, costed, unmatched, unpriced, revenue, cost] to the margin buckets."""
+    if not margins:
+        return
+    keys, columns = list(margins), list(zip(*margins.values(), strict=True))
+    execute(
+        raw,
+        ADD_MARGINS,
+        (
+            number_array(key.customer_id for key in keys),
+            number_array(key.payer_id for key in keys),
+            text_array(key.hour for key in keys),
+            number_array(key.workspace_id for key in keys),
+            text_array(key.event for key in keys),
+            *(number_array(column) for column in columns),
+        ),
+    )
+
+
+def write_overspend(raw: psycopg.Connection[Any], rows: Sequence[OverspendRow], now: datetime) -> None:
+    """Report what went below the floor."""
+    if not rows:
+        return
+    params = (
+        now,
+        number_array(row.customer_id for row in rows),
+        number_array(row.payer_id for row in rows),
+        number_array(row.seq for row in rows),
+        text_array(str(row.charge_id) for row in rows),
+        number_array(row.amount for row in rows),
+        text_array(row.cause for row in rows),
+    )
+    execute(raw, ADD_OVERSPEND, params)
+
+
+def write_denials(raw: psycopg.Connection[Any], rows: Sequence[DenialRow], now: datetime) -> None:
+    """Keep refusals."""
+    if not rows:
+        return
+    params = (
+        now,
+        number_array(row.customer_id for row in rows),
+        number_array(row.payer_id for row in rows),
+        _nullable_array(row.workspace_id for row in rows),
+        _nullable_array(row.api_key_id for row in rows),
+        text_array(row.occurred_at.isoformat() for row in rows),
+        text_array(row.idempotency_key for row in rows),
+        text_array(row.event for row in rows),
+        text_array(row.reason for row in rows),
+        text_array(row.level for row in rows),
+        text_array(row.level_id for row in rows),
+        number_array(row.expected_amount for row in rows),
+        number_array(row.available for row in rows),
+    )
+    execute(raw, ADD_DENIALS, params)
+
+
+def _nullable_array(values: Any) -> str:
+    return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"

@@ -1,0 +1,211 @@
+"""Verbs that put money into a payer's wallet or correct it: top-ups, credit grants, adjustments.
+
+Each is one transaction: lock the payer's wallet row, change its book, write it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+
+from accounts.models import BillingEntity
+from billing.book import PayerBook, copy_book_transfers, grant_from_row, read_grants, write_books
+from billing.funding import Funds, Grant, burn
+from billing.ledger import ADJUSTMENTS, lock_accounts, read_owed
+from billing.models import Adjustment, CreditGrant, TopUp
+from core import clock
+from core.errors import InvalidRequest, PermissionDenied
+from core.ids import public_id
+from core.numbers import ZERO
+from core.sql import driver
+
+
+@contextmanager
+def open_book(entity: BillingEntity, now: datetime) -> Iterator[PayerBook]:
+    """Lock a payer, settle what fell due, give its book, and write it at the end."""
+    with transaction.atomic():
+        raw = driver()
+        payer = (entity.customer_id, entity.pk)
+        ((_, _, balance, held, seq),) = lock_accounts(raw, [payer])
+        owed = read_owed(raw, [payer]).fetchone()
+        funds = Funds(
+            settlement=entity.settlement,
+            overdraft=entity.overdraft,
+            credit_limit=entity.credit_limit,
+            wallet=balance,
+            held=held,
+            owed=ZERO if owed is None else -owed[2],
+        )
+        book = PayerBook(payer, funds, seq, seq)
+        rows = read_grants(raw, [payer], now).fetchall()
+        funds.grants = sorted((grant_from_row(row) for row in rows if row[9]), key=Grant.burn_order)
+        book.settle_due([grant_from_row(row) for row in rows if not row[9]], now)
+        yield book
+        copy_book_transfers(raw, [book])
+        write_books(raw, [book])
+
+
+def grant_credit(
+    entity: BillingEntity,
+    amount: Decimal,
+    *,
+    kind: str = CreditGrant.Kind.PROMOTIONAL,
+    name: str = "",
+    priority: int = 50,
+    components: Sequence[str] = (),
+    cost_basis: Decimal | None = None,
+    effective_at: datetime | None = None,
+    expires_at: datetime | None = None,
+) -> CreditGrant:
+    """Give a payer a block of credit (`amount` > 0 in its currency), effective now or later."""
+    now = clock.now()
+    _check_open(entity)
+    _check_amount(amount)
+    effective_at = effective_at or now
+    if expires_at is not None and expires_at <= max(effective_at, now):
+        raise InvalidRequest(
+            "invalid_expiry", "expires_at must lie after effective_at and in the future.", "expires_at"
+        )
+    with open_book(entity, now) as book:
+        return _add_grant(
+            book,
+            now,
+            "grant",
+            kind=kind,
+            name=name,
+            amount=amount,
+            priority=priority,
+            components=list(components),
+            cost_basis=cost_basis,
+            effective_at=effective_at,
+            expires_at=expires_at,
+        )
+
+
+def top_up(
+    entity: BillingEntity,
+    amount: Decimal,
+    *,
+    price: Decimal | None = None,
+    price_currency: str = "",
+    reference: str = "",
+    expires_at: datetime | None = None,
+    by: str = "",
+) -> TopUp:
+    """Record value paid in (`amount` > 0 in the payer's currency): a paid grant, effective now.
+
+    `price` is what was paid for it in money, where the wallet holds the operator's own credits.
+    """
+    now = clock.now()
+    _check_open(entity)
+    _check_amount(amount)
+    if expires_at is not None and expires_at <= now:
+        raise InvalidRequest("invalid_expiry", "expires_at must lie in the future.", "expires_at")
+    with open_book(entity, now) as book:
+        grant = _add_grant(
+            book,
+            now,
+            "top_up",
+            kind=CreditGrant.Kind.PAID,
+            name=reference,
+            amount=amount,
+            priority=50,
+            components=[],
+            cost_basis=None if price is None else price / amount,
+            effective_at=now,
+            expires_at=expires_at,
+        )
+        return TopUp.objects.create(
+            customer_id=entity.customer_id,
+            billing_entity_id=entity.pk,
+            seq=book.seq,
+            amount=amount,
+            price=price,
+            price_currency=price_currency,
+            grant_id=grant.pk,
+            reference=reference,
+            created_at=now,
+            created_by=by,
+        )
+
+
+def adjust(entity: BillingEntity, amount: Decimal, *, reason: str, by: str = "") -> Adjustment:
+    """Correct a wallet: positive puts value in (as a promotional grant), negative takes it out.
+
+    A negative adjustment burns grants in their order and may overdraw the wallet: staff decided it.
+    """
+    now = clock.now()
+    _check_open(entity)
+    _check_amount(abs(amount))
+    with open_book(entity, now) as book:
+        row = Adjustment(
+            customer_id=entity.customer_id,
+            billing_entity_id=entity.pk,
+            amount=amount,
+            reason=reason,
+            created_at=now,
+            created_by=by,
+        )
+        if amount > 0:
+            _add_grant(
+                book,
+                now,
+                "adjustment",
+                kind=CreditGrant.Kind.PROMOTIONAL,
+                name=reason[:200],
+                amount=amount,
+                priority=50,
+                components=[],
+                cost_basis=None,
+                effective_at=now,
+                expires_at=None,
+            )
+        else:
+            _take_out(book, -amount, now)
+        row.seq = book.seq
+        row.save()
+        return row
+
+
+def _add_grant(book: PayerBook, now: datetime, reason: str, **fields: Any) -> CreditGrant:
+    customer_id, payer_id = book.payer
+    row = CreditGrant.objects.create(
+        customer_id=customer_id,
+        billing_entity_id=payer_id,
+        remaining=fields["amount"],
+        created_at=now,
+        **fields,
+    )
+    if row.effective_at <= now:
+        grant = Grant(
+            id=row.pk,
+            is_promotional=row.kind == CreditGrant.Kind.PROMOTIONAL,
+            priority=row.priority,
+            effective_at=row.effective_at,
+            expires_at=row.expires_at,
+            components=frozenset(row.components),
+            remaining=row.amount,
+        )
+        book.book_grant(grant, now, book.next_seq(), reason, public_id("grt", row.pk))
+    return row
+
+
+def _take_out(book: PayerBook, amount: Decimal, now: datetime) -> None:
+    unscoped = [grant for grant in book.funds.grants if not grant.components]
+    parts = burn(Funds("wallet_only", None, None, grants=unscoped), [("", amount)], now)
+    book.pay(book.next_seq(), now.isoformat(), "adjustment", "", parts, ADJUSTMENTS)
+
+
+def _check_amount(amount: Decimal) -> None:
+    if amount <= 0:
+        raise InvalidRequest("invalid_amount", "The amount must be more than 0.", "amount")
+
+
+def _check_open(entity: BillingEntity) -> None:
+    if entity.status == BillingEntity.Status.CLOSED:
+        raise PermissionDenied("closed", "This billing entity is closed.", "billing_entity")

@@ -1,0 +1,140 @@
+"""SQL of metering's hot tables: keys, events, buckets, unique values. Written under the payer's lock.
+
+Rows of one payer are only touched by the transaction that holds the payer's wallet row, so upserts
+never meet. Keys are the exception: one key may reach two payers of a customer at once; then the second
+COPY fails on the primary key, its batch is rolled back and done again, and finds the first answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import psycopg
+
+from core.sql import copy_lines, execute, number_array, text_array
+
+GIVEN: Final = {
+    "workspace": 1,
+    "api_key": 2,
+    "billing_entity": 4,
+    "occurred_at": 8,
+    "properties": 16,
+    "costs": 32,
+}
+KEY_COLUMNS: Final = "customer_id, key, payload_hash, event_id, recorded_at"
+EVENT_COLUMNS: Final = (
+    "customer_id, id, recorded_at, seq, billing_entity_id, workspace_id, api_key_id, idempotency_key, name,"
+    ' occurred_at, properties, costs, cost, "user", trace, source, given, unmatched, unpriced'
+)
+FIND_KEYS: Final = """
+    SELECT k.customer_id, k.key, k.payload_hash, k.event_id, k.recorded_at
+    FROM unnest(%s::bigint[], %s::text[]) AS t(customer_id, key)
+    JOIN metering_idempotencykey k ON k.customer_id = t.customer_id AND k.key = t.key"""
+FIND_UNIQUES: Final = """
+    SELECT t.n FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::timestamptz[],
+                           %s::text[], %s::text[])
+        WITH ORDINALITY AS t(customer_id, payer_id, meter_id, scope_start, dimensions, value_hash, n)
+    JOIN metering_uniquevalue u ON u.customer_id = t.customer_id AND u.billing_entity_id = t.payer_id
+        AND u.meter_id = t.meter_id AND u.scope_start = t.scope_start AND u.dimensions = t.dimensions
+        AND u.value_hash = decode(t.value_hash, 'hex')
+    WHERE u.occurrences > 0"""
+ADD_UNIQUES: Final = """
+    INSERT INTO metering_uniquevalue AS u
+        (customer_id, billing_entity_id, meter_id, scope_start, dimensions, value_hash, occurrences)
+    SELECT c, b, m, s, d, decode(v, 'hex'), n
+    FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::text[],
+                %s::text[], %s::bigint[])
+        AS t(c, b, m, s, d, v, n)
+    ON CONFLICT (customer_id, billing_entity_id, meter_id, scope_start, dimensions, value_hash) DO UPDATE
+    SET occurrences = u.occurrences + EXCLUDED.occurrences"""
+ADD_BUCKETS: Final = """
+    INSERT INTO metering_usagebucket AS b
+        (customer_id, billing_entity_id, meter_id, hour, workspace_id, dimensions, quantity, events)
+    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::bigint[],
+                         %s::text[], %s::numeric[], %s::bigint[])
+    ON CONFLICT (customer_id, billing_entity_id, meter_id, hour, workspace_id, dimensions) DO UPDATE
+    SET events = b.events + EXCLUDED.events, quantity = """
+MERGE: Final = {
+    "max": "greatest(b.quantity, EXCLUDED.quantity)",
+    "min": "least(b.quantity, EXCLUDED.quantity)",
+    "sum": "b.quantity + EXCLUDED.quantity",
+}
+
+
+class UniqueKey(NamedTuple):
+    """A value of a `unique` meter in its scope; `value_hash` in hex."""
+
+    customer_id: int
+    payer_id: int
+    meter_id: int
+    scope_start: str
+    dimensions: str
+    value_hash: str
+
+
+class BucketKey(NamedTuple):
+    """One row of the hourly buckets; `hour` as ISO text."""
+
+    customer_id: int
+    payer_id: int
+    meter_id: int
+    hour: str
+    workspace_id: int
+    dimensions: str
+
+
+def find_keys(raw: psycopg.Connection[Any], keys: Sequence[tuple[int, str]]) -> psycopg.Cursor[Any]:
+    """Of (customer, key), those that have counted: (customer, key, payload hash, event, recorded_at)."""
+    arrays = (number_array(customer for customer, _ in keys), text_array(key for _, key in keys))
+    return execute(raw, FIND_KEYS, arrays)
+
+
+def find_uniques(raw: psycopg.Connection[Any], keys: Sequence[UniqueKey]) -> psycopg.Cursor[Any]:
+    """The 1-based positions of those keys that have occurred before."""
+    return execute(raw, FIND_UNIQUES, _unique_arrays(keys))
+
+
+def add_uniques(raw: psycopg.Connection[Any], occurrences: dict[UniqueKey, int]) -> None:
+    """Count further occurrences."""
+    if occurrences:
+        execute(raw, ADD_UNIQUES, (*_unique_arrays(list(occurrences)), number_array(occurrences.values())))
+
+
+def copy_events(raw: psycopg.Connection[Any], keys: Sequence[str], events: Sequence[str]) -> None:
+    """Write keys (KEY_COLUMNS) and events (EVENT_COLUMNS), made by `core.sql.copy_line`."""
+    copy_lines(raw, "metering_idempotencykey", KEY_COLUMNS, keys)
+    copy_lines(raw, "metering_usageevent", EVENT_COLUMNS, events)
+
+
+def add_buckets(raw: psycopg.Connection[Any], merge: str, buckets: dict[BucketKey, list[Any]]) -> None:
+    """Merge [quantity, events] into the hourly buckets; `merge` is a key of MERGE."""
+    if not buckets:
+        return
+    keys, values = list(buckets), buckets.values()
+    execute(
+        raw,
+        ADD_BUCKETS + MERGE[merge],
+        (
+            number_array(key.customer_id for key in keys),
+            number_array(key.payer_id for key in keys),
+            number_array(key.meter_id for key in keys),
+            text_array(key.hour for key in keys),
+            number_array(key.workspace_id for key in keys),
+            text_array(key.dimensions for key in keys),
+            number_array(value[0] for value in values),
+            number_array(value[1] for value in values),
+        ),
+    )
+
+
+def _unique_arrays(keys: Iterable[UniqueKey]) -> tuple[str, ...]:
+    keys = list(keys)
+    return (
+        number_array(key.customer_id for key in keys),
+        number_array(key.payer_id for key in keys),
+        number_array(key.meter_id for key in keys),
+        text_array(key.scope_start for key in keys),
+        text_array(key.dimensions for key in keys),
+        text_array(key.value_hash for key in keys),
+    )

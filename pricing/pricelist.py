@@ -1,0 +1,181 @@
+"""The process's copy of what each payer pays: its segments and the compiled components of their versions.
+
+A version never changes, so its components are compiled once per process. A payer's segments are kept
+at its customer's config version, which the charge path compares under the payer's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from core.ids import public_id
+from metering.aggregation.paths import Properties, compile_path
+from metering.aggregation.values import text_of
+from metering.models import Meter
+from pricing.models import Component, Segment, Subscription
+from pricing.periods import ensure_segments
+from pricing.rating.component import Component as RatingComponent
+from pricing.rating.component import read_component
+
+PAYERS_MAX: Final = 100_000
+LIVE_AGGREGATIONS: Final = frozenset({"count", "sum", "max", "unique"})
+
+
+@dataclass(slots=True, frozen=True)
+class PricedComponent:
+    """A component of a version, compiled. `is_live`: charged with each event; else at the close."""
+
+    id: int
+    key: str
+    meter_id: int
+    meter_key: str
+    rating: RatingComponent
+    is_live: bool
+    dimensions: Callable[[Properties], Mapping[str, str | None]]
+
+
+@dataclass(slots=True, frozen=True)
+class VersionPrices:
+    """A plan version's components by the meter that they price."""
+
+    version_id: int
+    public_id: str
+    by_meter: dict[int, tuple[PricedComponent, ...]]
+
+
+@dataclass(slots=True, frozen=True)
+class SegmentPrices:
+    """The prices of one segment; events that occurred in `[starts_at, ends_at)` belong to it."""
+
+    id: int
+    starts_at: datetime
+    ends_at: datetime
+    version: VersionPrices
+
+
+@dataclass(slots=True, frozen=True)
+class PayerPrices:
+    """All of a payer's segments, at one config version of its customer."""
+
+    config_version: int
+    subscriptions: tuple[tuple[int, datetime, datetime | None], ...]
+    segments: tuple[SegmentPrices, ...]
+
+    def at(self, instant: datetime) -> list[SegmentPrices]:
+        """The segments in which usage at `instant` is rated."""
+        return [segment for segment in self.segments if segment.starts_at <= instant < segment.ends_at]
+
+    def missing_at(self, instant: datetime) -> bool:
+        """Whether a subscription runs at `instant` whose segment has not been made yet."""
+        running = sum(
+            starts_at <= instant and (ends_at is None or instant < ends_at)
+            for _, starts_at, ends_at in self.subscriptions
+        )
+        return running > len(self.at(instant))
+
+    def subscriptions_at(self, instant: datetime) -> list[int]:
+        """The subscriptions that run at `instant`."""
+        return [
+            pk
+            for pk, starts_at, ends_at in self.subscriptions
+            if starts_at <= instant and (ends_at is None or instant < ends_at)
+        ]
+
+
+_versions: dict[int, VersionPrices] = {}
+_payers: dict[int, PayerPrices] = {}
+
+
+def payer_prices(
+    wanted: Mapping[int, int], instants: Mapping[int, Sequence[datetime]]
+) -> dict[int, PayerPrices]:
+    """The prices of payers: `wanted` = payer id -> config version of its customer.
+
+    `instants` are when the payers' usage occurred: segments that these need and that do not exist yet
+    are made first. Statements: none when cached, else a fixed number.
+    """
+    found = _cached_or_loaded(wanted)
+    missing: set[tuple[int, datetime]] = set()
+    for payer_id, prices in found.items():
+        for instant in set(instants.get(payer_id, ())):
+            if prices.missing_at(instant):
+                missing.update((pk, instant) for pk in prices.subscriptions_at(instant))
+    if not missing:
+        return found
+    ensure_segments(missing)
+    _load({payer_id: wanted[payer_id] for payer_id in wanted})
+    return {payer_id: _payers[payer_id] for payer_id in wanted}
+
+
+def _cached_or_loaded(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
+    found = {}
+    for payer_id, version in wanted.items():
+        prices = _payers.get(payer_id)
+        if prices is not None and prices.config_version == version:
+            found[payer_id] = prices
+    stale = {payer_id: version for payer_id, version in wanted.items() if payer_id not in found}
+    return found | _load(stale) if stale else found
+
+
+def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
+    if len(_payers) > PAYERS_MAX:
+        _payers.clear()
+    subscriptions: dict[int, list[Subscription]] = {payer_id: [] for payer_id in wanted}
+    for subscription in Subscription.objects.filter(billing_entity_id__in=list(wanted)).order_by("id"):
+        subscriptions[subscription.billing_entity_id].append(subscription)
+    pks = [subscription.pk for rows in subscriptions.values() for subscription in rows]
+    segments: dict[int, list[Segment]] = {}
+    for segment in Segment.objects.filter(subscription_id__in=pks).order_by("starts_at") if pks else ():
+        segments.setdefault(segment.subscription_id, []).append(segment)
+    _compile_versions({segment.version_id for rows in segments.values() for segment in rows})
+    loaded = {}
+    for payer_id, version in wanted.items():
+        rows = subscriptions[payer_id]
+        loaded[payer_id] = PayerPrices(
+            version,
+            tuple((row.pk, row.starts_at, row.ends_at) for row in rows),
+            tuple(
+                SegmentPrices(segment.pk, segment.starts_at, segment.ends_at, _versions[segment.version_id])
+                for row in rows
+                for segment in segments.get(row.pk, ())
+            ),
+        )
+    _payers.update(loaded)
+    return loaded
+
+
+def _compile_versions(version_ids: Iterable[int]) -> None:
+    missing = [pk for pk in version_ids if pk not in _versions]
+    if not missing:
+        return
+    by_version: dict[int, dict[int, list[PricedComponent]]] = {pk: {} for pk in missing}
+    rows = Component.objects.filter(version_id__in=missing).select_related("meter").order_by("position")
+    for row in rows:
+        priced = _compile(row, row.meter)
+        by_version[row.version_id].setdefault(row.meter_id, []).append(priced)
+    for pk, by_meter in by_version.items():
+        components = {meter_id: tuple(found) for meter_id, found in by_meter.items()}
+        _versions[pk] = VersionPrices(pk, public_id("pv", pk), components)
+
+
+def _compile(row: Component, meter: Meter) -> PricedComponent:
+    rating = read_component(row.definition, aggregation="max" if meter.aggregation == "max" else "sum")
+    return PricedComponent(
+        id=row.pk,
+        key=row.key,
+        meter_id=row.meter_id,
+        meter_key=meter.key,
+        rating=rating,
+        is_live=meter.aggregation in LIVE_AGGREGATIONS,
+        dimensions=_compile_dimensions(rating.group_dimensions),
+    )
+
+
+def _compile_dimensions(names: Sequence[str]) -> Callable[[Properties], Mapping[str, str | None]]:
+    reads: list[tuple[str, Callable[[Properties], Any]]] = [(name, compile_path(name)) for name in names]
+    if not reads:
+        return lambda properties: {}
+    return lambda properties: {name: text_of(read(properties)) for name, read in reads}

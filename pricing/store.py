@@ -1,0 +1,68 @@
+"""SQL of the counters: read and written under the payer's lock, many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import psycopg
+
+from core.sql import execute, number_array, text_array
+from pricing.rating.state import State
+
+READ: Final = """
+    SELECT c.customer_id, c.segment_id, c.component_id, c.dimensions,
+           c.quantity, c.transactions, c.volume, c.amount
+    FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[]) 
+        AS t(customer_id, segment_id, component_id, d)
+    JOIN pricing_counter c ON c.customer_id = t.customer_id AND c.segment_id = t.segment_id
+        AND c.component_id = t.component_id AND c.dimensions = t.d"""
+WRITE: Final = """
+    INSERT INTO pricing_counter
+        (customer_id, segment_id, component_id, dimensions, quantity, transactions, volume, amount)
+    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[],
+                         %s::numeric[], %s::bigint[], %s::numeric[], %s::numeric[])
+    ON CONFLICT (customer_id, segment_id, component_id, dimensions) DO UPDATE
+    SET quantity = EXCLUDED.quantity, transactions = EXCLUDED.transactions, volume = EXCLUDED.volume,
+        amount = EXCLUDED.amount"""
+
+
+class CounterKey(NamedTuple):
+    """One counter: a component's group (or `*`, its total) in a segment."""
+
+    customer_id: int
+    segment_id: int
+    component_id: int
+    dimensions: str
+
+
+def read_counters(raw: psycopg.Connection[Any], keys: Sequence[CounterKey]) -> psycopg.Cursor[Any]:
+    """The counters that exist: the key's four columns, then the state's four."""
+    return execute(raw, READ, _key_arrays(keys))
+
+
+def write_counters(raw: psycopg.Connection[Any], states: dict[CounterKey, State]) -> None:
+    """Set the counters to these states."""
+    if not states:
+        return
+    values = states.values()
+    execute(
+        raw,
+        WRITE,
+        (
+            *_key_arrays(list(states)),
+            number_array(state.quantity for state in values),
+            number_array(state.transactions for state in values),
+            number_array(state.volume for state in values),
+            number_array(state.amount for state in values),
+        ),
+    )
+
+
+def _key_arrays(keys: Sequence[CounterKey]) -> tuple[str, ...]:
+    return (
+        number_array(key.customer_id for key in keys),
+        number_array(key.segment_id for key in keys),
+        number_array(key.component_id for key in keys),
+        text_array(key.dimensions for key in keys),
+    )
