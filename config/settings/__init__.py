@@ -6,6 +6,8 @@ from config.settings.api import *
 from config.settings.base import *
 from config.settings.database import *
 from config.settings.logs import *
+from config.settings.metering import *
+from config.settings.navigation import *
 from config.settings.pages import *
 from config.settings.queue import *
 from config.settings.security import *

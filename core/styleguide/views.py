@@ -116,7 +116,7 @@ def styleguide(request: HttpRequest) -> HttpResponseBase:
             ("Grants", "#", False, 3),
         ],
         "form": ExampleForm({"name": "Quill & Co", "amount": "abc", "currency": "EUR"}),
-        "curl": "curl http://127.0.0.1:8000/v1/charges \\\n  -H 'Authorization: Bearer tg_example' -d @a.json",
+        "curl": "curl http://127.0.0.1:8000/v1/charges \\\n  -H 'Authorization: Bearer tg_example' -d @a",
     }
     return render(request, "styleguide/index.html", context)
 
