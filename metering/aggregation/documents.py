@@ -72,8 +72,9 @@ def _first_of_each_key(items: list[Any]) -> tuple[list[Event], int, int]:
     for index, item in enumerate(items):
         param = f"events[{index}]"
         event = _parse_event(item, param)
-        first = first_by_key.setdefault(item["idempotency_key"], item)
-        if first is item:
+        first = first_by_key.get(item["idempotency_key"])
+        if first is None:
+            first_by_key[item["idempotency_key"]] = item
             events.append(event)
         elif differing_fields(first, item):
             conflicts += 1

@@ -70,17 +70,27 @@ def number_text(number: Decimal) -> str:
 def text_of(value: object) -> str | None:
     """The text of a JSON value, for `unique` and dimensions: 5 and 5.0 are "5", true is "true".
 
-    None (missing) for null; lists and objects give their canonical JSON.
+    None (missing) for null; lists and objects give compact JSON with sorted names. Raises InvalidRequest
+    (`too_deep`) beyond 64 levels.
     """
-    if type(value) is str:
+    if value is None or type(value) is str:
         return value
-    if value is None:
-        return None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float, Decimal)):
-        return str(canonical(value))
-    return json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return value if isinstance(value, str) else _json_text(value, 0)
+
+
+def _json_text(value: object, depth: int) -> str:
+    if value is None or isinstance(value, (str, bool)):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, (Mapping, list, tuple)):
+        if depth >= _DEPTH_MAX:
+            raise InvalidRequest("too_deep", f"A value may be nested {_DEPTH_MAX} levels deep.")
+        if isinstance(value, Mapping):
+            names = sorted(value)
+            fields = (f"{_json_text(name, depth)}:{_json_text(value[name], depth + 1)}" for name in names)
+            return "{" + ",".join(fields) + "}"
+        return "[" + ",".join(_json_text(item, depth + 1) for item in value) + "]"
+    number = decimal_of(value)
+    return str(value) if number is None else number_text(number)
 
 
 def canonical(value: Any, *, numeric_texts: bool = True) -> Any:
