@@ -1,0 +1,1 @@
+"""The API of how much: meters, costs, quarantine, usage."""
