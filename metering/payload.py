@@ -34,11 +34,13 @@ def canonical_payload(event: Mapping[str, Any]) -> dict[str, Any]:
     """
     payload = {}
     for name, value in event.items():
+        if value is None or name == KEY_FIELD:
+            continue
         if name in _VALUE_FIELDS:
             payload[name] = canonical(value)
         elif name == INSTANT_FIELD:
             payload[name] = _canonical_instant(value)
-        elif value is not None and name != KEY_FIELD:
+        else:
             payload[name] = value if type(value) is str else canonical(value, numeric_texts=False)
     return payload
 

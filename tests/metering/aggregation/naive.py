@@ -148,7 +148,7 @@ def text(value: Any) -> str | None:
 
 def part(value: Any) -> str:
     if value is None or isinstance(value, str):
-        return json.dumps(value)
+        return json.dumps(value, ensure_ascii=False)
     return str(text(value))
 
 
