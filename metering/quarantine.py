@@ -27,7 +27,8 @@ _ENCODE: Final = msgspec.json.Encoder(decimal_format="number").encode
 
 @dataclass(slots=True)
 class QuarantineItem:
-    """An event to put aside: why (`QuarantinedEvent.Reason`), a sentence for staff, and what is known."""
+    """An event to put aside: why (a `QuarantinedEvent.Reason` or the code of the error that attribution
+    found), a sentence for staff, and what is known of it."""
 
     event: EventInput
     reason: str
@@ -46,7 +47,7 @@ def quarantine_events(items: Sequence[QuarantineItem], *, received_at: datetime)
             idempotency_key=item.event.idempotency_key,
             payload_hash=payload_hash(item.event.payload),
             payload=_exact_json(item.event.payload),
-            reason=item.reason,
+            reason=_REASON_OF_CODE.get(item.reason, item.reason),
             message=item.message,
             customer_id=item.customer_id,
             integration_key_id=item.integration_key_id,
@@ -103,3 +104,4 @@ def _exact_json(payload: dict[str, Any]) -> Cast:
 
 
 _WAITING: Final = QuarantinedEvent.Status.WAITING
+_REASON_OF_CODE: Final = {"unknown_billing_entity": QuarantinedEvent.Reason.UNKNOWN_PAYER.value}

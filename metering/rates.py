@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -28,21 +27,21 @@ def create_cost_rate(
     currency: str,
     starts_at: datetime,
     property_path: str | None = None,
-    conditions: Sequence[Any] = (),
+    conditions: Any = None,
     ends_at: datetime | None = None,
 ) -> CostRate:
     """Make a rate: `unit_cost` per unit of the event's property (None: per event) in `[starts_at, ends_at)`.
 
-    A later rate for the same thing takes over from its `starts_at`. Locks rates of the same thing.
-    Raises InvalidRequest, or Conflict when the same thing has a rate from that very instant.
+    `conditions` is a filter as on a meter. A later rate for the same thing takes over from its `starts_at`.
+    Locks rates of the same thing. Raises InvalidRequest, or Conflict when there is a rate from that instant.
     """
     if currency not in ISO_DECIMALS:
         raise InvalidRequest("unknown_currency", "currency must be an ISO 4217 code such as USD.", "currency")
     if unit_cost < 0:
         raise InvalidRequest("invalid_value", "A cost is at least 0.", "unit_cost")
     _check_path(property_path)
-    check_filter_size(list(conditions))
-    wanted = parse_filter(list(conditions))
+    check_filter_size(conditions)
+    wanted = parse_filter(conditions)
     _check_period(starts_at, ends_at)
     same = {"vendor": vendor, "event": event, "property_path": property_path, "starts_at": starts_at}
     for other in CostRate.objects.filter(**same).order_by("pk").select_for_update():
@@ -55,7 +54,7 @@ def create_cost_rate(
             )
     return CostRate.objects.create(
         **same,
-        filter=storable_filter(list(conditions)),
+        filter=storable_filter(conditions or []),
         unit_cost=unit_cost,
         currency=currency,
         ends_at=ends_at,

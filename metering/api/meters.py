@@ -88,7 +88,8 @@ class MeterResource(Listable, Readable, Creatable, Changeable):
         try:
             meter: Meter = super().get_object()
         except NotFound:
-            found = Meter.objects.filter(key=self.kwargs[self.lookup_field]).first()
+            key = self.kwargs[self.lookup_field]
+            found = None if "\x00" in key else Meter.objects.filter(key=key).first()
             if found is None:
                 raise
             return found

@@ -47,6 +47,11 @@ def test_an_event_waits_with_its_reason() -> None:
     assert row.received_at == NOW
 
 
+def test_the_code_of_an_attribution_error_becomes_a_reason_that_staff_can_choose() -> None:
+    (row,) = quarantined(QuarantineItem(an_event(), "unknown_billing_entity", "There is none."))
+    assert row.reason == QuarantinedEvent.Reason.UNKNOWN_PAYER
+
+
 def test_the_same_event_waits_once_however_often_it_is_sent() -> None:
     quarantined(an_item(), an_item(properties={"tokens": "5.0"}))
     assert len(quarantined(an_item())) == 1
