@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 
 def kept_secret(path: Path) -> str:
     """The secret in `path`; made there (readable by its owner only) if the file is missing."""
-    try:
-        return path.read_text()
-    except FileNotFoundError:
+    if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(secrets.token_urlsafe(50))
-    try:
-        os.link(draft, path)  # fails when another process was first: then its secret is the one
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
+        with tempfile.NamedTemporaryFile("w", dir=path.parent) as draft:
+            draft.write(secrets.token_urlsafe(50))
+            draft.flush()
+            with suppress(FileExistsError):  # another process was first: then its secret is the one
+                os.link(draft.name, path)
     return path.read_text()
