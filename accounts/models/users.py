@@ -25,6 +25,7 @@ class UserManager(BaseUserManager["User"]):
         return self.create_user(email, password, **(fields | {"is_staff": True, "is_superuser": True}))
 
 
+@pghistory.track(exclude=["password", "last_login"])
 class User(AbstractUser):
     """A person who signs in: the operator's staff (`is_staff`) or a member of customers."""
 
@@ -39,7 +40,17 @@ class User(AbstractUser):
         return self.email
 
 
-@pghistory.track()
+@pghistory.track(pghistory.InsertEvent("insert"), pghistory.DeleteEvent("delete"), obj_field=None)
+class GroupMember(User.groups.through):  # type: ignore[name-defined,misc]
+    """That a user is in a group, as the audit trail sees it."""
+
+    class Meta:
+        proxy = True
+
+
+@pghistory.track(
+    pghistory.InsertEvent("insert"), pghistory.UpdateEvent("update"), pghistory.DeleteEvent("delete")
+)
 class Membership(models.Model):
     """What a user may do in one customer: owners manage, billing pays, members look."""
 
