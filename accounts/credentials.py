@@ -8,7 +8,7 @@ the payer's lock, and asks again with `is_fresh=False` given up.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
@@ -121,6 +121,12 @@ def authenticate_key(secret: str, *, is_fresh: bool = True) -> IntegrationKeyRec
     _check_validity(record.valid_until)
     integration_keys.note_use(record)
     return record
+
+
+def valid_keys(ids: Collection[int], now: datetime) -> set[int]:
+    """Of these integration keys, those that are valid at `now`; asks the database."""
+    rows = IntegrationKey.objects.filter(pk__in=ids)
+    return {row.pk for row in rows if row.is_valid_at(now)}
 
 
 def authenticate_api_key(secret: str) -> ApiKeyRecord:
