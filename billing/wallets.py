@@ -22,12 +22,14 @@ from core import clock
 from core.errors import InvalidRequest, PermissionDenied
 from core.ids import public_id
 from core.numbers import ZERO
+from core.partitions import ensure_month
 from core.sql import driver
 
 
 @contextmanager
 def open_book(entity: BillingEntity, now: datetime) -> Iterator[PayerBook]:
     """Lock a payer, settle what fell due, give its book, and write it at the end."""
+    ensure_month(now)
     with transaction.atomic():
         raw = driver()
         payer = (entity.customer_id, entity.pk)

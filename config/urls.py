@@ -14,6 +14,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("accounts/", include("allauth.account.urls")),
     path("v1/", include("core.api.urls")),
     path("v1/", include("accounts.api.urls")),
+    path("v1/", include("billing.api.urls")),
     path("v1/", include("metering.api.urls")),
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 
 from dateutil.relativedelta import relativedelta
 from django.db import connection, transaction
@@ -29,6 +30,21 @@ def partition_table_sql(table: str, primary_key: str, indexes: Iterable[str]) ->
         CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON {table}
             FOR EACH ROW EXECUTE FUNCTION core_refuse_change();
     """
+
+
+_ready: set[tuple[int, int]] = set()
+
+
+def ensure_month(at: datetime) -> None:
+    """Make sure, before a transaction that writes at `at`, that its month has its partitions.
+
+    Free once this process knows; the months ahead are made by a scheduled task.
+    """
+    month = (at.year, at.month)
+    if month not in _ready:
+        ensure_partitions(at, at)
+        # Not before the commit: a rolled back partition is not there.
+        transaction.on_commit(partial(_ready.add, month))
 
 
 def ensure_partitions(first: datetime, last: datetime | None = None) -> int:

@@ -13,7 +13,7 @@ from pricing.rating.state import State
 READ: Final = """
     SELECT c.customer_id, c.segment_id, c.component_id, c.dimensions,
            c.quantity, c.transactions, c.volume, c.amount
-    FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[]) 
+    FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[])
         AS t(customer_id, segment_id, component_id, d)
     JOIN pricing_counter c ON c.customer_id = t.customer_id AND c.segment_id = t.segment_id
         AND c.component_id = t.component_id AND c.dimensions = t.d"""

@@ -1,7 +1,7 @@
 """The transaction: plan, lock, read, decide one after the other, write, commit.
 
-A batch that fails as a whole (a key that reached two payers at once, a partition that is not there
-yet) is done again; if it still fails, its items are run alone, so that one bad item sinks no other.
+A batch that fails as a whole (a key that reached two payers at once) is done again; if it still fails,
+its items are run alone, so that one bad item sinks no other.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final
 import psycopg
 from django.db import DatabaseError, transaction
 
+from accounts.credentials import IntegrationKeyRecord
 from accounts.directory import directory
 from billing.charging import deciding, giving_back
 from billing.charging.booking import Batch, book_item, note_denial, write_batch
@@ -27,7 +28,7 @@ from billing.charging.requests import ChargeRequest, Mode
 from billing.ledger import lock_accounts
 from core import clock
 from core.errors import TollgateError
-from core.partitions import ensure_partitions
+from core.partitions import ensure_month
 from core.sql import driver
 from metering.events import EventInput
 from metering.payload import differing_fields
@@ -37,7 +38,11 @@ log = logging.getLogger(__name__)
 
 BATCH_MAX: Final = 1000
 ATTEMPTS: Final = 5
-CHECK_VIOLATION: Final = "23514"  # no partition of relation found for row
+RETRIED: Final = (
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+)
 
 
 def charge_many(requests: Sequence[ChargeRequest]) -> list[Outcome]:
@@ -58,12 +63,12 @@ def report_events(
     events: Sequence[EventInput],
     *,
     source: str = "api",
-    integration_key_id: int | None = None,
+    credential: IntegrationKeyRecord | None = None,
     is_any_age: bool = False,
 ) -> list[Outcome]:
     """Record what has happened already: never denied, below zero it is Overspend."""
     return charge_many(
-        [ChargeRequest(event, Mode.REPORT, source, integration_key_id, is_any_age) for event in events]
+        [ChargeRequest(event, Mode.REPORT, source, credential, is_any_age) for event in events]
     )
 
 
@@ -77,25 +82,16 @@ def charge_batch(requests: Sequence[tuple[int, ChargeRequest]], *, skip_locked: 
             directory.forget(stale.customer_ids)
             if stale.is_global:
                 forget_global()
-        except DatabaseError as error:
+        except (DatabaseError, psycopg.Error) as error:  # through Django, or on the driver's own cursor
             if not _may_retry(error):
                 log.exception("a batch failed; its items are run alone")
                 break
     return _run_alone(requests, skip_locked=skip_locked)
 
 
-def _may_retry(error: DatabaseError) -> bool:
-    """Mend or wait out what another attempt may get past."""
-    cause = error.__cause__ or error
-    if isinstance(cause, psycopg.errors.CheckViolation) and "partition" in str(cause):
-        ensure_partitions(clock.now())
-        return True
-    return isinstance(
-        cause,
-        psycopg.errors.UniqueViolation
-        | psycopg.errors.DeadlockDetected
-        | psycopg.errors.SerializationFailure,
-    )
+def _may_retry(error: Exception) -> bool:
+    """Whether another attempt may get past it: a key that another payer's charge just used, a deadlock."""
+    return isinstance(error.__cause__ or error, RETRIED)
 
 
 def _run_alone(requests: Sequence[tuple[int, ChargeRequest]], *, skip_locked: bool) -> dict[int, Outcome]:
@@ -110,6 +106,7 @@ def _run_alone(requests: Sequence[tuple[int, ChargeRequest]], *, skip_locked: bo
 def _transaction(
     requests: Sequence[tuple[int, ChargeRequest]], now: datetime, *, skip_locked: bool
 ) -> dict[int, Outcome]:
+    ensure_month(now)
     plan = plan_requests(requests, now)
     with transaction.atomic():
         raw = driver()
@@ -163,7 +160,8 @@ def _decide(
     if isinstance(problem, Quarantined):
         config = item.attribution.config
         customer_id = None if config is None else config.customer_id
-        key_id = item.request.integration_key_id
+        credential = item.request.credential
+        key_id = None if credential is None else credential.id
         quarantine.append(
             QuarantineItem(item.request.event, problem.reason, problem.message, customer_id, key_id)
         )

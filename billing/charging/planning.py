@@ -15,7 +15,9 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from accounts.attribution import Attribution, attribute
+from accounts.credentials import integration_keys, valid_keys
 from billing.charging.requests import ChargeRequest
+from core.errors import AuthenticationFailed
 from core.ids import new_uuid7
 from core.models import ConfigVersion
 from core.numbers import ONE
@@ -127,13 +129,26 @@ def plan_requests(requests: Sequence[tuple[int, ChargeRequest]], now: datetime) 
         found.config.customer_id: found.config.version for found in attributions if found.config is not None
     }
     prices = _prices(requests, attributions)
+    ended = _ended_keys([request for _, request in requests], version, now)
     items = []
     for (index, request), found in zip(requests, attributions, strict=True):
         item = Planned(index, request, found, payload_hash(request.event.payload), new_uuid7(now))
+        if request.credential is not None and request.credential.id in ended:
+            found.problem = AuthenticationFailed("key_ended", "This key has been revoked or has expired.")
         if found.payer is not None and found.problem is None:
             _plan_item(item, meters, costs, prices[found.payer.id])
         items.append(item)
     return Plan(items, version, versions)
+
+
+def _ended_keys(requests: Sequence[ChargeRequest], version: int, now: datetime) -> set[int]:
+    """The integration keys that no longer hold; those read at this version were checked then."""
+    keys = {request.credential for request in requests if request.credential is not None}
+    unsure = {key.id for key in keys if key.config_version != version}
+    if not unsure:
+        return set()
+    integration_keys.forget()
+    return unsure - valid_keys(unsure, now)
 
 
 def _prices(

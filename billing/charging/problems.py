@@ -11,14 +11,14 @@ from accounts.models import BillingEntity
 from billing.charging.outcomes import Quarantined
 from billing.charging.planning import Planned
 from billing.charging.requests import Mode
-from core.errors import PermissionDenied, TollgateError, Unprocessable
+from core.errors import AuthenticationFailed, PermissionDenied, TollgateError, Unprocessable
 from metering.accept import accept_window
 
 
 def problem_of(item: Planned, now: datetime) -> TollgateError | Quarantined | None:
     """The request's error, the reason to quarantine it, or None to go on."""
     problem = item.attribution.problem or _closed(item) or _out_of_window(item, now)
-    if problem is None or item.request.mode is Mode.ASK:
+    if problem is None or item.request.mode is Mode.ASK or isinstance(problem, AuthenticationFailed):
         return problem
     return Quarantined(problem.code, problem.message)
 

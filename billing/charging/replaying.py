@@ -21,7 +21,7 @@ STORED: Final = """
     SELECT t.n, e.id, e.recorded_at, e.seq, e.billing_entity_id, e.name, e.occurred_at, e.properties, e.costs,
            e.cost, e."user", e.trace, e.given, e.workspace_id, e.api_key_id, e.unmatched, e.unpriced,
            c.amount, c.currency, c.lines, c.available_after, c.settled_after, c.held_after
-    FROM unnest(%s::bigint[], %s::uuid[], %s::timestamptz[]) 
+    FROM unnest(%s::bigint[], %s::uuid[], %s::timestamptz[])
         WITH ORDINALITY AS t(customer_id, id, recorded_at, n)
     JOIN metering_usageevent e
         ON e.customer_id = t.customer_id AND e.id = t.id AND e.recorded_at = t.recorded_at

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from accounts.credentials import IntegrationKeyRecord
 from metering.events import EventInput
 
 
@@ -19,11 +20,12 @@ class Mode(Enum):
 class ChargeRequest:
     """One call. `source` names the door (api, import, release, demo) for the lag report.
 
-    `is_any_age` lifts the accept window: imports of history and releases from quarantine.
+    `credential` is the integration key that it came with, perhaps from a cache: the path makes sure that
+    it is still valid. `is_any_age` lifts the accept window: imports of history and releases from quarantine.
     """
 
     event: EventInput
     mode: Mode
     source: str = "api"
-    integration_key_id: int | None = None
+    credential: IntegrationKeyRecord | None = None
     is_any_age: bool = False

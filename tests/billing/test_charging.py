@@ -13,7 +13,7 @@ from billing.wallets import top_up
 from core import clock
 from metering.models import IdempotencyKey, UsageBucket, UsageEvent
 from pricing.models import Counter, PlanVersion
-from tests.billing.world import balance, charge, ensure_months, make_meter, make_tenant, make_version, request
+from tests.billing.world import balance, charge, make_meter, make_tenant, make_version, request
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -23,7 +23,6 @@ PER_TOKEN = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price":
 @pytest.fixture(autouse=True)
 def _january() -> object:
     clock.use(lambda: NOW)
-    ensure_months()
     yield
     clock.use(None)
 

@@ -13,7 +13,6 @@ from billing.charging import ChargeRequest, Mode, Outcome, charge_many
 from billing.models import LedgerAccount
 from billing.wallets import top_up
 from core import clock
-from core.partitions import ensure_partitions
 from metering.events import parse_event
 from metering.models import Meter
 from pricing.models import PlanVersion, Subscription
@@ -94,7 +93,3 @@ def charge(tenant: Tenant, key: str, mode: Mode = Mode.ASK, **fields: Any) -> Ou
 def balance(tenant: Tenant, kind: str = "wallet") -> Decimal:
     account = LedgerAccount.objects.filter(billing_entity_id=tenant.payer.pk, kind=kind).first()
     return account.balance if account else Decimal(0)
-
-
-def ensure_months() -> None:
-    ensure_partitions(START, datetime(2026, 4, 1, tzinfo=UTC))

@@ -1,0 +1,70 @@
+"""How outcomes of the charge path look on the wire (API.md)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Final
+
+from django.http import HttpRequest
+
+from billing.charging import Charged, Denied, Recorded
+from core.api.errors import error_body
+from core.errors import PaymentRequired
+from core.ids import hot_id
+from core.numbers import plain
+
+LINE_FIELDS: Final = ("component", "meter", "quantity", "amount", "plan_version", "position")
+MESSAGES: Final = {
+    "suspended": "This billing entity is suspended.",
+    "no_subscription": "This billing entity has no subscription at occurred_at.",
+    "insufficient_funds": "The balance does not cover this charge.",
+}
+RETRYABLE: Final = frozenset({"insufficient_funds", "suspended", "spend_limit"})
+
+
+def charge_answer(charged: Charged) -> dict[str, Any]:
+    """The body of a 201 (or of the 200 of a replay)."""
+    return {
+        "id": hot_id("ch", charged.customer_id, charged.id),
+        "status": "charged",
+        "billing_entity": charged.billing_entity,
+        "amount": plain(charged.amount),
+        "currency": charged.currency,
+        "cost": None if charged.cost is None else plain(charged.cost),
+        "lines": [{name: line[name] for name in LINE_FIELDS} for line in charged.lines],
+        "balance": balance_answer(charged.available, charged.settled, charged.held),
+    }
+
+
+def recorded_answer(recorded: Recorded) -> dict[str, Any]:
+    """The answer to a charge under a key whose event was only recorded: it cost nothing."""
+    return {
+        "id": hot_id("evt", recorded.customer_id, recorded.id),
+        "status": "recorded",
+        "unmatched": recorded.unmatched,
+        "unpriced": recorded.unpriced,
+    }
+
+
+def denial_answer(denied: Denied, request: HttpRequest) -> dict[str, Any]:
+    """The body of a 402."""
+    error = PaymentRequired(denied.reason, MESSAGES[denied.reason])
+    return {
+        **error_body(error, request),
+        "denial": {
+            "reason": denied.reason,
+            "level": denied.level,
+            "id": denied.level_id,
+            "limit": None if denied.limit is None else plain(denied.limit),
+            "used": None if denied.used is None else plain(denied.used),
+            "resets_at": None,
+            "retryable": denied.reason in RETRYABLE,
+            "top_up_url": None,
+        },
+        "balance": balance_answer(denied.available, denied.settled, denied.held),
+    }
+
+
+def balance_answer(available: Decimal, settled: Decimal, held: Decimal) -> dict[str, str]:
+    """A payer's balance."""
+    return {"available": plain(available), "settled": plain(settled), "held": plain(held)}
