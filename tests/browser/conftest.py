@@ -1,0 +1,67 @@
+"""Fixtures of the browser tests: one chromium for the session, a page that reports what went wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.browser.checks import DESKTOP, Size
+
+# Playwright's own loop makes Django believe that it runs inside async code.
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
+OpenPage = Callable[..., Page]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test of this folder needs chromium: skipped without it, or failed where all has to run."""
+    for item in items:
+        if "/tests/browser/" in item.path.as_posix():
+            item.add_marker(pytest.mark.chromium)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Debian's chromium, headless."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium: Browser) -> Iterator[OpenPage]:
+    """`open_page(url)` in a context of its own; `scheme`, `size`, `cookies`, `has_script` as wanted."""
+    contexts: list[BrowserContext] = []
+
+    def open_(
+        url: str,
+        *,
+        scheme: str = "light",
+        size: Size = DESKTOP,
+        cookies: list[dict[str, str]] | None = None,
+        has_script: bool = True,
+    ) -> Page:
+        context = chromium.new_context(
+            viewport={"width": size.width, "height": size.height},
+            color_scheme="dark" if scheme == "dark" else "light",
+            reduced_motion="reduce",
+            java_script_enabled=has_script,
+            permissions=["clipboard-read", "clipboard-write"],
+        )
+        contexts.append(context)
+        context.set_default_timeout(10_000)
+        if cookies:
+            context.add_cookies(cookies)  # type: ignore[arg-type]
+        page = context.new_page()
+        page.goto(url)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
