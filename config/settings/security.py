@@ -8,6 +8,7 @@ from config.environment import HOST, VAR_DIR, env
 from config.secret import kept_secret
 
 SECRET_KEY: str = env.str("SECRET_KEY", "") or kept_secret(VAR_DIR / "secret_key")
+"""Your own, or one that this installation makes and keeps under var/."""
 
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", HOST])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])

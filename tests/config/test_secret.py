@@ -5,6 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from config.secret import kept_secret
 
 
@@ -28,3 +30,10 @@ def test_many_first_callers_get_the_same(tmp_path: Path) -> None:
         keys = set(pool.map(lambda _: kept_secret(tmp_path / "key"), range(8)))
     assert len(keys) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
+def test_where_it_cannot_be_kept_a_command_gets_one_for_itself(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.warns(UserWarning, match="No SECRET_KEY"):
+        key = kept_secret(tmp_path / "file" / "key")
+    assert len(key) >= 50
