@@ -42,5 +42,5 @@ def group_text(group: Group) -> str:
 
 
 def sort_key(group: Group) -> tuple[tuple[bool, str], ...]:
-    """Order of groups wherever they are listed: by value, null first."""
-    return tuple((value is not None, value or "") for value in group)
+    """Order of groups wherever they are listed: by value, null last."""
+    return tuple((value is None, value or "") for value in group)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
-from typing import Final
+from decimal import Decimal
 
 from core.numbers import CONTEXT, ONE, ZERO
 from pricing.rating.fields import Fields
 from pricing.rating.models.base import NotPriced, Pricing
 from pricing.rating.rows import Row
 from pricing.rating.state import State, Usage
-
-# A state's amount has 30 decimals, as many as a quantity times a price; cost times markup would have 36.
-EXACT_QUANTUM: Final = ONE.scaleb(-30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +30,7 @@ class CostPlus(Pricing):
         """The state after one event; its cost carries the sign. Raises NotPriced without a cost."""
         if usage.cost is None:
             raise NotPriced("cost_unknown", "cost is missing: cost_plus prices an event by its cost.", "cost")
-        price = CONTEXT.multiply(usage.cost, self.factor).quantize(EXACT_QUANTUM, ROUND_HALF_UP, CONTEXT)
+        price = CONTEXT.multiply(usage.cost, self.factor)
         return State(
             quantity, transactions, CONTEXT.add(state.volume, usage.cost), CONTEXT.add(state.amount, price)
         )
