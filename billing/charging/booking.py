@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -29,7 +30,6 @@ from billing.store import (
     write_margins,
     write_overspend,
 )
-from core.ids import hot_id
 from core.numbers import CONTEXT, ZERO, plain
 from core.sql import NULL, copy_line, copy_text
 from metering.catalogue import CompiledMeter, freeze_meters
@@ -79,7 +79,7 @@ def book_item(
     if not item.lines and item.request.mode is Mode.REPORT:
         return Recorded(customer_id, item.id, batch.now, seq, unmatched, unpriced)
     before = overspent(book.funds)
-    book.pay(seq, batch.recorded_at, "usage", hot_id("ch", customer_id, item.id), parts)
+    book.pay(seq, batch.recorded_at, "usage", str(item.id), parts)
     _note_overspend(batch, item, book, seq, subtract(overspent(book.funds), before))
     _add_charge(batch, item, book, seq, rated, parts)
     return _answer(batch, item, book, seq, rated, unmatched, unpriced)
@@ -310,6 +310,13 @@ def hour_start(instant: datetime, time_zone: str) -> str:
 
     Only zones off by parts of an hour (Kolkata, Kathmandu) differ from hours of UTC.
     """
-    offset = ZoneInfo(time_zone).utcoffset(instant.astimezone(ZoneInfo(time_zone))) or timedelta()
+    return _hour_of_quarter(
+        instant.replace(minute=instant.minute // 15 * 15, second=0, microsecond=0), time_zone
+    )
+
+
+@lru_cache(maxsize=20_000)
+def _hour_of_quarter(quarter: datetime, time_zone: str) -> str:
+    offset = quarter.astimezone(ZoneInfo(time_zone)).utcoffset() or timedelta()
     shift = timedelta(seconds=offset.total_seconds() % 3600)
-    return ((instant + shift).replace(minute=0, second=0, microsecond=0) - shift).isoformat()
+    return ((quarter + shift).replace(minute=0) - shift).isoformat()
