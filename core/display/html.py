@@ -22,6 +22,8 @@ from core.display.numbers import (
     quantity_text,
 )
 
+_DIGITS_MAX: Final = 60  # more than any amount, quantity or ratio has; a number beyond is a mistake
+
 ABSENT: Final = format_html(
     '<span class="absent"><span aria-hidden="true">{}</span>'
     '<span class="visually-hidden">no value</span></span>',
@@ -37,7 +39,7 @@ def as_decimal(value: object) -> Decimal | None:
         number = Decimal(value)
     except InvalidOperation:
         return None
-    return number if number.is_finite() else None
+    return number if number.is_finite() and abs(number.adjusted()) < _DIGITS_MAX else None
 
 
 def money_html(amount: object, currency: str | Unit, locale: Locale, *, exact: bool = False) -> SafeString:

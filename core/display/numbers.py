@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Final, Protocol
 
 from babel import Locale
@@ -69,7 +69,7 @@ def percent_text(ratio: Decimal, locale: Locale = DEFAULT, *, digits: int = 1) -
     """`23.4%` of the ratio 0.234."""
     pattern = "#,##0" + ("." + "0" * digits if digits else "") + "%"
     rounded = ratio.quantize(Decimal(1).scaleb(-digits - 2), ROUND_HALF_UP, CONTEXT)
-    return _signed(rounded, format_decimal(abs(rounded), format=pattern, locale=locale))
+    return _formatted(rounded, pattern, locale)
 
 
 def exact_text(amount: Decimal, currency: str | Unit) -> str:
@@ -79,9 +79,10 @@ def exact_text(amount: Decimal, currency: str | Unit) -> str:
 
 def _decimal(value: Decimal, locale: Locale, least: int, most: int) -> str:
     pattern = "#,##0" + ("." + "0" * least + "#" * (most - least) if most else "")
-    text = format_decimal(abs(value), format=pattern, locale=locale, decimal_quantization=False)
-    return _signed(value, text)
+    return _formatted(value, pattern, locale)
 
 
-def _signed(value: Decimal, text: str) -> str:
+def _formatted(value: Decimal, pattern: str, locale: Locale) -> str:
+    with localcontext(CONTEXT):  # Babel quantizes in the thread's context, whose 28 digits are too few
+        text = format_decimal(value.copy_abs(), format=pattern, locale=locale, decimal_quantization=False)
     return f"-{text}" if value < ZERO else text
