@@ -1,113 +1,93 @@
-"""The meters and cost rates that plan files define, made or changed in the database."""
+"""The meters and cost rates that plan files define, made or changed by metering's own verbs.
+
+A verb that refuses becomes a problem with its place in the file; the rest is still tried, so that all
+problems are found, and the caller's transaction undoes it.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
-from core.numbers import plain
-from metering.aggregation import parse_filter, parse_meter
+from core.errors import TollgateError
+from metering.aggregation import parse_filter
+from metering.meters import change_meter, create_meter
 from metering.models import CostRate, Meter
+from metering.rates import create_cost_rate, end_cost_rate
 from pricing.applied import Action, Applied
 from pricing.catalog import Catalog, Problem
 from pricing.catalog.cost_rates import CostRateSpec
 from pricing.catalog.meters import MeterSpec
 
 
-def apply_meters(catalog: Catalog, now: datetime) -> tuple[list[Applied], list[Problem]]:
-    """Create the catalog's meters or change them; the caller's transaction decides.
+def apply_meters(catalog: Catalog) -> tuple[list[Applied], list[Problem]]:
+    """Create the catalog's meters or change them; the caller has locked those that exist.
 
-    Locks them in id order. A frozen meter that the files define differently is a problem, not changed.
+    A frozen meter that the files define differently is a problem.
     """
-    keys = sorted(catalog.meters)
-    known = set(Meter.objects.filter(key__in=keys).values_list("key", flat=True))
-    new = [_meter_row(catalog.meters[key], now) for key in keys if key not in known]
-    Meter.objects.bulk_create(new, ignore_conflicts=True)
+    stored = {meter.key: meter for meter in Meter.objects.filter(key__in=list(catalog.meters))}
     done, problems = [], []
-    for meter in Meter.objects.filter(key__in=keys).order_by("pk").select_for_update():
-        spec = catalog.meters[meter.key]
-        is_same = parse_meter(meter.definition()) == spec.definition
-        if meter.frozen_at is not None and not is_same:
-            says = (
-                f"Meter {meter.key!r} is frozen, because a published plan or a counted event rests on it:"
-                " what it counts cannot change. Define a new meter."
-            )
-            problems.append(catalog.problem("meter_frozen", says, "meters", meter.key))
-            continue
-        action = Action.UNCHANGED if meter.key in known else Action.CREATED
-        if _change_meter(meter, spec, is_same=is_same):
-            action = Action.CHANGED if meter.key in known else Action.CREATED
-        done.append(Applied("meter", meter.key, action))
+    for key, spec in catalog.meters.items():
+        try:
+            done.append(Applied("meter", key, _apply_meter(spec, stored.get(key))))
+        except TollgateError as error:
+            # What is frozen is the whole definition; the verb names any one of its fields.
+            below = "" if error.code == "meter_frozen" else error.param or ""
+            problems.append(catalog.problem(error.code, error.message, "meters", key, below))
     return done, problems
 
 
-def apply_cost_rates(catalog: Catalog, now: datetime) -> tuple[list[Applied], list[Problem]]:
+def apply_cost_rates(catalog: Catalog) -> tuple[list[Applied], list[Problem]]:
     """Create the catalog's cost rates. One that is there already may only be given another end.
 
-    What an event cost was computed from the rate as it was, so a different price is a problem: it takes
-    a rate of its own that starts later.
+    What an event cost was computed from the rate as it was, so another price is a problem: it takes a
+    rate of its own that starts later.
     """
-    stored = {_series_of(rate): rate for rate in CostRate.objects.order_by("pk").select_for_update()}
+    events = {spec.event for spec in catalog.cost_rates.values()}
+    stored = {_series_of(rate): rate for rate in CostRate.objects.filter(event__in=events)}
     done, problems = [], []
     for series, spec in catalog.cost_rates.items():
-        rate = stored.get(series)
-        name = f"{spec.vendor} {spec.event}" + (f" {spec.property_path}" if spec.property_path else "")
-        if rate is None:
-            _cost_rate_row(spec, now).save(force_insert=True)
-            done.append(Applied("cost rate", name, Action.CREATED))
-        elif (rate.unit_cost, rate.currency) != (spec.unit_cost, spec.currency):
-            says = (
-                f"The cost rate {name} from that instant on is {plain(rate.unit_cost)} {rate.currency};"
-                " another price takes a rate of its own with a later starts_at."
-            )
-            problems.append(catalog.problem("cost_rate_exists", says, "cost_rates", series))
-        elif rate.ends_at != spec.ends_at:
-            rate.ends_at = spec.ends_at
-            rate.save(update_fields=["ends_at"])
-            done.append(Applied("cost rate", name, Action.CHANGED))
-        else:
-            done.append(Applied("cost rate", name, Action.UNCHANGED))
+        name = " ".join(part for part in (spec.vendor, spec.event, spec.property_path) if part)
+        try:
+            done.append(Applied("cost rate", name, _apply_cost_rate(spec, stored.get(series))))
+        except TollgateError as error:
+            below = error.param or ""
+            problems.append(catalog.problem(error.code, error.message, "cost_rates", series, below))
     return done, problems
 
 
-def _meter_row(spec: MeterSpec, now: datetime) -> Meter:
-    meter = Meter(key=spec.key, created_at=now)
-    _set_definition(meter, spec)
-    meter.name, meter.unit, meter.late_policy = spec.name, spec.unit, spec.late_policy
-    return meter
+def _apply_meter(spec: MeterSpec, meter: Meter | None) -> Action:
+    labels = {"name": spec.name, "unit": spec.unit, "late_policy": spec.late_policy}
+    if meter is None:
+        create_meter(key=spec.key, definition=spec.document, **labels)
+        return Action.CREATED
+    before = _facts(meter)
+    nothing: dict[str, Any] = {"property": None, "filter": [], "group_by": [], "carry_over": False}
+    after = change_meter(meter, definition=nothing | spec.document, **labels)
+    return Action.UNCHANGED if _facts(after) == before else Action.CHANGED
 
 
-def _set_definition(meter: Meter, spec: MeterSpec) -> None:
-    definition = spec.definition
-    meter.event, meter.aggregation = definition.event, definition.aggregation
-    meter.property_path, meter.group_by = definition.property, list(definition.group_by)
-    meter.filter, meter.carry_over = list(spec.conditions), definition.carry_over
+def _facts(meter: Meter) -> tuple[Any, ...]:
+    filters = parse_filter(meter.filter)
+    return (meter.definition() | {"filter": filters}, meter.name, meter.unit, meter.late_policy)
 
 
-def _change_meter(meter: Meter, spec: MeterSpec, *, is_same: bool) -> bool:
-    """Make the row as the file says, where it differs; whether it did."""
-    named = (meter.name, meter.unit, meter.late_policy)
-    if is_same and named == (spec.name, spec.unit, spec.late_policy):
-        return False
-    if not is_same:
-        _set_definition(meter, spec)
-    meter.name, meter.unit, meter.late_policy = spec.name, spec.unit, spec.late_policy
-    meter.save()
-    return True
-
-
-def _cost_rate_row(spec: CostRateSpec, now: datetime) -> CostRate:
-    return CostRate(
-        vendor=spec.vendor,
-        event=spec.event,
-        property_path=spec.property_path,
-        filter=list(spec.filter),
-        unit_cost=spec.unit_cost,
-        currency=spec.currency,
-        starts_at=spec.starts_at,
-        ends_at=spec.ends_at,
-        created_at=now,
-    )
+def _apply_cost_rate(spec: CostRateSpec, rate: CostRate | None) -> Action:
+    if rate is None or (rate.unit_cost, rate.currency) != (spec.unit_cost, spec.currency):
+        create_cost_rate(
+            vendor=spec.vendor,
+            event=spec.event,
+            property_path=spec.property_path,
+            conditions=list(spec.filter),
+            unit_cost=spec.unit_cost,
+            currency=spec.currency,
+            starts_at=spec.starts_at,
+            ends_at=spec.ends_at,
+        )
+        return Action.CREATED
+    if rate.ends_at != spec.ends_at:
+        end_cost_rate(rate, ends_at=spec.ends_at)
+        return Action.CHANGED
+    return Action.UNCHANGED
 
 
 def _series_of(rate: CostRate) -> tuple[Any, ...]:

@@ -55,9 +55,11 @@ def apply_catalog(catalog: Catalog) -> list[Applied]:
     now = clock.now()
     with transaction.atomic():
         plans = _lock_plans(catalog, now)
-        done, problems = apply_meters(catalog, now)
-        rates, more = apply_cost_rates(catalog, now)
-        meters = {meter.key: meter for meter in _lock_meters(_named_meters(catalog.plans.values()))}
+        named = {meter for terms in catalog.plans.values() for meter in terms.meters}
+        _lock_meters(named | catalog.meters.keys())
+        done, problems = apply_meters(catalog)
+        rates, more = apply_cost_rates(catalog)
+        meters = {meter.key: meter for meter in _lock_meters(named)}
         problems += more + _misfits(catalog, plans, meters)
         if problems:
             raise CatalogError(problems)
@@ -74,14 +76,15 @@ def publish_version(version: PlanVersion) -> PlanVersion:
     now = clock.now()
     with transaction.atomic():
         plan = Plan.objects.select_for_update().get(pk=version.plan_id)
-        terms = read_plan(PlanVersion.objects.get(pk=version.pk).content)
-        meters = _lock_meters(terms.meters)
         version = PlanVersion.objects.select_for_update().get(pk=version.pk)
         if version.status != DRAFT:
             raise Conflict("not_a_draft", f"{plan.key} v{version.number} is {version.status} already.")
+        meters = _lock_meters(read_plan(version.content).meters)
         aggregations = {meter.key: meter.aggregation for meter in meters}
         terms = read_plan(version.content, aggregations=aggregations)
-        _refuse_archived(terms, meters)
+        for key in terms.meters:
+            if key not in aggregations:
+                raise InvalidRequest("unknown_meter", f"There is no meter {key!r}, or it is archived.")
         freeze_meters([compile_meter(meter) for meter in meters], now)
         version.status, version.published_at = PUBLISHED, now
         version.save(update_fields=["status", "published_at"])
@@ -97,34 +100,26 @@ def publish_drafts(keys: Iterable[str] | None = None) -> list[PlanVersion]:
     if keys is not None:
         drafts = drafts.filter(plan__key__in=list(keys))
     with transaction.atomic():
-        return [publish_version(draft) for draft in drafts]
+        plans = Plan.objects.filter(pk__in=drafts.values("plan_id")).order_by("pk").select_for_update()
+        found = list(drafts.filter(plan__in=list(plans)))
+        _lock_meters({meter for draft in found for meter in read_plan(draft.content).meters})
+        return [publish_version(draft) for draft in found]
 
 
 def _lock_plans(catalog: Catalog, now: datetime) -> dict[str, Plan]:
-    keys = sorted(catalog.plans)
-    rows = []
-    for key in keys:
-        terms = catalog.plans[key]
-        rows.append(
-            Plan(
-                key=key,
-                family=terms.family,
-                name=terms.name,
-                currency=terms.currency,
-                created_at=now,
-            )
-        )
+    rows = [
+        Plan(key=key, family=terms.family, name=terms.name, currency=terms.currency, created_at=now)
+        for key, terms in sorted(catalog.plans.items())
+    ]
     Plan.objects.bulk_create(rows, ignore_conflicts=True)
-    locked = Plan.objects.filter(key__in=keys).order_by("pk").select_for_update()
+    locked = Plan.objects.filter(key__in=list(catalog.plans)).order_by("pk").select_for_update()
     return {plan.key: plan for plan in locked}
 
 
 def _lock_meters(keys: Iterable[str]) -> list[Meter]:
-    return list(Meter.objects.filter(key__in=list(keys)).order_by("pk").select_for_update())
-
-
-def _named_meters(plans: Iterable[PlanTerms]) -> list[str]:
-    return sorted({meter for terms in plans for meter in terms.meters})
+    """The meters in use that have these keys, locked. (No new plan may rest on an archived one.)"""
+    in_use = Meter.objects.filter(key__in=list(keys), archived_at=None)
+    return list(in_use.order_by("pk").select_for_update())
 
 
 def _misfits(catalog: Catalog, plans: Mapping[str, Plan], meters: Mapping[str, Meter]) -> list[Problem]:
@@ -144,20 +139,10 @@ def _misfits(catalog: Catalog, plans: Mapping[str, Plan], meters: Mapping[str, M
             if meter is None or meter.aggregation != Meter.Aggregation.MAX:
                 continue
             try:
-                read_component(part.definition, "", "max")
+                read_component(part.definition, f"components[{index}]", "max")
             except InvalidRequest as error:
-                below = f"components[{index}].{error.param}"
-                problems.append(catalog.problem(error.code, error.message, "plans", key, below))
+                problems.append(catalog.problem(error.code, error.message, "plans", key, error.param or ""))
     return problems
-
-
-def _refuse_archived(terms: PlanTerms, meters: Iterable[Meter]) -> None:
-    found = {meter.key: meter for meter in meters}
-    for key in terms.meters:
-        if key not in found:
-            raise InvalidRequest("unknown_meter", f"There is no meter {key!r} any more.")
-        if found[key].archived_at is not None and found[key].frozen_at is None:
-            raise InvalidRequest("meter_archived", f"Meter {key!r} is archived and counts nothing.")
 
 
 def _apply_draft(plan: Plan, terms: PlanTerms, meters: Mapping[str, Meter], now: datetime) -> Applied:

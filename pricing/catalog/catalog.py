@@ -6,7 +6,7 @@ beside its own fields. What a document defines, every other document of the same
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, TypeVar
@@ -35,9 +35,9 @@ class Catalog:
     plans: dict[str, PlanTerms] = field(default_factory=dict)
     places: dict[tuple[str, Any], tuple[Document, str]] = field(default_factory=dict)
 
-    def unknown_meters(self, known: Iterable[str] = ()) -> list[Problem]:
-        """One problem for each meter that a plan names and that neither a document nor `known` has."""
-        there = {*self.meters, *known}
+    def unknown_meters(self, there: Collection[str] | None = None) -> list[Problem]:
+        """One problem for each meter that a plan names and that is not `there` (None: in the documents)."""
+        there = self.meters if there is None else there
         problems = []
         for plan in self.plans.values():
             named = [(f"components[{i}].meter", part.meter) for i, part in enumerate(plan.components)]
@@ -46,7 +46,7 @@ class Catalog:
             ]
             for below, meter in named:
                 if meter and meter not in there:
-                    says = f"There is no meter {meter!r}: define it under meters, or create it first."
+                    says = f"There is no meter {meter!r} in use: define it under meters, or create it first."
                     problems.append(self.problem("unknown_meter", says, "plans", plan.key, below))
         return problems
 

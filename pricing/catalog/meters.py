@@ -11,21 +11,20 @@ from pricing.catalog.keys import optional_choice, optional_name, read_key
 from pricing.rating.fields import Fields
 
 LATE_POLICIES: Final = ("delta_line", "note", "absorb")
-_TEXT_LENGTH_MAX: Final = 200
 _UNIT_LENGTH_MAX: Final = 40
-_DEFINITION: Final = ("event", "aggregation", "property", "filter", "group_by", "carry_over", "unit")
+_DEFINITION: Final = ("event", "aggregation", "property", "filter", "group_by", "carry_over")
 
 
 @dataclass(frozen=True, slots=True)
 class MeterSpec:
-    """A meter as a file defines it. `definition` is what it counts; the rest may change at any time."""
+    """A meter as a file defines it. What it counts is `definition`, written as `document`."""
 
     key: str
     name: str
     unit: str
     late_policy: str
     definition: MeterDefinition
-    conditions: tuple[dict[str, Any], ...]
+    document: dict[str, Any]
 
 
 def read_meter(raw: object, path: str) -> MeterSpec:
@@ -34,18 +33,13 @@ def read_meter(raw: object, path: str) -> MeterSpec:
     key = read_key(fields, "key")
     name = optional_name(fields, "name", key)
     late_policy = optional_choice(fields, "late_policy", LATE_POLICIES, "delta_line")
-    document = {field: fields.value(field) for field in _DEFINITION}
+    unit = "" if fields.value("unit") in (None, "") else fields.name("unit")
+    document = {field: fields.value(field) for field in _DEFINITION if fields.value(field) is not None}
     fields.finish()
     try:
-        definition = parse_meter({field: value for field, value in document.items() if value is not None})
+        definition = parse_meter(document)
     except InvalidRequest as error:
         raise error.within(path) from None
-    texts = {"event": definition.event, "property": definition.property or ""}
-    texts |= {f"group_by[{i}]": dimension for i, dimension in enumerate(definition.group_by)}
-    for field, text in texts.items():
-        if len(text) > _TEXT_LENGTH_MAX:
-            raise fields.error(field, "invalid_value", f"may have at most {_TEXT_LENGTH_MAX} characters")
-    unit = definition.unit or ""
     if len(unit) > _UNIT_LENGTH_MAX:
         raise fields.error("unit", "invalid_value", f"may have at most {_UNIT_LENGTH_MAX} characters")
-    return MeterSpec(key, name, unit, late_policy, definition, tuple(document["filter"] or ()))
+    return MeterSpec(key, name, unit, late_policy, definition, document)

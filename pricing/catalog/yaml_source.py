@@ -111,7 +111,7 @@ class _Reader:
             return [self._value(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(node.value)]
         if isinstance(node, MappingNode) and node.tag == f"{_TAG}map":
             return self._mapping(node, path, depth)
-        raise self._error(node, path, "invalid_yaml", f"tags such as {node.tag} are not allowed.")
+        raise self._error(node, path, "invalid_yaml", f"Tags such as {node.tag} are not allowed.")
 
     def _mapping(self, node: MappingNode, path: str, depth: int) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
@@ -126,10 +126,10 @@ class _Reader:
     def _key(self, node: Node, path: str) -> str:
         if node.tag == f"{_TAG}merge":
             raise self._error(
-                node, path, "invalid_yaml", "merge keys (<<) are not allowed: write the fields out."
+                node, path, "invalid_yaml", "Merge keys (<<) are not allowed: write the fields out."
             )
         if not isinstance(node, ScalarNode) or node.tag not in (f"{_TAG}str", f"{_TAG}timestamp"):
-            raise self._error(node, path, "invalid_yaml", "keys are texts; put other keys in quotes.")
+            raise self._error(node, path, "invalid_yaml", "Keys are texts; put other keys in quotes.")
         return str(node.value)
 
     def _scalar(self, node: ScalarNode, path: str) -> str | int | bool | None:

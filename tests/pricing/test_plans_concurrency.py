@@ -1,0 +1,83 @@
+"""Plans applied and published by several at once: one version each time, and nobody waits for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from django.db import connection
+
+from core.errors import Conflict
+from metering.models import Meter
+from pricing.models import Component, Plan, PlanVersion
+from pricing.plans import apply_catalog, apply_plan, publish_drafts, publish_version
+from tests.pricing.documents import CALLS, PER_CALL, TOKENS, catalog_of, plan_document
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+THREADS = 4
+
+
+def at_once(*works: Callable[[], object]) -> list[object]:
+    """Start all works at the same moment, each on a connection of its own; results and exceptions."""
+    barrier = Barrier(len(works))
+
+    def run(work: Callable[[], object]) -> object:
+        try:
+            barrier.wait()
+            return work()
+        except Exception as error:
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return list(pool.map(run, works))
+
+
+def test_a_version_is_published_by_one_of_those_who_try() -> None:
+    draft = apply_plan(plan_document())
+    results = at_once(*[lambda: publish_version(draft)] * THREADS)
+    assert sum(isinstance(result, PlanVersion) for result in results) == 1
+    assert sum(isinstance(result, Conflict) for result in results) == THREADS - 1
+    assert Meter.objects.get().frozen_at is not None
+
+
+def test_the_same_file_applied_at_once_makes_one_plan_with_one_draft() -> None:
+    apply_plan(plan_document("other"))
+    document = plan_document(components=[PER_CALL, PER_CALL | {"key": "more"}])
+    results = at_once(*[lambda: apply_plan(document)] * THREADS)
+    assert {result.number if isinstance(result, PlanVersion) else result for result in results} == {1}
+    assert PlanVersion.objects.filter(plan__key="pro").count() == 1
+    assert Component.objects.filter(version__plan__key="pro").count() == 2
+
+
+def test_applying_and_publishing_at_once_never_changes_what_is_published() -> None:
+    prices = [f"0.{number}" for number in range(1, 10)]
+    for price in prices:
+        document = plan_document(components=[PER_CALL | {"unit_price": price}])
+        apply_plan(document)
+        other = plan_document(components=[PER_CALL | {"unit_price": f"{price}5"}])
+        results = at_once(lambda document=other: apply_plan(document), publish_drafts)  # type: ignore[misc]
+        assert not [result for result in results if isinstance(result, Exception)]
+        publish_drafts()
+    for version in PlanVersion.objects.all():
+        assert version.components.get().definition == version.content["components"][0]
+    assert Plan.objects.count() == 1
+
+
+def test_plans_that_share_meters_are_published_at_once_without_a_deadlock() -> None:
+    for key in ("a", "b", "c", "d"):
+        order = [CALLS, TOKENS] if key in "ac" else [TOKENS, CALLS]
+        components = [PER_CALL | {"key": meter["key"], "meter": meter["key"]} for meter in order]
+        apply_catalog(catalog_of(plan_document(key, meters=[CALLS, TOKENS], components=components)))
+    results = at_once(
+        lambda: publish_drafts(["a", "b"]),
+        lambda: publish_drafts(["c", "d"]),
+        lambda: publish_drafts(),
+        lambda: apply_plan(plan_document("e", meters=[TOKENS, CALLS])),
+    )
+    assert not [result for result in results if isinstance(result, Exception)]
+    assert PlanVersion.objects.filter(status="published").count() >= 4
