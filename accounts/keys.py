@@ -24,10 +24,10 @@ explain_constraint("accounts_apikey_fingerprint_key", Conflict, *_TAKEN)
 
 @dataclass(frozen=True, slots=True)
 class IssuedApiKey:
-    """A new key with its secret, which is told now and never again."""
+    """A new key with its secret, which is told now and never again; None for the operator's own."""
 
     key: ApiKey
-    secret: str
+    secret: str | None
 
 
 class ApiKeyChanges(TypedDict, total=False):

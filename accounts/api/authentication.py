@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import ClassVar
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
@@ -15,6 +14,9 @@ from core.errors import AuthenticationFailed
 
 class IntegrationKeyAuthentication(BaseAuthentication):
     """An integration key of the operator's (`tg_...`), put into `request.auth`."""
+
+    schemes: ClassVar[tuple[str, ...]] = ("integrationKey",)
+    """How OpenAPI names the credentials; SPECTACULAR_SETTINGS defines them."""
 
     def authenticate(self, request: Request) -> tuple[None, IntegrationKeyRecord | ApiKeyRecord] | None:
         """The credential; None without a header (the permission then answers 401)."""
@@ -33,6 +35,8 @@ class IntegrationKeyAuthentication(BaseAuthentication):
 class AnyKeyAuthentication(IntegrationKeyAuthentication):
     """An integration key, or a customer's API key: for the few reads of its own workspace."""
 
+    schemes = ("integrationKey", "apiKey")
+
     def find(self, secret: str) -> IntegrationKeyRecord | ApiKeyRecord:
         """The credential with this secret; raises AuthenticationFailed."""
         if is_well_formed(secret, INTEGRATION):
@@ -49,15 +53,3 @@ def bearer_secret(request: Request) -> str | None:
     if scheme.lower() != "bearer" or not secret.strip():
         raise AuthenticationFailed("invalid_authorization", "Send `Authorization: Bearer tg_...`.")
     return secret.strip()
-
-
-class IntegrationKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """How OpenAPI names the credential."""
-
-    target_class = "accounts.api.authentication.IntegrationKeyAuthentication"
-    match_subclasses = True
-    name = "integrationKey"
-
-    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
-        """A bearer token."""
-        return {"type": "http", "scheme": "bearer", "bearerFormat": "tg_..."}

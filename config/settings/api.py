@@ -27,6 +27,13 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/v1/",
+    "POSTPROCESSING_HOOKS": [],  # choices stay where they are: nouns share field names, not values
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "integrationKey": {"type": "http", "scheme": "bearer", "bearerFormat": "tg_..."},
+            "apiKey": {"type": "http", "scheme": "bearer", "bearerFormat": "tk_... or your own"},
+        }
+    },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

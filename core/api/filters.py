@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import django_filters
 from django.core.exceptions import ValidationError
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.request import Request
 
@@ -55,18 +55,29 @@ def refuse_unknown(request: Request, known: set[str]) -> None:
 
 
 class ReferenceFilter(django_filters.CharFilter):  # type: ignore[misc]
-    """Rows that belong to another object, named by public id or external id; NotFound when there is none."""
+    """Rows that belong to another object, named by public id or external id; NotFound when there is none.
 
-    def __init__(self, *args: Any, find_in: Callable[[], QuerySet[Any]], prefix: str, **kwargs: Any) -> None:
+    `find_in` gives the rows among which it is looked for.
+    """
+
+    def __init__(
+        self, *args: Any, find_in: Callable[[], QuerySet[Any]] | None = None, prefix: str, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.find_in = find_in
         self.prefix = prefix
+
+    def rows(self) -> QuerySet[Any]:
+        """Where the object is looked for."""
+        if self.find_in is None:
+            raise NotImplementedError
+        return self.find_in()
 
     def filter(self, qs: QuerySet[Any], value: str) -> QuerySet[Any]:
         """The rows of the object that `value` names."""
         if not value:
             return qs
-        found: Model = find_referenced(self.find_in(), self.prefix, value, self.field_name)
+        found = find_referenced(self.rows(), self.prefix, value, self.field_name)
         return qs.filter(**{self.field_name: found.pk})
 
 

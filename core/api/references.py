@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from core.errors import NotFound
-from core.ids import row_id
+from core.ids import public_id, row_id
 
 M = TypeVar("M", bound=Model)
 
@@ -42,27 +42,43 @@ def has_external_id(model: type[Model]) -> bool:
     return any(field.name == "external_id" for field in model._meta.get_fields())
 
 
-@extend_schema_field({"type": "string"})
+@extend_schema_field({"type": "string", "maxLength": 200})
 class ReferenceField(serializers.Field[Any, Any, str, Any]):
-    """Another object in a body: by public id or external id in, by public id out."""
+    """Another object in a body, by public id or external id. Subclasses say among which rows it is found."""
 
     default_error_messages = {"invalid": "A text was expected."}
 
-    def __init__(self, queryset: QuerySet[Any] | None = None, *, prefix: str, **kwargs: Any) -> None:
-        self.queryset = queryset
+    def __init__(self, model: type[Model], *, prefix: str, **kwargs: Any) -> None:
+        self.model = model
         self.prefix = prefix
-        super().__init__(**kwargs)
+        super().__init__(write_only=True, **kwargs)
+
+    def rows(self) -> QuerySet[Any]:
+        """Where the object is looked for."""
+        return self.model._default_manager.all()
 
     def to_internal_value(self, data: Any) -> Any:
-        """The object; a NotFound becomes this field's error."""
+        """The object; that there is none is this field's error."""
         if not isinstance(data, str):
             self.fail("invalid")
-        queryset = cast("QuerySet[Any]", self.queryset)
         try:
-            return find_referenced(queryset.all(), self.prefix, data)
+            return find_referenced(self.rows(), self.prefix, data)
         except NotFound as error:
             raise serializers.ValidationError(error.message, "not_found") from error
 
     def to_representation(self, value: Any) -> str:
         """The public id."""
         return str(value.public_id)
+
+
+@extend_schema_field({"type": ["string", "null"]})
+class IdField(serializers.Field[Any, Any, str, Any]):
+    """Another row's public id out of the number of the row, which costs no query."""
+
+    def __init__(self, *, prefix: str, **kwargs: Any) -> None:
+        self.prefix = prefix
+        super().__init__(read_only=True, **kwargs)
+
+    def to_representation(self, value: int) -> str:
+        """The public id."""
+        return public_id(self.prefix, value)

@@ -20,6 +20,7 @@ from core.api.idempotency import answer_once, by_value, idempotency_key
 from core.api.references import find_referenced
 from core.api.serializers import StrictSerializer
 from core.audit import Source, audited
+from core.errors import InvalidRequest
 
 
 class Resource(GenericViewSet[Any]):
@@ -31,6 +32,8 @@ class Resource(GenericViewSet[Any]):
     input_class: ClassVar[type[StrictSerializer]]
     change_class: ClassVar[type[StrictSerializer]]
     secrets: ClassVar[Collection[str]] = ()
+    lookup_field = "id"
+    lookup_value_regex = "[^/]+"
 
     def get_object(self) -> Any:
         """The row that the path names, by public id or external id; NotFound when the caller sees none."""
@@ -42,7 +45,9 @@ class Resource(GenericViewSet[Any]):
 
     def written(self, serializer_class: type[StrictSerializer], *, partial: bool = False) -> dict[str, Any]:
         """The body's validated values."""
-        serializer = serializer_class(data=self.request.data, partial=partial)
+        serializer = serializer_class(
+            data=self.request.data, partial=partial, context=self.get_serializer_context()
+        )
         serializer.is_valid(raise_exception=True)
         values: dict[str, Any] = serializer.validated_data
         return values
@@ -57,12 +62,15 @@ class Resource(GenericViewSet[Any]):
     ) -> HttpResponseBase:
         """Do `work` once under the Idempotency-Key, audited, in one transaction; show its result."""
         numbers = input_class().decimal_fields() if input_class else set()
-        payload = self.request.data if isinstance(self.request.data, Mapping) else {}
+        payload = self.request.data
+        if not isinstance(payload, Mapping):
+            raise InvalidRequest("invalid_type", "The body must be a JSON object.")
         with audited(Source.API, actor_of(self.request), getattr(self.request, "id", None)):
             return answer_once(
                 operation=f"{self.noun}.{verb}",
                 key=idempotency_key(self.request),
-                payload=by_value(payload, numbers) | {f"path.{k}": v for k, v in self.kwargs.items()},
+                payload=by_value(payload, numbers)
+                | {f"path.{name}": value for name, value in self.kwargs.items()},
                 work=lambda: (answer_status, self.represent(work())),
                 secrets=self.secrets,
             )

@@ -77,6 +77,11 @@ class TollgateSchema(AutoSchema):
         view = self.view
         return [view.noun.replace("_", " ")] if isinstance(view, Resource) else list(super().get_tags())
 
+    def get_auth(self) -> list[dict[str, Any]]:
+        """The credentials that an authentication class lists in `schemes`."""
+        classes = self.view.get_authenticators()
+        return [{name: []} for each in classes for name in getattr(each, "schemes", ())]
+
     def get_request_serializer(self) -> Any:
         """The body of the verb: what the resource reads, not what it shows."""
         view = self.view
@@ -84,6 +89,21 @@ class TollgateSchema(AutoSchema):
             field = {"create": "input_class", "partial_update": "change_class"}.get(view.action or "")
             return getattr(view, field) if field else None
         return super().get_request_serializer()
+
+    def _resolve_path_parameters(self, variables: Any) -> list[dict[str, Any]]:
+        if not isinstance(self.view, Resource):
+            resolved: list[dict[str, Any]] = super()._resolve_path_parameters(variables)  # type: ignore[no-untyped-call]
+            return resolved
+        return [
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "schema": _TEXT,
+                "description": "Id or external id.",
+            }
+            for name in variables
+        ]
 
     def _get_parameters(self) -> list[dict[str, Any]]:
         parameters: list[dict[str, Any]] = super()._get_parameters()

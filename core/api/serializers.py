@@ -8,7 +8,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
 
-from core.api.fields import AmountField
+from core.api.fields import AmountField, TextField
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -29,6 +29,27 @@ class StrictSerializer(serializers.Serializer[Any]):
     def decimal_fields(self) -> set[str]:
         """The names of the fields whose texts are numbers."""
         return {name for name, field in self.fields.items() if isinstance(field, AmountField)}
+
+
+class NamedSerializer(StrictSerializer):
+    """What has a name and may have the operator's own id; a name left out is that id."""
+
+    name = TextField(required=False)
+    external_id = TextField(required=False, allow_null=True)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """The values, with a name when the row is new."""
+        if "name" not in attrs and not self.partial:
+            if not attrs.get("external_id"):
+                raise serializers.ValidationError({"name": ErrorDetail("A name is required.", "required")})
+            attrs["name"] = attrs["external_id"]
+        return attrs
+
+
+class ShownSerializer(serializers.Serializer[Any]):
+    """What every shown object begins with."""
+
+    id = serializers.CharField(source="public_id", read_only=True)
 
 
 def _unknown(name: str, known: set[str]) -> ErrorDetail:
