@@ -1,13 +1,26 @@
-"""The addresses of billing."""
+"""The API's addresses of what is owed."""
 
 from __future__ import annotations
 
 from django.urls import path
+from rest_framework.routers import SimpleRouter
 
+from billing.api.balance import BalanceView, WalletResource
 from billing.api.charges import ChargesView
+from billing.api.denials import DenialResource
 from billing.api.events import EventsView
+from billing.api.operations import AdjustmentResource, GrantResource, TopUpResource
+
+router = SimpleRouter(trailing_slash=False)
+router.register("wallets", WalletResource, basename="wallet")
+router.register("top-ups", TopUpResource)
+router.register("credit-grants", GrantResource)
+router.register("adjustments", AdjustmentResource)
+router.register("denials", DenialResource)
 
 urlpatterns = [
     path("charges", ChargesView.as_view(), name="charges"),
     path("events", EventsView.as_view(), name="events"),
+    path("balance", BalanceView.as_view(), name="balance"),
+    *router.urls,
 ]

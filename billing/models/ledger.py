@@ -64,7 +64,8 @@ class Transfer(models.Model):
     """`amount` from `source` to `destination`. Append-only, partitioned by month of recorded_at.
 
     All transfers of one `seq` are one ledger transaction. `reference` names what caused it: a
-    charge (its UUID), a grant, a top-up, an adjustment. `grant_id`: the block of credit that gave or got value.
+    charge (its UUID), a grant, a top-up, an adjustment. `grant_id`: the block of credit that gave or got
+    value.
     """
 
     class Reason(models.TextChoices):

@@ -1,0 +1,61 @@
+"""`/v1/denials`: refused charges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_filters
+from django.db.models import QuerySet
+from rest_framework import serializers
+
+from accounts.models import BillingEntity
+from accounts.scoping import viewer_of, visible
+from billing.models import Denial
+from core.api.fields import AmountField, InstantField
+from core.api.filters import InstantFilter, ReferenceFilter
+from core.api.resources import Listable, Readable
+from core.ids import public_id
+
+
+class DenialRowSerializer(serializers.Serializer[Denial]):
+    """A refused charge as the API lists it."""
+
+    id = serializers.CharField(source="public_id")
+    billing_entity = serializers.SerializerMethodField()
+    reason = serializers.ChoiceField(Denial.Reason.choices)
+    level = serializers.CharField()
+    level_id = serializers.CharField()
+    event = serializers.CharField()
+    idempotency_key = serializers.CharField()
+    expected_amount = AmountField()
+    available = AmountField()
+    occurred_at = InstantField()
+    denied_at = InstantField()
+
+    def get_billing_entity(self, row: Denial) -> str:
+        """The payer."""
+        return public_id("be", row.billing_entity_id)
+
+
+class DenialFilter(django_filters.FilterSet):  # type: ignore[misc]
+    """`?billing_entity=`, `?reason=`, `?denied_from=`, `?denied_to=`."""
+
+    billing_entity = ReferenceFilter(
+        field_name="billing_entity_id", find_in=BillingEntity.objects.all, prefix="be"
+    )
+    reason = django_filters.ChoiceFilter(choices=Denial.Reason.choices)
+    denied_from = InstantFilter(field_name="denied_at", lookup_expr="gte")
+    denied_to = InstantFilter(field_name="denied_at", lookup_expr="lt")
+
+
+class DenialResource(Listable, Readable):
+    """Refused charges, the newest first."""
+
+    prefix, noun = "den", "denials"
+    queryset = Denial.objects.all()
+    serializer_class = DenialRowSerializer
+    filterset_class = DenialFilter
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """What the caller may see."""
+        return visible(Denial, viewer_of(self.request))
