@@ -47,6 +47,8 @@ class Account:
             )
         switch = [setpriv, f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups"]
         if not all(_is_open_to_others(path) for path in paths):
+            # The bit lets access(2) see the capability too: PostgreSQL looks for its own files with it.
+            switch += ["--securebits=+no_setuid_fixup"]
             switch += ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
         return [*switch, "--", *arguments]
 

