@@ -15,8 +15,8 @@ class Command(BaseCommand):
     """Answers a document (or each of an array) of RATING.md section 5; exit code 2 when any is in error."""
 
     help = (
-        "Aggregate events by a meter given as JSON (a file, or - for standard input). An array gives an array."
-        " A bad item is answered by its error, and the command exits with 2."
+        "Aggregate events by a meter given as JSON (a file, or - for standard input). An array gives an"
+        " array. A bad item is answered by its error, and the command exits with 2."
     )
     requires_system_checks = ()
     requires_migrations_checks = False
