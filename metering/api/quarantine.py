@@ -13,6 +13,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 
 from accounts.models import Customer
+from accounts.scoping import viewer_of, visible
 from core import clock
 from core.api.fields import InstantField
 from core.api.filters import InstantFilter, ReferenceFilter
@@ -74,7 +75,7 @@ class QuarantineResource(Listable, Readable):
 
     def get_queryset(self) -> QuerySet[QuarantinedEvent]:
         """All of them: staff and integrations only."""
-        return with_payload_text(QuarantinedEvent.objects.all())
+        return with_payload_text(visible(QuarantinedEvent, viewer_of(self.request)))
 
     @extend_schema(request=None, responses=QuarantinedSerializer)
     @action(detail=True, methods=["post"], url_path="write-off")
