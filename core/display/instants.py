@@ -60,4 +60,4 @@ def ago_text(at: datetime, now: datetime, locale: Locale = DEFAULT) -> str:
     span: timedelta = at - now
     if abs(span) < timedelta(seconds=5):
         return "just now"
-    return format_timedelta(span, add_direction=True, threshold=1.2, locale=locale)
+    return format_timedelta(span, add_direction=True, threshold=1, locale=locale)

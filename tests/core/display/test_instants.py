@@ -51,7 +51,7 @@ def test_a_day_follows_the_locale() -> None:
         (timedelta(seconds=3), "just now"),
         (timedelta(minutes=-3), "3 minutes ago"),
         (timedelta(days=2), "in 2 days"),
-        (timedelta(days=-400), "13 months ago"),
+        (timedelta(days=-400), "1 year ago"),
     ],
 )
 def test_a_span_is_told_in_its_largest_unit(span: timedelta, text: str) -> None:
