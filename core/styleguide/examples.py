@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from random import Random
 
 from core.display.charts import Chart, Series
@@ -75,24 +76,28 @@ def example_course(seed: int, length: int = 30, least: int = 40) -> list[Decimal
 
 
 def example_charts() -> list[Chart]:
-    """A stacked one, a line with the period before, a ratio, and an empty one."""
+    """A stacked one, a line with the period before, two beside each other, a ratio, and an empty one."""
     days = [(NOW - timedelta(days=29 - day)).strftime("%-d %b") for day in range(30)]
     revenue, cost = example_course(1), [value * Decimal("0.58") for value in example_course(2)]
-    margin = [(r - c) / r for r, c in zip(revenue, cost, strict=True)]
-    ids = ("tokens in", "tokens out", "images")
+    meters = ("tokens in", "tokens out", "images")
+    stacked = [
+        Series(label=meter, values=example_course(place), colour=place)
+        for place, meter in enumerate(meters, 1)
+    ]
+    compared = [
+        Series(label="This period", values=revenue),
+        Series(label="Period before", values=example_course(9, least=60), is_faint=True, colour=6),
+    ]
+    known = [None if day in (11, 12) else value for day, value in enumerate(cost)]
+    beside = [Series(label="Revenue", values=revenue), Series(label="Cost", values=known, colour=2)]
+    margin = Series(
+        label="Margin", values=[(r - c) / r for r, c in zip(revenue, cost, strict=True)], colour=3
+    )
+    money = partial(Chart, labels=days, unit="USD")
+    note = "Complete until 23 Nov 2026, 14:05 UTC"
     return [
-        Chart(
-            key="by-meter",
-            title="Revenue by meter",
-            labels=days,
-            unit="USD",
-            is_stacked=True,
-            open_from=29,
-            note="Complete until 23 Nov 2026, 14:05 UTC",
-            series=[
-                Series(label=label, values=example_course(place + 3), colour=place + 1)
-                for place, label in enumerate(ids)
-            ],
+        money(
+            key="by-meter", title="Revenue by meter", series=stacked, is_stacked=True, open_from=29, note=note
         ),
         Chart(
             key="calls",
@@ -102,38 +107,9 @@ def example_charts() -> list[Chart]:
             unit="calls",
             kind="line",
             open_from=29,
-            series=[
-                Series(label="This period", values=revenue),
-                Series(label="Period before", values=example_course(9, least=60), is_faint=True, colour=6),
-            ],
+            series=compared,
         ),
-        Chart(
-            key="revenue-cost",
-            title="Revenue and cost",
-            labels=days,
-            unit="EUR",
-            series=[
-                Series(label="Revenue", values=revenue),
-                Series(
-                    label="Cost",
-                    values=[None if day in (11, 12) else value for day, value in enumerate(cost)],
-                    colour=2,
-                ),
-            ],
-        ),
-        Chart(
-            key="margin",
-            title="Margin",
-            labels=days,
-            measure="ratio",
-            kind="line",
-            series=[Series(label="Margin", values=margin, colour=3)],
-        ),
-        Chart(
-            key="nothing",
-            title="Images",
-            labels=days,
-            unit="USD",
-            series=[Series(label="Images", values=[None] * 30)],
-        ),
+        money(key="revenue-cost", title="Revenue and cost", series=beside),
+        Chart(key="margin", title="Margin", labels=days, measure="ratio", kind="line", series=[margin]),
+        money(key="nothing", title="Images", series=[Series(label="Images", values=[None] * 30)]),
     ]
