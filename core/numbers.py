@@ -12,8 +12,8 @@ from typing import Final
 
 from core.errors import InvalidRequest
 
-# 70 digits hold (20 + 12 quantity digits) x (20 + 18 price digits), 22 more a discount on the result, and
-# the rest sums of very many: nothing is lost before the one rounding that is meant.
+# 70 digits hold (20 + 12 quantity digits) x (20 + 18 price digits), 79 a discount on such an amount; the
+# rest is room for sums: nothing is lost before the rounding that is meant.
 CONTEXT: Final = Context(
     prec=100,
     rounding=ROUND_HALF_UP,

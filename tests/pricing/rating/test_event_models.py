@@ -90,6 +90,23 @@ def test_a_negative_total_of_value_is_worth_nothing_and_is_remembered(line: Line
     assert line(component, {"events": ["14"]}, {"events": ["-10"]})["amount"] == "2"
 
 
+def test_a_transaction_of_value_zero_uses_up_a_free_one(line: Line) -> None:
+    component = PERCENTAGE | {"free_transactions": 1}
+    assert line(component, {"events": ["0", "100"]})["amount"] == "1.3"
+
+
+def test_a_worthless_total_has_no_rows(line: Line) -> None:
+    free = PERCENTAGE | {"free_amount": "100"}
+    assert line(free, {"events": ["-10"]})["breakdown"] == []
+    capped = PERCENTAGE | {"max_per_transaction": "0.05"}
+    answer = line(capped, {"events": ["10", "10", "10", "-100"]})
+    assert (answer["quantity"], answer["amount"], answer["breakdown"]) == ("-70", "0", [])
+    cost_plus = {"model": "cost_plus", "markup": "0"}
+    for event in ({"value": "1", "cost": "-1"}, {"value": "-1", "cost": "1"}):
+        answer = line(cost_plus, {"events": [event]})
+        assert (answer["amount"], answer["breakdown"]) == ("0", [])
+
+
 @pytest.mark.parametrize(
     ("dimensions", "price"),
     [

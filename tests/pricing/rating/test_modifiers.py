@@ -115,6 +115,14 @@ def test_a_group_with_a_negative_total_does_not_lower_the_others(line: Line) -> 
     assert line(BY_MODEL, by_model(b="4"), by_model(a="5", b="-3"))["amount"] == "1"
 
 
+def test_an_increment_shows_each_groups_part(line: Line) -> None:
+    answer = line(BY_MODEL, by_model(a="1", b="2"), by_model(a="5"))
+    assert [(row["dimensions"]["model"], row["quantity"]) for row in answer["breakdown"]] == [
+        ("a", "1"),
+        ("b", "2"),
+    ]
+
+
 def test_discount_then_maximum_then_minimum(line: Line) -> None:
     component = PER_UNIT | {"discount_percent": "10", "maximum": "50", "minimum": "20"}
     for quantity, amount, modifiers in [
