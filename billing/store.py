@@ -39,6 +39,11 @@ ADD_DENIALS: Final = """
         %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::numeric[], %s::numeric[]) AS t"""
 
 
+ADD_RERATINGS: Final = """
+    INSERT INTO billing_rerating (customer_id, event_id, charge_id, recorded_at)
+    SELECT c, e, h, %s FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[]) AS t(c, e, h)"""
+
+
 class MarginKey(NamedTuple):
     """One row of the margin buckets; `hour` as ISO text; workspace 0 = none."""
 
@@ -137,6 +142,21 @@ def write_denials(raw: psycopg.Connection[Any], rows: Sequence[DenialRow], now: 
         number_array(row.available for row in rows),
     )
     execute(raw, ADD_DENIALS, params)
+
+
+def write_reratings(
+    raw: psycopg.Connection[Any], rows: Sequence[tuple[int, UUID, UUID]], now: datetime
+) -> None:
+    """Note (customer, event, charge): an event is re-rated once, its key here fails a second time."""
+    if not rows:
+        return
+    params = (
+        now,
+        number_array(customer_id for customer_id, _, _ in rows),
+        text_array(str(event_id) for _, event_id, _ in rows),
+        text_array(str(charge_id) for _, _, charge_id in rows),
+    )
+    execute(raw, ADD_RERATINGS, params)
 
 
 def _nullable_array(values: Any) -> str:

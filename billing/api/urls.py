@@ -5,11 +5,13 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
+from billing.api.backfills import BackfillResource
 from billing.api.balance import BalanceView, WalletResource
 from billing.api.charges import ChargesView
 from billing.api.denials import DenialResource
 from billing.api.events import EventsView
 from billing.api.operations import AdjustmentResource, GrantResource, TopUpResource
+from billing.api.releases import ReleaseResource
 
 router = SimpleRouter(trailing_slash=False)
 router.register("wallets", WalletResource, basename="wallet")
@@ -21,6 +23,8 @@ router.register("denials", DenialResource)
 urlpatterns = [
     path("charges", ChargesView.as_view(), name="charges"),
     path("events", EventsView.as_view(), name="events"),
+    path("quarantine/<pk>/release", ReleaseResource.as_view({"post": "release"}), name="release"),
+    path("backfills", BackfillResource.as_view({"post": "create"}), name="backfills"),
     path("balance", BalanceView.as_view(), name="balance"),
     *router.urls,
 ]

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -29,6 +30,7 @@ from billing.store import (
     write_denials,
     write_margins,
     write_overspend,
+    write_reratings,
 )
 from core.numbers import CONTEXT, ZERO, plain
 from core.sql import NULL, copy_line, copy_text
@@ -58,6 +60,7 @@ class Batch:
     overspend: list[OverspendRow] = field(default_factory=list)
     meters: dict[int, CompiledMeter] = field(default_factory=dict)
     paid: list[tuple[str, int, Part]] = field(default_factory=list)
+    reratings: list[tuple[int, UUID, UUID]] = field(default_factory=list)
 
     @property
     def recorded_at(self) -> str:
@@ -73,8 +76,14 @@ def book_item(
     unmatched = not item.is_matched
     unpriced = item.is_matched and (not item.is_priced or rated.not_priced is not None)
     _apply_states(batch, item, known, rated)
-    _add_event(batch, item, book, seq, unmatched=unmatched, unpriced=unpriced)
-    _add_margin(batch, item, rated.amount, unmatched=unmatched, unpriced=unpriced)
+    if item.stored is None:
+        _add_event(batch, item, book, seq, unmatched=unmatched, unpriced=unpriced)
+        _add_usage(batch, item, rated)
+        _add_margin(
+            batch, item, [1, item.cost is not None, unmatched, unpriced, rated.amount, item.cost or ZERO]
+        )
+    else:
+        _add_rerating(batch, item, rated)
     customer_id = book.payer[0]
     if not item.lines and item.request.mode is Mode.REPORT:
         return Recorded(customer_id, item.id, batch.now, seq, unmatched, unpriced)
@@ -100,38 +109,34 @@ def write_batch(raw: psycopg.Connection[Any], batch: Batch, known: Known) -> Non
         write_margins(raw, batch.margins)
         write_denials(raw, batch.denials, batch.now)
         write_overspend(raw, batch.overspend, batch.now)
+        write_reratings(raw, batch.reratings, batch.now)
 
 
 def _apply_states(batch: Batch, item: Planned, known: Known, rated: RatedItem) -> None:
     known.counters.update(rated.states)
     batch.states.update(rated.states)
     known.uniques |= rated.new_uniques
-    payer = item.attribution.payer
-    assert payer is not None
-    hour = hour_start(item.request.event.occurred_at, payer.time_zone)
     for use in item.uniques():
         key = unique_key(item, use)
         batch.uniques[key] = batch.uniques.get(key, 0) + 1
+
+
+def _add_usage(batch: Batch, item: Planned, rated: RatedItem) -> None:
+    """Count the event in the hourly buckets of the meters that hear it."""
+    payer, workspace_id = item.attribution.payer, item.attribution.workspace_id or 0
+    assert payer is not None
+    hour = hour_start(item.request.event.occurred_at, payer.time_zone)
     for heard in item.heard:
-        batch.meters[heard.meter.id] = heard.meter
-        merge = BUCKET_MERGE.get(heard.meter.aggregation, "sum")
+        meter = heard.meter
+        batch.meters[meter.id] = meter
+        merge = BUCKET_MERGE.get(meter.aggregation, "sum")
         if merge is None:
             continue
-        bucket_key = BucketKey(
-            payer.customer_id,
-            payer.id,
-            heard.meter.id,
-            hour,
-            item.attribution.workspace_id or 0,
-            heard.dimensions,
-        )
+        key = BucketKey(payer.customer_id, payer.id, meter.id, hour, workspace_id, heard.dimensions)
         quantity = quantity_of(item, heard, rated)
-        bucket = batch.buckets.setdefault(merge, {}).get(bucket_key)
-        if bucket is None:
-            batch.buckets[merge][bucket_key] = [quantity, 1]
-        else:
-            bucket[0] = _merged(merge, bucket[0], quantity)
-            bucket[1] += 1
+        bucket = batch.buckets.setdefault(merge, {}).setdefault(key, [None, 0])
+        bucket[0] = quantity if bucket[0] is None else _merged(merge, bucket[0], quantity)
+        bucket[1] += 1
 
 
 def _merged(merge: str, old: Decimal, new: Decimal) -> Decimal:
@@ -179,7 +184,7 @@ def _add_event(
 def _add_charge(
     batch: Batch, item: Planned, book: PayerBook, seq: int, rated: RatedItem, parts: Sequence[Part]
 ) -> None:
-    payer, funds = item.attribution.payer, book.funds
+    payer, funds, stored = item.attribution.payer, book.funds, item.stored
     assert payer is not None
     segments = {line.component.key: line.segment.id for line in item.lines}
     batch.paid += [(part.component, segments[part.component], part) for part in parts]
@@ -202,8 +207,8 @@ def _add_charge(
                 str(seq),
                 str(payer.id),
                 _number(item.attribution.workspace_id),
-                str(item.id),
-                batch.recorded_at,
+                str(stored.event_id if stored else item.id),
+                stored.recorded_at.isoformat() if stored else batch.recorded_at,
                 item.request.event.occurred_at.isoformat(),
                 str(rated.amount),
                 payer.currency,
@@ -217,7 +222,8 @@ def _add_charge(
     )
 
 
-def _add_margin(batch: Batch, item: Planned, amount: Decimal, *, unmatched: bool, unpriced: bool) -> None:
+def _add_margin(batch: Batch, item: Planned, change: Sequence[Any]) -> None:
+    """Add [events, costed, unmatched, unpriced, revenue, cost] to the event's margin bucket."""
     payer, event = item.attribution.payer, item.request.event
     assert payer is not None
     hour = hour_start(event.occurred_at, payer.time_zone)
@@ -225,13 +231,21 @@ def _add_margin(batch: Batch, item: Planned, amount: Decimal, *, unmatched: bool
     row = batch.margins.get(key)
     if row is None:
         row = batch.margins[key] = [0, 0, 0, 0, ZERO, ZERO]
-    row[0] += 1
-    row[1] += item.cost is not None
-    row[2] += unmatched
-    row[3] += unpriced
-    row[4] = add(row[4], amount)
-    if item.cost is not None:
-        row[5] = add(row[5], item.cost)
+    for column in range(4):
+        row[column] += change[column]
+    for column in (4, 5):
+        row[column] = add(row[column], change[column])
+
+
+def _add_rerating(batch: Batch, item: Planned, rated: RatedItem) -> None:
+    """The event stands already: only its price is new, and its usage if no meter had heard it."""
+    stored, payer = item.stored, item.attribution.payer
+    assert stored is not None
+    assert payer is not None
+    if stored.was_unmatched:
+        _add_usage(batch, item, rated)
+    _add_margin(batch, item, [0, 0, -stored.was_unmatched, -stored.was_unpriced, rated.amount, ZERO])
+    batch.reratings.append((payer.customer_id, stored.event_id, item.id))
 
 
 def _note_overspend(batch: Batch, item: Planned, book: PayerBook, seq: int, amount: Decimal) -> None:

@@ -62,9 +62,19 @@ class Heard:
     unique: UniqueUse | None = None
 
 
+@dataclass(slots=True, frozen=True)
+class Stored:
+    """The event of a re-rating: it was recorded when nothing priced it, and stays as it is."""
+
+    event_id: UUID
+    recorded_at: datetime
+    was_unmatched: bool
+    was_unpriced: bool
+
+
 @dataclass(slots=True)
 class Planned:
-    """A request with all that is known of it before the lock."""
+    """A request with all that is known of it before the lock. `stored`: only to be re-rated."""
 
     index: int
     request: ChargeRequest
@@ -78,6 +88,7 @@ class Planned:
     is_priced: bool = False
     heard: list[Heard] = field(default_factory=list)
     lines: list[PlannedLine] = field(default_factory=list)
+    stored: Stored | None = None
 
     def uniques(self) -> set[UniqueUse]:
         """The unique values that the event brings, once each."""

@@ -17,6 +17,26 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name="ReRating",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "customer_id",
+                        "event_id",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("customer_id", models.BigIntegerField()),
+                ("event_id", models.UUIDField()),
+                ("charge_id", models.UUIDField()),
+                ("recorded_at", models.DateTimeField()),
+            ],
+        ),
+        migrations.CreateModel(
             name="LedgerEntry",
             fields=[
                 (

@@ -1,6 +1,6 @@
 """What is owed: charges, denials, the ledger, grants, and what dashboards read of them."""
 
-from billing.models.charges import Charge, Denial, Overspend
+from billing.models.charges import Charge, Denial, Overspend, ReRating
 from billing.models.grants import CreditGrant
 from billing.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction, Transfer
 from billing.models.margins import MarginBucket
@@ -16,6 +16,7 @@ __all__ = [
     "LedgerTransaction",
     "MarginBucket",
     "Overspend",
+    "ReRating",
     "TopUp",
     "Transfer",
 ]

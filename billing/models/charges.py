@@ -9,8 +9,8 @@ from core.ids import hot_id, public_id
 class Charge(models.Model):
     """The priced record of one event ("Usage charge" in pages). Append-only, partitioned by month.
 
-    Shares `id` and `seq` with its event; `re_rated_from` is set on charges made later for the same
-    event. `lines` is the answer's list of component lines, `funding` who paid: a list of
+    Shares `id` and `seq` with its event, unless it was made later for a stored event (`ReRating`).
+    `lines` is the answer's list of component lines, `funding` who paid: a list of
     `{"component", "segment", "account", "amount", "grant"}`. `settled_after`, `held_after` and
     `available_after` are the balance answered.
     """
@@ -40,6 +40,19 @@ class Charge(models.Model):
     def public_id(self) -> str:
         """The id that the outside sees."""
         return hot_id("ch", self.customer_id, self.id)
+
+
+class ReRating(models.Model):
+    """An event that nothing priced when it came, and the charge that staff's choice made of it later.
+
+    Once per event: the key of this table sees to it.
+    """
+
+    pk = models.CompositePrimaryKey("customer_id", "event_id")
+    customer_id = models.BigIntegerField()
+    event_id = models.UUIDField()
+    charge_id = models.UUIDField()
+    recorded_at = models.DateTimeField()
 
 
 class Denial(models.Model):

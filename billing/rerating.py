@@ -1,0 +1,148 @@
+"""Re-rating by choice: events that nothing priced when they came are charged at the price that covers
+them now (a meter was added, a subscription backdated). The events stay as they are; each gets a charge
+once, in its own `seq`, in the segment in which it occurred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+import psycopg
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet, TextField
+from django.db.models.functions import Cast
+
+from accounts.directory import directory
+from accounts.models import BillingEntity
+from billing.charging import deciding
+from billing.charging.booking import Batch, book_item, write_batch
+from billing.charging.outcomes import Charged
+from billing.charging.planning import Planned, Stored, forget_global, plan_requests
+from billing.charging.reading import Known, StaleConfig, read_known
+from billing.charging.requests import ChargeRequest, Mode
+from billing.ledger import lock_accounts
+from billing.models import ReRating
+from core import clock
+from core.ids import public_id
+from core.jsonio import decode_json
+from core.numbers import CONTEXT, ZERO
+from core.partitions import ensure_month
+from core.sql import driver
+from metering.events import CostPart, EventInput
+from metering.models import UsageEvent
+
+BATCH: Final = 500
+ATTEMPTS: Final = 5
+
+
+@dataclass(slots=True)
+class ReRated:
+    """How many events were looked at and charged, and for how much in the payer's currency."""
+
+    looked_at: int = 0
+    charged: int = 0
+    amount: Decimal = ZERO
+
+
+def rerate_events(
+    entity: BillingEntity,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    event: str | None = None,
+) -> ReRated:
+    """Charge a payer's unpriced events that occurred in `[since, until)`; safe to run again."""
+    total, after = ReRated(), 0
+    while True:
+        rows = list(_unpriced(entity, since, until, event).filter(seq__gt=after)[:BATCH])
+        if not rows:
+            return total
+        after = rows[-1].seq
+        total.looked_at += len(rows)
+        for charged in _rerate(rows, entity.currency):
+            total.charged += 1
+            total.amount = CONTEXT.add(total.amount, charged.amount)
+
+
+def _unpriced(
+    entity: BillingEntity, since: datetime | None, until: datetime | None, event: str | None
+) -> QuerySet[UsageEvent]:
+    done = ReRating.objects.filter(customer_id=OuterRef("customer_id"), event_id=OuterRef("id"))
+    rows = UsageEvent.objects.filter(
+        Q(unmatched=True) | Q(unpriced=True), customer_id=entity.customer_id, billing_entity_id=entity.pk
+    ).filter(~Exists(done))
+    if since is not None:
+        rows = rows.filter(occurred_at__gte=since)
+    if until is not None:
+        rows = rows.filter(occurred_at__lt=until)
+    if event is not None:
+        rows = rows.filter(name=event)
+    return rows.annotate(properties_text=Cast("properties", TextField())).order_by("seq")
+
+
+def _rerate(rows: Sequence[UsageEvent], currency: str) -> list[Charged]:
+    for _ in range(ATTEMPTS):
+        try:
+            return _transaction(rows, currency, clock.now())
+        except StaleConfig as stale:
+            directory.forget(stale.customer_ids)
+            if stale.is_global:
+                forget_global()
+        except psycopg.errors.UniqueViolation:
+            return []  # another run has just done these
+    raise RuntimeError("the configuration keeps changing; run it again")
+
+
+def _transaction(rows: Sequence[UsageEvent], currency: str, now: datetime) -> list[Charged]:
+    ensure_month(now)
+    requests = [
+        (index, ChargeRequest(_event(row, currency), Mode.REPORT, "rerating"))
+        for index, row in enumerate(rows)
+    ]
+    plan = plan_requests(requests, now)
+    for item, row in zip(plan.items, rows, strict=True):
+        item.stored = Stored(row.id, row.recorded_at, row.unmatched, row.unpriced)
+        item.attribution.workspace_id, item.attribution.api_key_id = row.workspace_id, row.api_key_id
+    with transaction.atomic():
+        raw = driver()
+        known = read_known(raw, plan, plan.items, lock_accounts(raw, plan.payers()), now)
+        batch = Batch(now)
+        outcomes = [_charge(item, known, batch) for item in plan.items]
+        write_batch(raw, batch, known)
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _charge(item: Planned, known: Known, batch: Batch) -> Charged | None:
+    """The charge of one stored event; None when nothing prices it still."""
+    payer = item.attribution.payer
+    if payer is None or item.attribution.problem is not None or not item.lines:
+        return None
+    book = known.books[payer.customer_id, payer.id]
+    rated = deciding.rate_item(item, known)
+    if rated.not_priced is not None:
+        return None
+    parts = deciding.fund(item, book, rated)
+    outcome = book_item(batch, item, known, book, rated, parts)
+    assert isinstance(outcome, Charged)
+    return outcome
+
+
+def _event(row: UsageEvent, currency: str) -> EventInput:
+    """A stored event as the path takes it: paid for by who pays for it already, at the cost it had."""
+    return EventInput(
+        idempotency_key=row.idempotency_key,
+        event=row.name,
+        workspace=None,
+        api_key=None,
+        billing_entity=public_id("be", row.billing_entity_id),
+        occurred_at=row.occurred_at,
+        properties=decode_json(row.properties_text.encode()),  # type: ignore[attr-defined]
+        costs=None if row.cost is None else (CostPart("", row.cost, currency),),
+        user=row.user,
+        trace=row.trace,
+        payload={},
+    )
