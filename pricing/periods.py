@@ -7,7 +7,8 @@ periods follow the version's cycle in the payer's time zone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
@@ -15,6 +16,14 @@ from django.db import transaction
 from pricing.cycles import Cycle, Period
 from pricing.models import BillingPeriod, Segment, Subscription
 from pricing.terms import terms_of
+
+SHORTEST: Final = timedelta(microseconds=1)
+"""The life of a subscription that was canceled before it began: a row cannot end when it starts."""
+
+
+def never_began(subscription: Subscription) -> bool:
+    """Whether it was canceled before it began (or in the instant in which it did)."""
+    return subscription.ends_at is not None and subscription.ends_at - subscription.starts_at <= SHORTEST
 
 
 def cycle_of(subscription: Subscription) -> Cycle:
