@@ -1,0 +1,16 @@
+"""Due tasks of billing. A task only calls; what it does stands elsewhere."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from billing import periods
+from core import clock
+from core.audit import Source, audited
+
+
+@shared_task
+def book_base_fees() -> None:
+    """Open the billing periods that have begun and book the base fees that are due."""
+    with audited(Source.TASK):
+        periods.book_base_fees(clock.now())
