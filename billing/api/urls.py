@@ -10,6 +10,7 @@ from billing.api.balance import BalanceView, WalletResource
 from billing.api.charges import ChargesView
 from billing.api.denials import DenialResource
 from billing.api.events import EventsView
+from billing.api.margins import CostsView, MarginsView
 from billing.api.operations import AdjustmentResource, GrantResource, TopUpResource
 from billing.api.releases import ReleaseResource
 
@@ -25,6 +26,8 @@ urlpatterns = [
     path("events", EventsView.as_view(), name="events"),
     path("quarantine/<pk>/release", ReleaseResource.as_view({"post": "release"}), name="release"),
     path("backfills", BackfillResource.as_view({"post": "create"}), name="backfills"),
+    path("costs", CostsView.as_view(), name="costs"),
+    path("margins", MarginsView.as_view(), name="margins"),
     path("balance", BalanceView.as_view(), name="balance"),
     *router.urls,
 ]

@@ -80,7 +80,7 @@ class UsageView(APIView):
         as_of = clock.now()
         given = read_parameters(request, {"meter", "group_by"})
         scope = read_scope(request, given)
-        window = read_window(given, scope.zone)
+        window = read_window(given, scope)
         references, group_by = read_names(given, "meter"), check_group_by(read_names(given, "group_by"))
         meters = find_meters(references) if references else None
         series = usage_series(UsageQuestion(scope, window, meters, group_by))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -22,6 +22,7 @@ from metering.usage.windows import Granularity, Window, make_window
 SCOPE: Final = ("customer", "billing_entity", "workspace", "user", "api_key", "trace")
 WINDOW: Final = ("from", "to", "granularity")
 TEXT_LENGTH_MAX: Final = 255
+TRACE_AGE_MAX: Final = timedelta(days=366)
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 
 _SAYS: Final = {
@@ -31,7 +32,7 @@ _SAYS: Final = {
     "user": "Only calls of this user; read from events.",
     "api_key": "Only calls with this key (`key_...`); read from events.",
     "trace": "Only the events of this trace; read from events.",
-    "from": "An instant, or a date = midnight on the payer's clock. Default: the month that `to` lies in.",
+    "from": "An instant, or a date (local midnight). Default: the month of `to`; for a trace a year.",
     "to": "The end, not included; default now. Both are widened to whole hours.",
     "group_by": "Dimensions, separated by commas.",
 }
@@ -52,14 +53,17 @@ def read_scope(request: Request, given: dict[str, str]) -> Scope:
     return find_scope(viewer_of(request), **{name: given.get(name) for name in SCOPE})
 
 
-def read_window(given: dict[str, str], zone: ZoneInfo) -> Window:
-    """When; see `make_window`."""
+def read_window(given: dict[str, str], scope: Scope) -> Window:
+    """When; see `make_window`. A trace is looked for in the whole last year."""
+    zone, now = scope.zone, clock.now()
     names = [str(granularity) for granularity in Granularity]
     wanted = given.get("granularity", Granularity.DAY)
     if wanted not in names:
         raise InvalidRequest("invalid_choice", f"granularity is one of {', '.join(names)}.", "granularity")
     start, end = _instant(given, "from", zone), _instant(given, "to", zone)
-    return make_window(start, end, Granularity(wanted), zone, clock.now())
+    if start is None and scope.trace is not None:
+        start = (end or now) - TRACE_AGE_MAX
+    return make_window(start, end, Granularity(wanted), zone, now)
 
 
 def read_names(given: dict[str, str], name: str) -> list[str]:

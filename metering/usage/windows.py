@@ -58,8 +58,7 @@ class Window:
         """When the period that `start` falls in ends, not after the window."""
         if self.granularity is Granularity.HOUR:
             return min(self.end, start + _HOUR)
-        local = _floor(start, self.granularity, self.zone).astimezone(self.zone).replace(tzinfo=None)
-        following = local + _STEP[self.granularity]
+        following = _local_floor(start, self.granularity, self.zone) + _STEP[self.granularity]
         return min(self.end, following.replace(tzinfo=self.zone).astimezone(UTC))
 
     def periods(self) -> Iterator[tuple[datetime, datetime]]:
@@ -114,9 +113,12 @@ def _shift(instant: datetime, zone: ZoneInfo) -> timedelta:
 def _floor(instant: datetime, granularity: Granularity, zone: ZoneInfo) -> datetime:
     if granularity is Granularity.HOUR:
         return floor_hour(instant, zone)
-    local = instant.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    return _local_floor(instant, granularity, zone).replace(tzinfo=zone).astimezone(UTC)
+
+
+def _local_floor(instant: datetime, granularity: Granularity, zone: ZoneInfo) -> datetime:
+    """What the clocks show (or skip) when the period begins, without a zone."""
+    local = instant.astimezone(zone).replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0, fold=0)
     if granularity is Granularity.WEEK:
-        local -= timedelta(days=local.weekday())
-    elif granularity is Granularity.MONTH:
-        local = local.replace(day=1)
-    return local.astimezone(UTC)
+        return local - timedelta(days=local.weekday())
+    return local.replace(day=1) if granularity is Granularity.MONTH else local
