@@ -6,40 +6,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.test import Client
 
 from accounts.models import IntegrationKey
-from accounts.secrets import INTEGRATION, new_secret
 from core import clock
 from metering.models import QuarantinedEvent, UsageEvent
+from tests.api_client import Api
 from tests.billing.world import make_meter, make_tenant, make_version
 
 pytestmark = pytest.mark.django_db
 PER_TOKEN = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "0.01"}
-
-
-class Api:
-    """Calls with one integration key."""
-
-    def __init__(self, *scopes: str) -> None:
-        secret = new_secret(INTEGRATION)
-        self.secret = secret.text
-        self.key = IntegrationKey.objects.create(
-            name="k",
-            prefix=secret.prefix,
-            fingerprint=secret.fingerprint,
-            scopes=list(scopes),
-            created_at=clock.now(),
-        )
-        self.client = Client(raise_request_exception=False)
-
-    def post(self, path: str, body: Any, **headers: str) -> Any:
-        return self.client.post(
-            path,
-            body,
-            content_type="application/json",
-            headers={"Authorization": f"Bearer {self.secret}", **headers},
-        )
 
 
 @pytest.fixture
