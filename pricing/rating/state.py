@@ -28,7 +28,7 @@ class State(NamedTuple):
     `quantity`: total, maximum or number of uniques (12 decimals). `transactions`: events,
     less reversals.
     `volume`: what the rate (percentage) or the markup (cost_plus) applies to (18 decimals).
-    `amount`: the model's exact price, before rounding and the component's modifiers (36 decimals).
+    `amount`: the model's price, not yet rounded and before the component's modifiers (30 decimals).
     """
 
     quantity: Decimal = ZERO

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from core.numbers import CONTEXT, ONE, ZERO
+from core.numbers import CONTEXT, ONE, ZERO, round_amount
 from pricing.rating.fields import Fields
 from pricing.rating.models.base import NotPriced, Pricing
 from pricing.rating.rows import Row
@@ -30,10 +30,8 @@ class CostPlus(Pricing):
         """The state after one event; its cost carries the sign. Raises NotPriced without a cost."""
         if usage.cost is None:
             raise NotPriced("cost_unknown", "cost is missing: cost_plus prices an event by its cost.", "cost")
-        price = CONTEXT.multiply(usage.cost, self.factor)
-        return State(
-            quantity, transactions, CONTEXT.add(state.volume, usage.cost), CONTEXT.add(state.amount, price)
-        )
+        volume = CONTEXT.add(state.volume, usage.cost)
+        return State(quantity, transactions, volume, round_amount(CONTEXT.multiply(volume, self.factor)))
 
     def rows(self, state: State, dimensions: Mapping[str, str | None]) -> list[Row]:
         """One row: the quantity, the markup, and what both came to."""

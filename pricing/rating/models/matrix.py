@@ -50,6 +50,8 @@ class Matrix(Pricing):
                 raise entry.error("match", "duplicate", "is the same as an earlier cell's")
             cells[match] = entry.price("unit_price")
             entry.finish()
+        if not cells:
+            raise fields.error("cells", "required", "must have a cell")
         partial = [Cell(match, price) for match, price in cells.items() if len(match) < len(dimensions)]
         # The cell that names most dimensions wins; sorting keeps the caller's order among equals.
         partial.sort(key=lambda cell: -len(cell.match))

@@ -78,7 +78,11 @@ def model_fields(draw: st.DrawFn, model: str) -> dict[str, Any]:
 @st.composite
 def matrix_fields(draw: st.DrawFn) -> dict[str, Any]:
     matches = st.dictionaries(st.sampled_from(["model", "region"]), values, min_size=1)
-    cells = draw(st.lists(matches, max_size=5, unique_by=lambda match: tuple(sorted(match.items(), key=str))))
+    cells = draw(
+        st.lists(
+            matches, min_size=1, max_size=5, unique_by=lambda match: tuple(sorted(match.items(), key=str))
+        )
+    )
     return {
         "dimensions": ["model", "region"],
         "cells": [{"match": match, "unit_price": draw(prices)} for match in cells],

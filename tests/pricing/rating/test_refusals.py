@@ -42,6 +42,7 @@ def tiered(*tiers: Any, model: str = "graduated") -> dict[str, Any]:
         ({"model": "cost_plus"}, "required", "markup"),
         ({"model": "matrix", "cells": []}, "required", "dimensions"),
         ({"model": "matrix", "dimensions": ["m"]}, "required", "cells"),
+        ({"model": "matrix", "dimensions": ["m"], "cells": []}, "required", "cells"),
         (tiered({"up_to": None}), "required", "tiers[0].unit_price"),
         (tiered({"unit_price": "1"}), "required", "tiers[0].up_to"),
         (tiered({"up_to": None, "rate": "1", "unit_price": "1"}), "unknown_key", "tiers[0].rate"),
