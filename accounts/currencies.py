@@ -86,7 +86,7 @@ def currency_decimals(code: str) -> int:
         unit = Currency.objects.filter(pk=code).first()
         if unit is not None:
             return unit.decimals
-    return iso_decimals(code)
+    return iso_decimals(code if isinstance(code, str) else "")
 
 
 def _check_price(price: Decimal) -> None:
