@@ -16,6 +16,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/", include("accounts.api.urls")),
     path("v1/", include("billing.api.urls")),
     path("v1/", include("metering.api.urls")),
+    path("v1/", include("pricing.api.urls")),
 ]
 
 handler400 = "core.api.handlers.bad_request"

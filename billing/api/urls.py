@@ -13,6 +13,7 @@ from billing.api.events import EventsView
 from billing.api.margins import CostsView, MarginsView
 from billing.api.operations import AdjustmentResource, GrantResource, TopUpResource
 from billing.api.releases import ReleaseResource
+from billing.api.subscriptions import SubscriptionResource
 
 router = SimpleRouter(trailing_slash=False)
 router.register("wallets", WalletResource, basename="wallet")
@@ -20,6 +21,7 @@ router.register("top-ups", TopUpResource)
 router.register("credit-grants", GrantResource)
 router.register("adjustments", AdjustmentResource)
 router.register("denials", DenialResource)
+router.register("subscriptions", SubscriptionResource, "subscription")
 
 urlpatterns = [
     path("charges", ChargesView.as_view(), name="charges"),
