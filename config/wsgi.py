@@ -1,11 +1,23 @@
-"""The WSGI application."""
+"""The WSGI application.
+
+What is loaded by now stays for the life of the process: the garbage collector need not look at it again.
+And a batch of a thousand events makes tens of thousands of short-lived objects that reference counting
+frees; at Python's own threshold the collector would walk them forty times, at a third of a batch's time.
+"""
 
 from __future__ import annotations
 
+import gc
 import os
+from typing import Final
 
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
+GC_THRESHOLD: Final = 50_000
+
 application = get_wsgi_application()
+gc.collect()
+gc.freeze()
+gc.set_threshold(GC_THRESHOLD, 20, 50)

@@ -88,7 +88,7 @@ def book_item(
     if not item.lines and item.request.mode is Mode.REPORT:
         return Recorded(customer_id, item.id, batch.now, seq, unmatched, unpriced)
     before = overspent(book.funds)
-    book.pay(seq, batch.recorded_at, "usage", str(item.id), parts)
+    book.pay(seq, batch.recorded_at, "usage", item.id.hex, parts)
     _note_overspend(batch, item, book, seq, subtract(overspent(book.funds), before))
     _add_charge(batch, item, book, seq, rated, parts)
     return _answer(batch, item, book, seq, rated, unmatched, unpriced)
@@ -116,7 +116,7 @@ def _apply_states(batch: Batch, item: Planned, known: Known, rated: RatedItem) -
     known.counters.update(rated.states)
     batch.states.update(rated.states)
     known.uniques |= rated.new_uniques
-    for use in item.uniques():
+    for use in item.uniques:
         key = unique_key(item, use)
         batch.uniques[key] = batch.uniques.get(key, 0) + 1
 
@@ -152,13 +152,13 @@ def _add_event(
     customer_id, payer_id = book.payer
     key = copy_text(event.idempotency_key)
     batch.keys.append(
-        copy_line((str(customer_id), key, f"\\\\x{item.payload_hash.hex()}", str(item.id), batch.recorded_at))
+        copy_line((str(customer_id), key, f"\\\\x{item.payload_hash.hex()}", item.id.hex, batch.recorded_at))
     )
     batch.events.append(
         copy_line(
             (
                 str(customer_id),
-                str(item.id),
+                item.id.hex,
                 batch.recorded_at,
                 str(seq),
                 str(payer_id),
@@ -202,12 +202,12 @@ def _add_charge(
         copy_line(
             (
                 str(payer.customer_id),
-                str(item.id),
+                item.id.hex,
                 batch.recorded_at,
                 str(seq),
                 str(payer.id),
                 _number(item.attribution.workspace_id),
-                str(stored.event_id if stored else item.id),
+                (stored.event_id if stored else item.id).hex,
                 stored.recorded_at.isoformat() if stored else batch.recorded_at,
                 item.request.event.occurred_at.isoformat(),
                 str(rated.amount),

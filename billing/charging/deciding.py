@@ -48,7 +48,8 @@ def rate_item(item: Planned, known: Known) -> RatedItem:
     rated = RatedItem()
     payer = item.attribution.payer
     assert payer is not None
-    rated.new_uniques = {unique_key(item, use) for use in item.uniques()} - known.uniques
+    if item.uniques:
+        rated.new_uniques = {unique_key(item, use) for use in item.uniques} - known.uniques
     for line in item.lines:
         try:
             _rate_line(item, line, known, rated)

@@ -88,12 +88,8 @@ class Planned:
     is_priced: bool = False
     heard: list[Heard] = field(default_factory=list)
     lines: list[PlannedLine] = field(default_factory=list)
+    uniques: set[UniqueUse] = field(default_factory=set)
     stored: Stored | None = None
-
-    def uniques(self) -> set[UniqueUse]:
-        """The unique values that the event brings, once each."""
-        uses = {heard.unique for heard in self.heard} | {line.unique for line in self.lines}
-        return {use for use in uses if use is not None}
 
 
 @dataclass(slots=True)
@@ -188,6 +184,8 @@ def _plan_item(item: Planned, meters: MeterCatalogue, costs: CostBook, prices: P
         if heard is None:
             continue
         item.heard.append(heard)
+        if heard.unique is not None:
+            item.uniques.add(heard.unique)
         for segment in segments:
             for component in segment.version.by_meter.get(meter.id, ()):
                 item.is_priced = True
@@ -225,4 +223,5 @@ def _line(item: Planned, segment: SegmentPrices, component: PricedComponent, hea
     unique = heard.unique
     if unique is not None and names != heard.meter.definition.group_by:
         unique = unique._replace(dimensions=f"{component.id}:{dimensions}")
+        item.uniques.add(unique)
     return PlannedLine(segment, component, heard.meter, dimensions, usage, unique)

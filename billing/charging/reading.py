@@ -112,7 +112,7 @@ def unique_key(item: Planned, use: UniqueUse) -> UniqueKey:
 
 def unique_keys(items: Sequence[Planned]) -> list[UniqueKey]:
     """All unique values that the items bring, once each."""
-    return list({unique_key(item, use) for item in items for use in item.uniques()})
+    return list({unique_key(item, use) for item in items for use in item.uniques})
 
 
 def _check_versions(plan: Plan, rows: Sequence[tuple[int, int]]) -> None:
