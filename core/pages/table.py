@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from django.forms import BaseForm, BoundField, MultiWidget
 
@@ -14,6 +14,8 @@ from core.pages.columns import Column, Reader
 from core.pages.paging import Page
 from core.pages.spec import ListSpec
 from core.pages.state import ListState
+
+_COLUMNS_MAX: Final = 9
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,11 @@ class Table:
     def has_sorting(self) -> bool:
         """Whether there is anything to sort by."""
         return any(head.sort_url for head in self.heads)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether so many columns are shown that the table scrolls sideways in its frame."""
+        return len(self.heads) > _COLUMNS_MAX
 
     @property
     def is_filtered(self) -> bool:

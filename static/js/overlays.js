@@ -23,7 +23,11 @@ document.addEventListener("keydown", (event) => {
 
 // A confirmation that htmx fetched arrives in the slot as a closed dialog.
 document.addEventListener("htmx:afterSwap", (event) => {
-  if (event.target.id === "dialog-slot") event.target.querySelector("dialog")?.showModal();
+  if (event.target.id !== "dialog-slot") return;
+  event.target.querySelector("dialog")?.showModal();
+  for (const field of event.target.querySelectorAll("[data-confirm-word]")) {
+    field.form.querySelector("[type=submit]").disabled = true;
+  }
 });
 
 // A word typed to confirm what cannot be undone. The server checks it again.

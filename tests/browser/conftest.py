@@ -7,14 +7,17 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
+from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from accounts.models import User
 from tests.browser.checks import DESKTOP, Size
 
 # Playwright's own loop makes Django believe that it runs inside async code.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
 OpenPage = Callable[..., Page]
+Cookies = list[dict[str, str]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,6 +38,18 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
+def cookies_of() -> Callable[[User, str], Cookies]:
+    """`cookies_of(user, site)` are the cookies of somebody who has signed in, for `open_page`."""
+
+    def sign_in(user: User, site: str) -> Cookies:
+        client = Client()
+        client.force_login(user, "django.contrib.auth.backends.ModelBackend")
+        return [{"name": name, "value": morsel.value, "url": site} for name, morsel in client.cookies.items()]
+
+    return sign_in
+
+
+@pytest.fixture
 def open_page(chromium: Browser) -> Iterator[OpenPage]:
     """`open_page(url)` in a context of its own; `scheme`, `size`, `cookies`, `has_script` as wanted."""
     contexts: list[BrowserContext] = []
@@ -44,7 +59,7 @@ def open_page(chromium: Browser) -> Iterator[OpenPage]:
         *,
         scheme: str = "light",
         size: Size = DESKTOP,
-        cookies: list[dict[str, str]] | None = None,
+        cookies: Cookies | None = None,
         has_script: bool = True,
     ) -> Page:
         context = chromium.new_context(

@@ -9,7 +9,7 @@ import pytest
 from django.conf import LazySettings
 from playwright.sync_api import Page, expect
 
-from tests.browser.checks import PHONE, check_page, wait_until, watching
+from tests.browser.checks import PHONE, Size, check_page, layout_faults, wait_until, watching
 
 pytestmark = pytest.mark.django_db(transaction=True)
 OpenPage = Callable[..., Page]
@@ -157,6 +157,16 @@ def test_rows_are_cards_on_a_phone_and_can_be_ordered(open_page: OpenPage, site:
     expect(page.locator("tbody tr").first).to_contain_text("Basalt Security")
 
 
+@pytest.mark.parametrize("width", [641, 820, 1000, 1121, 1920])
+def test_a_table_of_many_columns_scrolls_in_its_frame_not_the_page(
+    open_page: OpenPage, site: str, width: int
+) -> None:
+    columns = "show=plan&show=public_id&show=last_call_at"
+    page = open_page(f"{site}/styleguide/list?{columns}", size=Size("between", width, 800))
+    assert not layout_faults(page)
+    expect(page.get_by_role("columnheader", name="Customer")).to_be_visible()
+
+
 def test_the_menu_opens_on_a_phone(open_page: OpenPage, site: str) -> None:
     page = open_page(f"{site}/styleguide", size=PHONE)
     link = page.get_by_role("link", name="Style guide")
@@ -193,6 +203,7 @@ def test_a_question_states_effect_and_amount_and_wants_its_word(open_page: OpenP
         dialog = page.get_by_role("dialog")
         expect(dialog).to_contain_text("booked to leakage")
         button = dialog.get_by_role("button", name="Write off USD 1,284.31")
+        expect(button).to_be_disabled()
         dialog.get_by_role("textbox").fill("north")
         expect(button).to_be_disabled()
         dialog.get_by_role("textbox").fill("northwind")

@@ -166,3 +166,9 @@ def test_a_live_list_can_be_switched_on_and_off() -> None:
 def test_an_empty_list_counts_nothing() -> None:
     assert LISTING.table(get(), []).count_text == "No rows"
     assert LISTING.table(get(), LINES[:1]).count_text == "1 row"
+
+
+def test_a_table_of_many_columns_scrolls_in_its_frame() -> None:
+    wide = replace(LISTING, columns=LISTING.columns * 3)
+    assert wide.table(get(), LINES).is_wide
+    assert not table_of().is_wide
