@@ -33,7 +33,7 @@ _SAYS: Final = {
     "api_key": "Only calls with this key (`key_...`); read from events.",
     "trace": "Only the events of this trace; read from events.",
     "from": "An instant, or a date (local midnight). Default: the month of `to`; for a trace a year.",
-    "to": "The end, not included; default now. Both are widened to whole hours.",
+    "to": "The end, not included; default the end of this hour. Both are widened to whole hours.",
     "group_by": "Dimensions, separated by commas.",
 }
 

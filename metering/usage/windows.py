@@ -73,7 +73,7 @@ class Window:
 def make_window(
     start: datetime | None, end: datetime | None, granularity: Granularity, zone: ZoneInfo, now: datetime
 ) -> Window:
-    """The window from `start` (None: when the local month of `end` began) to `end` (None: now).
+    """The window from `start` (None: when the local month of `end` began) to `end` (None: this hour's end).
 
     Both are widened to whole local hours, because usage is kept by the hour. Raises InvalidRequest for an
     empty window or one of more than 2,400 periods.
@@ -81,7 +81,8 @@ def make_window(
     for param, instant in (("from", start), ("to", end)):
         if instant is not None and not _FIRST <= instant < _LAST:
             raise InvalidRequest("invalid_instant", "Ask for years from 1970 to 2199.", param)
-    last = _ceil_hour(end or now, zone)
+    # The present hour is in, even when it has only just begun.
+    last = _ceil_hour(end, zone) if end else floor_hour(now, zone) + _HOUR
     first = floor_hour(start, zone) if start else _floor(last - _HOUR, Granularity.MONTH, zone)
     if first >= last:
         raise InvalidRequest("invalid_period", "`to` must be after `from`.", "to")

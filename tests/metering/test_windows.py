@@ -34,9 +34,15 @@ def test_by_default_it_is_this_month_up_to_now() -> None:
     assert found.end == datetime(2026, 3, 10, 13, tzinfo=UTC)
 
 
-def test_at_the_turn_of_a_month_it_is_the_month_that_just_ended() -> None:
+def test_the_present_hour_is_in_even_when_it_has_only_just_begun() -> None:
     midnight = at("2026-03-01 00:00", BERLIN)
     found = make_window(None, None, Granularity.DAY, BERLIN, midnight)
+    assert (found.start, found.end) == (midnight, midnight + timedelta(hours=1))
+
+
+def test_a_window_that_ends_with_a_month_begins_with_it() -> None:
+    midnight = at("2026-03-01 00:00", BERLIN)
+    found = make_window(None, midnight, Granularity.DAY, BERLIN, NOW)
     assert (found.start, found.end) == (at("2026-02-01 00:00", BERLIN), midnight)
 
 
