@@ -8,6 +8,9 @@ from core.pages.shell import Group, Item
 TOLLGATE_ENVIRONMENT: str = env.str("TOLLGATE_ENVIRONMENT", "sandbox")
 """What a banner on every page calls this installation; `production` shows none."""
 
+TOLLGATE_DEMO: bool = env.bool("TOLLGATE_DEMO", False)
+"""Whether the demo's pages and the style guide are shown."""
+
 STAFF_NAVIGATION = (
     Group("Overview", (Item("Home", "home", "house", "h"), Item("Demo", "demo", "flask-conical", "d"))),
     Group(
