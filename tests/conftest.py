@@ -7,15 +7,16 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import psutil
 import psycopg
 import pytest
 from django.conf import settings
 
-from config.embedded import Postgres, Redis
+from config.embedded import Postgres, Redis, ServerError
 from config.embedded.installation import POSTGRES, REDIS
+from config.embedded.redis import program
 from config.embedded.sockets import socket_folder
 
 PROGRAMS = {"chromium": ("chromium", "chromium-browser"), "nginx": ("nginx",)}
@@ -30,10 +31,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose program is missing, or fail it when everything has to run."""
     for marker, names in PROGRAMS.items():
         if item.get_closest_marker(marker) and not any(shutil.which(name) for name in names):
-            sentence = f"{marker} is not installed; install it to run this test"
-            if REQUIRE_ALL:
-                pytest.fail(sentence)
-            pytest.skip(sentence)
+            _miss(f"{marker} is not installed; install it to run this test")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -56,8 +54,17 @@ def _plain_static_files(tmp_path_factory: pytest.TempPathFactory) -> None:
     settings.STATIC_ROOT = tmp_path_factory.mktemp("static")
 
 
+@pytest.fixture(scope="session")
+def redis_program() -> str:
+    """The program that the embedded Redis is; a Python without its package may have none."""
+    try:
+        return program()
+    except ServerError as error:
+        _miss(str(error))
+
+
 @pytest.fixture
-def redis_server() -> Redis:
+def redis_server(redis_program: str) -> Redis:
     """The embedded Redis, running."""
     REDIS.start()
     return REDIS
@@ -77,6 +84,12 @@ def private(tmp_path: Path) -> Iterator[Callable[[type[Server]], Server]]:
     for server in made:
         server.stop()
     shutil.rmtree(socket_folder(tmp_path / "var"), ignore_errors=True)
+
+
+def _miss(sentence: str) -> NoReturn:
+    if REQUIRE_ALL:
+        pytest.fail(sentence)
+    pytest.skip(sentence)
 
 
 def _drop_stale_databases() -> None:

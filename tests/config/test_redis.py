@@ -15,7 +15,7 @@ Private = Callable[[type[Redis]], Redis]
 
 
 @pytest.fixture
-def server(private: Private) -> Redis:
+def server(private: Private, redis_program: str) -> Redis:
     """A server of this test's own, down."""
     return private(Redis)
 

@@ -103,7 +103,7 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Iterator[Terminal]:
+def terminal(tmp_path: Path, redis_program: str) -> Iterator[Terminal]:
     """A terminal in an empty folder."""
     made = Terminal(tmp_path)
     yield made

@@ -16,7 +16,7 @@ Private = Callable[[type[Redis]], Redis]
 
 
 @pytest.fixture
-def server(private: Private) -> Redis:
+def server(private: Private, redis_program: str) -> Redis:
     """A Redis of this test's own, down."""
     return private(Redis)
 
