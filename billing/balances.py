@@ -62,7 +62,7 @@ def _due_changes(pks: list[int], now: datetime) -> dict[int, Decimal]:
     is_over = Q(expires_at__lte=now, booked_at__isnull=False)
     begins = Q(effective_at__lte=now, booked_at__isnull=True) & (Q(expires_at=None) | Q(expires_at__gt=now))
     rows = CreditGrant.objects.filter(
-        is_over | begins, billing_entity_id__in=pks, remaining__gt=0, voided_at=None
+        is_over | begins, billing_entity_id__in=pks, is_open=True, voided_at=None
     )
     changes: dict[int, Decimal] = {}
     for payer_id, remaining, booked_at in rows.values_list("billing_entity_id", "remaining", "booked_at"):

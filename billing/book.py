@@ -36,12 +36,12 @@ READ_GRANTS: Final = """
     SELECT customer_id, billing_entity_id, id, kind, priority, effective_at, expires_at, components,
            remaining, booked_at IS NOT NULL
     FROM billing_creditgrant
-    WHERE remaining > 0 AND voided_at IS NULL AND (customer_id, billing_entity_id) IN
+    WHERE is_open AND voided_at IS NULL AND (customer_id, billing_entity_id) IN
         (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
         AND (effective_at <= %s OR booked_at IS NOT NULL)"""
 WRITE_GRANTS: Final = """
     UPDATE billing_creditgrant AS g
-    SET remaining = t.remaining, covered = g.covered + t.covered,
+    SET remaining = t.remaining, is_open = t.remaining > 0, covered = g.covered + t.covered,
         booked_at = COALESCE(g.booked_at, t.booked_at), expired_at = COALESCE(g.expired_at, t.expired_at)
     FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[], %s::timestamptz[], %s::timestamptz[])
         AS t(id, remaining, covered, booked_at, expired_at)

@@ -15,12 +15,16 @@ def append_only(name: str = "append_only") -> pgtrigger.Trigger:
     return pgtrigger.Protect(name=name, operation=pgtrigger.Update | pgtrigger.Delete)
 
 
-def bump_customer(name: str = "bump_config_version") -> pgtrigger.Trigger:
-    """Raise the customer's config version with every change of a row that has a customer_id."""
+def bump_customer(*, also_new: bool = True) -> pgtrigger.Trigger:
+    """Raise the customer's config version with every change of a row that has a customer_id.
+
+    `also_new=False` leaves insertions out: for rows that are looked for when they are not cached.
+    """
+    change = pgtrigger.Update | pgtrigger.Delete
     return pgtrigger.Trigger(
-        name=name,
+        name="bump_config_version",
         when=pgtrigger.After,
-        operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,
+        operation=pgtrigger.Insert | change if also_new else change,
         func=(
             "UPDATE accounts_customer SET config_version = nextval('core_config_version_seq')"
             " WHERE id IN (NEW.customer_id, OLD.customer_id); RETURN NULL;"

@@ -160,6 +160,7 @@ class Migration(migrations.Migration):
                 ("effective_at", models.DateTimeField()),
                 ("expires_at", models.DateTimeField(null=True)),
                 ("created_at", models.DateTimeField()),
+                ("is_open", models.BooleanField(default=True)),
                 ("booked_at", models.DateTimeField(null=True)),
                 ("expired_at", models.DateTimeField(null=True)),
                 ("voided_at", models.DateTimeField(null=True)),
@@ -418,7 +419,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="creditgrant",
             index=models.Index(
-                condition=models.Q(("remaining__gt", 0)),
+                condition=models.Q(("is_open", True)),
                 fields=["customer_id", "billing_entity_id"],
                 name="grant_open",
             ),
@@ -432,6 +433,13 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(("remaining__gte", 0), ("remaining__lte", models.F("amount"))),
                 name="grant_remaining_within_amount",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="creditgrant",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("is_open", models.Q(("remaining__gt", 0)))),
+                name="grant_open_while_remaining",
             ),
         ),
         migrations.AddConstraint(

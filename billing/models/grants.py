@@ -15,7 +15,8 @@ class CreditGrant(models.Model):
     the payer's lock. `booked_at` is when its value entered the wallet (its `effective_at`, or when
     the payer was next touched after it); `covered` is what went at once to an overdraft that it
     met then: remaining = amount - covered - what usage burnt - what expired. `cost_basis` is what one
-    unit was paid for, in money.
+    unit was paid for, in money. `is_open` = something remains: the index is on it, so that burning a part
+    of a grant leaves the index alone.
     """
 
     class Kind(models.TextChoices):
@@ -35,6 +36,7 @@ class CreditGrant(models.Model):
     effective_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
+    is_open = models.BooleanField(default=True)
     booked_at = models.DateTimeField(null=True)
     expired_at = models.DateTimeField(null=True)
     voided_at = models.DateTimeField(null=True)
@@ -47,6 +49,9 @@ class CreditGrant(models.Model):
                 name="grant_remaining_within_amount",
             ),
             models.CheckConstraint(
+                condition=models.Q(is_open=models.Q(remaining__gt=0)), name="grant_open_while_remaining"
+            ),
+            models.CheckConstraint(
                 condition=models.Q(expires_at__gt=models.F("effective_at")), name="grant_expires_after_start"
             ),
         ]
@@ -54,7 +59,7 @@ class CreditGrant(models.Model):
             models.Index(
                 fields=["customer_id", "billing_entity_id"],
                 name="grant_open",
-                condition=models.Q(remaining__gt=0),
+                condition=models.Q(is_open=True),
             )
         ]
 

@@ -333,7 +333,7 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='segment',
-            trigger=pgtrigger.compiler.Trigger(name='bump_config_version', sql=pgtrigger.compiler.UpsertTriggerSql(func="UPDATE accounts_customer SET config_version = nextval('core_config_version_seq') WHERE id IN (NEW.customer_id, OLD.customer_id); RETURN NULL;", hash='b95f592e602947b1812a08a50304458edfc00b6a', operation='INSERT OR UPDATE OR DELETE', pgid='pgtrigger_bump_config_version_de0e7', table='pricing_segment', when='AFTER')),
+            trigger=pgtrigger.compiler.Trigger(name='bump_config_version', sql=pgtrigger.compiler.UpsertTriggerSql(func="UPDATE accounts_customer SET config_version = nextval('core_config_version_seq') WHERE id IN (NEW.customer_id, OLD.customer_id); RETURN NULL;", hash='76aa0661ff36ea7f316df6638acb857b3bc439c6', operation='UPDATE OR DELETE', pgid='pgtrigger_bump_config_version_de0e7', table='pricing_segment', when='AFTER')),
         ),
         migrations.AddConstraint(
             model_name='billingperiod',

@@ -82,7 +82,7 @@ class Segment(models.Model):
     ends_at = models.DateTimeField()
 
     class Meta:
-        triggers = [bump_customer()]
+        triggers = [bump_customer(also_new=False)]
         constraints = [
             models.UniqueConstraint(fields=["subscription", "starts_at"], name="one_segment_per_start"),
             models.CheckConstraint(
