@@ -15,6 +15,8 @@ CHUNK: Final = 1 << 16
 # A client that is still sending cannot read an answer, so a body that is too large is read and thrown
 # away, up to this many times the limit.
 DRAIN_FACTOR: Final = 10
+# Each member costs a copy of what is left of its chunk.
+MEMBERS_MAX: Final = 100
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
@@ -70,7 +72,7 @@ def _bounded(stream: IO[bytes], limit: int) -> Iterator[bytes]:
 def _gunzip(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
     """Unpack; a bomb is noticed after `limit` bytes have come out, whatever it would have grown to."""
     unpacker = zlib.decompressobj(_GZIP)
-    total = 0
+    total, members = 0, 1
     for chunk in chunks:
         pending = chunk
         while pending:
@@ -85,6 +87,9 @@ def _gunzip(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
             pending = unpacker.unconsumed_tail
             if unpacker.eof and unpacker.unused_data:  # a gzip file may have several members
                 pending, unpacker = unpacker.unused_data, zlib.decompressobj(_GZIP)
+                members += 1
+                if members > MEMBERS_MAX:
+                    raise InvalidRequest("invalid_gzip", f"A gzip body may have {MEMBERS_MAX} members.")
     if not unpacker.eof:
         raise InvalidRequest("invalid_gzip", "The gzip body ends too early.")
 
