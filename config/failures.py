@@ -15,6 +15,8 @@ def sentence(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return DISK_FULL
+    if isinstance(error, PermissionError):
+        return f"Permission denied: {error.filename}"
     if isinstance(error, ModuleNotFoundError):
         return f"The package {error.name} is missing; run `make setup`."
     if isinstance(error, ImportError):

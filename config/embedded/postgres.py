@@ -41,7 +41,8 @@ class Postgres:
     def socket_dir(self) -> Path:
         """Where the socket is, or will be: a running server's own word comes first."""
         lines = self._pid_lines()
-        return Path(lines[4]) if len(lines) > 4 and lines[4] else socket_folder(self._var_dir)
+        is_ours = len(lines) > 4 and lines[1] == str(self.data) and lines[4]
+        return Path(lines[4]) if is_ours else socket_folder(self._var_dir)
 
     @property
     def dsn(self) -> str:
@@ -57,8 +58,8 @@ class Postgres:
     def pid(self) -> int | None:
         """The server's process, None when it is down."""
         lines = self._pid_lines()
-        if not lines or not lines[0].isdigit():
-            return None
+        if len(lines) < 2 or not lines[0].isdigit() or lines[1] != str(self.data):
+            return None  # a copied folder carries the note of the original's server
         if self._process is not None:
             self._process.is_alive()  # clears it away when it has ended
         return int(lines[0]) if _is_postgres(int(lines[0])) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from config.embedded import ServerError
 from config.embedded.installation import POSTGRES
 from config.embedded.postgres import NAME
 from config.environment import DATABASE_URL, env
@@ -14,6 +15,9 @@ _target: dict[str, Any] = (
     if DATABASE_URL
     else {"NAME": NAME, "USER": NAME, "HOST": str(POSTGRES.socket_dir), "EMBEDDED": True}
 )
+
+if DATABASE_URL and not _target.get("ENGINE", "").endswith("postgresql"):
+    raise ServerError("DATABASE_URL has to name a PostgreSQL: postgres://user:password@host/database.")
 
 DATABASES = {
     "default": {

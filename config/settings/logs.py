@@ -41,6 +41,7 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": [], "level": _LEVEL, "propagate": True},
         "django.server": {"handlers": [], "level": _LEVEL, "propagate": True},
+        "django.request": {"level": "ERROR"},  # refusals are answers, not events of this program
     },
 }
 

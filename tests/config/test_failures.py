@@ -19,6 +19,7 @@ MISSING = "The package typst is missing; run `make setup`."
     [
         (ServerError("PostgreSQL does not stop."), "PostgreSQL does not stop."),
         (OSError(errno.ENOSPC, "No space left on device"), DISK_FULL),
+        (PermissionError(errno.EACCES, "Permission denied", "var/up.lock"), "Permission denied: var/up.lock"),
         (OperationalError("could not extend file: No space left on device"), DISK_FULL),
         (
             ModuleNotFoundError("No module named 'typst'", name="typst"),

@@ -147,6 +147,15 @@ def test_a_stale_pid_file_of_another_process_does_not_stop_it(server: Postgres) 
     assert server.start() is True
 
 
+def test_a_copy_of_a_running_folder_is_not_taken_for_the_original(server: Postgres, tmp_path: Path) -> None:
+    server.start()
+    copy = Postgres(tmp_path / "copy")
+    copy.data.mkdir(parents=True)
+    shutil.copy(server.data / "postmaster.pid", copy.data)
+    assert not copy.is_running()
+    assert copy.socket_dir != server.socket_dir
+
+
 def test_a_data_folder_that_was_never_finished_is_made_anew(server: Postgres) -> None:
     (server.folder / "new-1").mkdir(parents=True)
     assert server.start() is True

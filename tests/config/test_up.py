@@ -166,6 +166,7 @@ def test_a_port_in_use_is_said_in_one_sentence(terminal: Terminal) -> None:
         ("PORT", "eighty", "PORT is 'eighty'"),
         ("PORT", "65536", "PORT is '65536'"),
         ("HOST", "host.invalid", "Cannot listen on host.invalid"),
+        ("DATABASE_URL", "sqlite:///x.db", "DATABASE_URL has to name a PostgreSQL"),
         ("DATABASE_URL", "postgres://someone:secret@127.0.0.1:1/x", "The database does not answer"),
     ],
 )
@@ -177,6 +178,19 @@ def test_a_wrong_setting_is_said_in_one_sentence(
     assert refused.stderr.count("\n") == 1
     assert sentence in refused.stderr
     assert "secret" not in refused.stderr
+
+
+def test_it_stops_cleanly_when_nobody_reads_what_it_says_any_more(terminal: Terminal) -> None:
+    reader, writer = os.pipe()
+    process = subprocess.Popen([*MANAGE, "up"], env=terminal.environment(), stdout=writer, stderr=writer)
+    os.close(writer)
+    os.close(reader)
+    _wait(terminal.answers)
+    groups = terminal.groups()
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=60)
+    assert not [group for group in groups if members(group)]
+    assert Postgres(terminal.var).pid is None
 
 
 def test_a_plain_command_starts_the_database_and_down_stops_it(terminal: Terminal) -> None:

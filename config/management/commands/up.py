@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from typing import Any
 
 from django.core.management import BaseCommand, CommandError, get_commands
@@ -27,7 +28,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until a signal ends it."""
         for number in _SIGNALS:
-            signal.signal(number, signal.default_int_handler)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup means it
+                signal.signal(number, signal.default_int_handler)
         host, port = HOST, _port()
         with only_one(VAR_DIR):
             if count := end_leftovers(VAR_DIR):
@@ -68,8 +70,9 @@ class Command(BaseCommand):
             self._say(line)
 
     def _say(self, line: str) -> None:
-        self.stdout.write(line)
-        self.stdout.flush()
+        with suppress(OSError):  # whoever reads may have gone first, as `tee` does at Ctrl-C
+            self.stdout.write(line)
+            self.stdout.flush()
 
 
 def _children(host: str, port: int) -> list[Child]:
@@ -92,5 +95,5 @@ def _port() -> int:
 
 def _url(host: str, port: int) -> str:
     """Where a browser on this machine finds the web server."""
-    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104
-    return f"http://{name}:{port}"
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
