@@ -100,4 +100,5 @@ document.addEventListener("htmx:load", (event) => within(event.detail.elt).forEa
 document.addEventListener("htmx:beforeCleanupElement", (event) => {
   if (event.target.matches?.("[data-chart]")) globalThis.Chart?.getChart(event.target)?.destroy();
 });
+matchMedia("print").addEventListener("change", () => within(document).forEach(draw));
 document.addEventListener("tollgate:theme", () => within(document).forEach(draw));

@@ -1,9 +1,9 @@
-// Lists: what changed is announced; a live list rests while nobody looks or someone is at work in it.
+// Lists: what changed is announced; a live list rests while nobody looks, or someone selects or tabs through it.
 document.addEventListener("htmx:beforeRequest", (event) => {
   const { elt } = event.detail;
   if (!elt.matches("[data-live]")) return;
-  const isBusy = elt.contains(document.activeElement) || elt.matches(":hover") || document.querySelector("dialog[open]");
-  if (document.hidden || isBusy) event.preventDefault();
+  const isRead = !getSelection().isCollapsed || document.querySelector("dialog[open]");
+  if (document.hidden || isRead || elt.querySelector(":focus-visible")) event.preventDefault();
 });
 
 document.addEventListener("htmx:afterSettle", (event) => {
