@@ -137,13 +137,13 @@ def _check_fit(entity: BillingEntity, version: PlanVersion) -> None:
         raise Unprocessable(
             "not_published",
             f"{version} is {version.status}: subscriptions start on published ones.",
-            "version",
+            "plan_version",
         )
     if version.plan.currency != entity.currency:
         raise Unprocessable(
             "currency_mismatch",
             f"The plan is in {version.plan.currency}, the payer pays in {entity.currency}.",
-            "version",
+            "plan_version",
         )
 
 
@@ -161,7 +161,7 @@ def _refuse_overlap(
         raise Conflict(
             "meter_priced_already",
             f"A subscription of this payer prices the meter {found!r} then.",
-            "version",
+            "plan_version",
         )
 
 

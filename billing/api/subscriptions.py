@@ -62,7 +62,7 @@ class SubscriptionSerializer(ShownSerializer):
     starts_at = InstantField()
     ends_at = InstantField(allow_null=True)
     anchor_at = InstantField()
-    quantities = serializers.DictField(child=QuantityField())
+    quantities = serializers.DictField(child=serializers.CharField())
     created_at = InstantField()
 
 
