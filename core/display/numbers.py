@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal, localcontext
+from functools import lru_cache
 from typing import Final, Protocol
 
 from babel import Locale
-from babel.numbers import format_decimal
+from babel.numbers import NumberPattern, parse_pattern
 
 from core.currencies import ISO_DECIMALS
 from core.display.locale import DEFAULT
@@ -84,5 +85,11 @@ def _decimal(value: Decimal, locale: Locale, least: int, most: int) -> str:
 
 def _formatted(value: Decimal, pattern: str, locale: Locale) -> str:
     with localcontext(CONTEXT):  # Babel quantizes in the thread's context, whose 28 digits are too few
-        text = format_decimal(value.copy_abs(), format=pattern, locale=locale, decimal_quantization=False)
+        text = _parsed(pattern).apply(value.copy_abs(), locale, decimal_quantization=False)
     return f"-{text}" if value < ZERO else text
+
+
+@lru_cache(maxsize=64)
+def _parsed(pattern: str) -> NumberPattern:
+    """A list has hundreds of numbers and a handful of patterns."""
+    return parse_pattern(pattern)
