@@ -20,17 +20,17 @@ from billing.ledger import (
     CASH,
     PROMOTIONAL,
     REVENUE,
+    TRANSFERS,
     WALLET,
     Movement,
     PayerId,
     Transfer,
     apply_movements,
-    copy_transfers,
-    transfer_line,
+    transfer_row,
 )
 from core.ids import public_id
 from core.numbers import CONTEXT, ZERO
-from core.sql import execute, number_array
+from core.sql import HotTable, Row, execute, number_array
 
 READ_GRANTS: Final = """
     SELECT customer_id, billing_entity_id, id, kind, priority, effective_at, expires_at, components,
@@ -68,7 +68,7 @@ class PayerBook:
     seq: int
     seq_read: int
     movements: dict[str, Movement] = field(default_factory=dict)
-    transfers: list[str] = field(default_factory=list)
+    transfers: list[Row] = field(default_factory=list)
     changed_grants: dict[int, GrantChange] = field(default_factory=dict)
 
     def next_seq(self) -> int:
@@ -82,7 +82,7 @@ class PayerBook:
         """Record the transfers of one ledger transaction and move the balances of their accounts."""
         for position, transfer in enumerate(transfers):
             self.transfers.append(
-                transfer_line(self.payer, seq, position, recorded_at, reason, reference, transfer)
+                transfer_row(self.payer, seq, position, recorded_at, reason, reference, transfer)
             )
             self._move(transfer.source, -transfer.amount, seq)
             self._move(transfer.destination, transfer.amount, seq)
@@ -161,9 +161,9 @@ class PayerBook:
             movement.seq = seq
 
 
-def copy_book_transfers(raw: psycopg.Connection[Any], books: Iterable[PayerBook]) -> None:
-    """Write the transfers of the books by COPY (which cannot be sent in a pipeline)."""
-    copy_transfers(raw, [line for book in books for line in book.transfers])
+def transfers_of(books: Iterable[PayerBook]) -> tuple[HotTable, list[Row]]:
+    """The transfers of the books, for `copy_many`."""
+    return TRANSFERS, [row for book in books for row in book.transfers]
 
 
 def write_books(raw: psycopg.Connection[Any], books: Iterable[PayerBook]) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 
-from core.sql import NULL, copy_line, copy_lines, copy_text, execute, number_array, text_array
+from core.sql import NULL, HotTable, Row, execute, number_array, text_array
 
 PayerId = tuple[int, int]
 """(customer id, billing entity id)"""
@@ -28,9 +28,21 @@ BREAKAGE: Final = "breakage"
 LEAKAGE: Final = "leakage"
 ADJUSTMENTS: Final = "adjustments"
 
-TRANSFER_COLUMNS: Final = (
-    "customer_id, billing_entity_id, seq, position, recorded_at, reason, reference, source, destination,"
-    " amount, grant_id"
+TRANSFERS: Final = HotTable(
+    "billing_transfer",
+    {
+        "customer_id": "bigint",
+        "billing_entity_id": "bigint",
+        "seq": "bigint",
+        "position": "smallint",
+        "recorded_at": "timestamptz",
+        "reason": "text",
+        "reference": "text",
+        "source": "text",
+        "destination": "text",
+        "amount": "numeric",
+        "grant_id": "bigint",
+    },
 )
 LOCK: Final = """
     SELECT customer_id, billing_entity_id, balance, held, seq FROM billing_ledgeraccount
@@ -52,7 +64,7 @@ MOVE: Final = """
     SET balance = a.balance + EXCLUDED.balance, held = a.held + EXCLUDED.held, seq = EXCLUDED.seq"""
 
 
-# Payers whose rows this process has seen: a row that is missing under SKIP LOCKED is then a locked one.
+# Payers whose rows this process has seen.
 _opened: set[PayerId] = set()
 
 
@@ -74,23 +86,41 @@ class Movement:
     seq: int
 
 
-def lock_accounts(
-    raw: psycopg.Connection[Any], payers: Sequence[PayerId], *, skip_locked: bool = False
-) -> list[Any]:
-    """Lock the wallet rows of `payers` in id order: (customer, payer, balance, held, seq).
-
-    With `skip_locked`, rows that another transaction holds are left out instead of waited for. Payers
-    that never had a row get one. The one place that knows how rows are locked (over shards it would be
-    UPDATE ... RETURNING).
-    """
-    query = LOCK + (" SKIP LOCKED" if skip_locked else "")
-    arrays = _payer_arrays(payers)
-    locked = execute(raw, query, arrays).fetchall()
-    if len(locked) < len(payers) and not (skip_locked and _opened.issuperset(payers)):
-        execute(raw, OPEN, arrays)
-        locked = execute(raw, query, arrays).fetchall()
-    _opened.update((row[0], row[1]) for row in locked)
+def lock_accounts(raw: psycopg.Connection[Any], payers: Sequence[PayerId]) -> list[Any]:
+    """Lock the wallet rows of `payers` in id order, making those that are missing; rows as `send_lock`."""
+    locked = send_lock(raw, payers).fetchall()
+    if open_missing(raw, payers, locked):
+        locked = send_lock(raw, payers).fetchall()
     return locked
+
+
+def send_lock(
+    raw: psycopg.Connection[Any], payers: Sequence[PayerId], *, skip_locked: bool = False
+) -> psycopg.Cursor[Any]:
+    """Lock wallet rows in id order: (customer, payer, balance, held, seq). May stand in a pipeline.
+
+    With `skip_locked`, rows that another transaction holds are left out instead of waited for. The one
+    place that knows how rows are locked (over shards it would be UPDATE ... RETURNING).
+    """
+    return execute(raw, LOCK + (" SKIP LOCKED" if skip_locked else ""), _payer_arrays(payers))
+
+
+def open_missing(
+    raw: psycopg.Connection[Any],
+    payers: Sequence[PayerId],
+    locked: Sequence[Any],
+    *,
+    skip_locked: bool = False,
+) -> bool:
+    """Make the wallet rows of payers that never had one; whether there were any, so that a lock is due.
+
+    A row that this process has seen before and that is missing under SKIP LOCKED is a locked one.
+    """
+    _opened.update((row[0], row[1]) for row in locked)
+    if len(locked) == len(payers) or (skip_locked and _opened.issuperset(payers)):
+        return False
+    execute(raw, OPEN, _payer_arrays(payers))
+    return True
 
 
 def read_owed(raw: psycopg.Connection[Any], payers: Sequence[PayerId]) -> psycopg.Cursor[Any]:
@@ -117,29 +147,22 @@ def apply_movements(raw: psycopg.Connection[Any], movements: dict[tuple[int, int
     )
 
 
-def copy_transfers(raw: psycopg.Connection[Any], lines: Sequence[str]) -> None:
-    """Write transfers that `transfer_line` made."""
-    copy_lines(raw, "billing_transfer", TRANSFER_COLUMNS, lines)
-
-
-def transfer_line(
+def transfer_row(
     payer: PayerId, seq: int, position: int, recorded_at: str, reason: str, reference: str, transfer: Transfer
-) -> str:
-    """A transfer as a row for COPY."""
-    return copy_line(
-        (
-            str(payer[0]),
-            str(payer[1]),
-            str(seq),
-            str(position),
-            recorded_at,
-            reason,
-            copy_text(reference),
-            transfer.source,
-            transfer.destination,
-            str(transfer.amount),
-            NULL if transfer.grant_id is None else str(transfer.grant_id),
-        )
+) -> Row:
+    """A transfer as a row of TRANSFERS."""
+    return (
+        str(payer[0]),
+        str(payer[1]),
+        str(seq),
+        str(position),
+        recorded_at,
+        reason,
+        reference,
+        transfer.source,
+        transfer.destination,
+        str(transfer.amount),
+        NULL if transfer.grant_id is None else str(transfer.grant_id),
     )
 
 

@@ -22,9 +22,8 @@ from billing.charging import deciding
 from billing.charging.booking import Batch, book_item, write_batch
 from billing.charging.outcomes import Charged
 from billing.charging.planning import Planned, Stored, forget_global, plan_requests
-from billing.charging.reading import Known, StaleConfig, read_known
+from billing.charging.reading import Known, StaleConfig, lock_and_read
 from billing.charging.requests import ChargeRequest, Mode
-from billing.ledger import lock_accounts
 from billing.models import ReRating
 from core import clock
 from core.ids import public_id
@@ -109,9 +108,9 @@ def _transaction(rows: Sequence[UsageEvent], currency: str, now: datetime) -> li
         item.attribution.workspace_id, item.attribution.api_key_id = row.workspace_id, row.api_key_id
     with transaction.atomic():
         raw = driver()
-        known = read_known(raw, plan, plan.items, lock_accounts(raw, plan.payers()), now)
+        items, known = lock_and_read(raw, plan, now)
         batch = Batch(now)
-        outcomes = [_charge(item, known, batch) for item in plan.items]
+        outcomes = [_charge(item, known, batch) for item in items]
         write_batch(raw, batch, known)
     return [outcome for outcome in outcomes if outcome is not None]
 

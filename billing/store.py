@@ -10,11 +10,28 @@ from uuid import UUID
 
 import psycopg
 
-from core.sql import copy_lines, execute, number_array, text_array
+from core.sql import HotTable, execute, number_array, text_array
 
-CHARGE_COLUMNS: Final = (
-    "customer_id, id, recorded_at, seq, billing_entity_id, workspace_id, event_id, event_recorded_at,"
-    " occurred_at, amount, currency, lines, funding, settled_after, held_after, available_after"
+CHARGES: Final = HotTable(
+    "billing_charge",
+    {
+        "customer_id": "bigint",
+        "id": "uuid",
+        "recorded_at": "timestamptz",
+        "seq": "bigint",
+        "billing_entity_id": "bigint",
+        "workspace_id": "bigint",
+        "event_id": "uuid",
+        "event_recorded_at": "timestamptz",
+        "occurred_at": "timestamptz",
+        "amount": "numeric",
+        "currency": "text",
+        "lines": "jsonb",
+        "funding": "jsonb",
+        "settled_after": "numeric",
+        "held_after": "numeric",
+        "available_after": "numeric",
+    },
 )
 ADD_MARGINS: Final = """
     INSERT INTO billing_marginbucket AS m
@@ -80,11 +97,6 @@ class DenialRow(NamedTuple):
     level_id: str
     expected_amount: Decimal
     available: Decimal
-
-
-def copy_charges(raw: psycopg.Connection[Any], charges: Sequence[str]) -> None:
-    """Write charges (CHARGE_COLUMNS), made by `core.sql.copy_line`."""
-    copy_lines(raw, "billing_charge", CHARGE_COLUMNS, charges)
 
 
 def write_margins(raw: psycopg.Connection[Any], margins: dict[MarginKey, list[Any]]) -> None:

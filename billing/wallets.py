@@ -14,7 +14,7 @@ from typing import Any
 from django.db import transaction
 
 from accounts.models import BillingEntity
-from billing.book import PayerBook, copy_book_transfers, grant_from_row, read_grants, write_books
+from billing.book import PayerBook, grant_from_row, read_grants, transfers_of, write_books
 from billing.funding import Funds, Grant, burn
 from billing.ledger import ADJUSTMENTS, lock_accounts, read_owed
 from billing.models import Adjustment, CreditGrant, TopUp
@@ -23,7 +23,7 @@ from core.errors import InvalidRequest, PermissionDenied
 from core.ids import public_id
 from core.numbers import ZERO
 from core.partitions import ensure_month
-from core.sql import driver
+from core.sql import copy_many, driver, insert_few
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def open_book(entity: BillingEntity, now: datetime) -> Iterator[PayerBook]:
         funds.grants = sorted((grant_from_row(row) for row in rows if row[9]), key=Grant.burn_order)
         book.settle_due([grant_from_row(row) for row in rows if not row[9]], now)
         yield book
-        copy_book_transfers(raw, [book])
+        insert_few(raw, copy_many(raw, [transfers_of([book])]))
         write_books(raw, [book])
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 
-from core.sql import copy_lines, execute, number_array, text_array
+from core.sql import HotTable, execute, number_array, text_array
 
 GIVEN: Final = {
     "workspace": 1,
@@ -22,10 +22,39 @@ GIVEN: Final = {
     "properties": 16,
     "costs": 32,
 }
-KEY_COLUMNS: Final = "customer_id, key, payload_hash, event_id, recorded_at"
-EVENT_COLUMNS: Final = (
-    "customer_id, id, recorded_at, seq, billing_entity_id, workspace_id, api_key_id, idempotency_key, name,"
-    ' occurred_at, properties, costs, cost, "user", trace, source, given, unmatched, unpriced'
+KEYS: Final = HotTable(
+    "metering_idempotencykey",
+    {
+        "customer_id": "bigint",
+        "key": "text",
+        "payload_hash": "bytea",
+        "event_id": "uuid",
+        "recorded_at": "timestamptz",
+    },
+)
+EVENTS: Final = HotTable(
+    "metering_usageevent",
+    {
+        "customer_id": "bigint",
+        "id": "uuid",
+        "recorded_at": "timestamptz",
+        "seq": "bigint",
+        "billing_entity_id": "bigint",
+        "workspace_id": "bigint",
+        "api_key_id": "bigint",
+        "idempotency_key": "text",
+        "name": "text",
+        "occurred_at": "timestamptz",
+        "properties": "jsonb",
+        "costs": "jsonb",
+        "cost": "numeric",
+        '"user"': "text",
+        "trace": "text",
+        "source": "text",
+        "given": "smallint",
+        "unmatched": "boolean",
+        "unpriced": "boolean",
+    },
 )
 FIND_KEYS: Final = """
     SELECT k.customer_id, k.key, k.payload_hash, k.event_id, k.recorded_at
@@ -99,12 +128,6 @@ def add_uniques(raw: psycopg.Connection[Any], occurrences: dict[UniqueKey, int])
     """Count further occurrences."""
     if occurrences:
         execute(raw, ADD_UNIQUES, (*_unique_arrays(list(occurrences)), number_array(occurrences.values())))
-
-
-def copy_events(raw: psycopg.Connection[Any], keys: Sequence[str], events: Sequence[str]) -> None:
-    """Write keys (KEY_COLUMNS) and events (EVENT_COLUMNS), made by `core.sql.copy_line`."""
-    copy_lines(raw, "metering_idempotencykey", KEY_COLUMNS, keys)
-    copy_lines(raw, "metering_usageevent", EVENT_COLUMNS, events)
 
 
 def add_buckets(raw: psycopg.Connection[Any], merge: str, buckets: dict[BucketKey, list[Any]]) -> None:

@@ -44,7 +44,7 @@ class AnyKeyAuthentication(IntegrationKeyAuthentication):
         return authenticate_api_key(secret)
 
 
-def bearer_secret(request: Request) -> str | None:
+def bearer_secret(request: Request | HttpRequest) -> str | None:
     """The secret in the Authorization header; raises AuthenticationFailed for another kind of header."""
     header: str = request.META.get("HTTP_AUTHORIZATION", "")
     if not header:

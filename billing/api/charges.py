@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
+from django.http import HttpRequest
 from drf_spectacular.utils import extend_schema
-from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.credentials import IntegrationKeyRecord
 from billing.api.answers import charge_answer, denial_answer, recorded_answer
 from billing.api.authentication import ChargePathAuthentication, credential
 from billing.api.schemas import ChargeSerializer, DenialSerializer, EventSerializer
@@ -18,12 +19,16 @@ from core import clock
 from core.errors import InvalidRequest
 from metering.events import parse_event
 
+CHARGE_SCOPE: Final = "charges:write"
+Answer = tuple[int, dict[str, Any], dict[str, str]]
+"""Status, body, headers."""
+
 
 class ChargesView(APIView):
-    """Charges."""
+    """Charges. Plain JSON is answered by `billing.api.fast_lane` before it gets here."""
 
     authentication_classes = [ChargePathAuthentication]
-    scopes: ClassVar[dict[str, str]] = {"POST": "charges:write"}
+    scopes: ClassVar[dict[str, str]] = {"POST": CHARGE_SCOPE}
 
     @extend_schema(
         operation_id="charges_create",
@@ -33,13 +38,18 @@ class ChargesView(APIView):
     )
     def post(self, request: Request) -> Response:
         """Charge one event. The same key again gives the first answer, with 200."""
-        check_header_key(request, request.data)
-        event = parse_event(request.data, clock.now())
-        outcome = charge_one(ChargeRequest(event, Mode.ASK, "api", credential(request)))
-        return answer(request, outcome)
+        status, body, headers = charge_event(request._request, request.data, credential(request))
+        return Response(body, status=status, headers=headers)
 
 
-def check_header_key(request: Request, body: Any) -> None:
+def charge_event(request: HttpRequest, body: Any, key: IntegrationKeyRecord) -> Answer:
+    """Charge the event in a body; raises TollgateError."""
+    check_header_key(request, body)
+    event = parse_event(body, clock.now())
+    return answer(request, charge_one(ChargeRequest(event, Mode.ASK, "api", key)))
+
+
+def check_header_key(request: HttpRequest, body: Any) -> None:
     """The body's key rules here: an `Idempotency-Key` header that differs is an error."""
     header = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if header is not None and isinstance(body, dict) and header != body.get("idempotency_key"):
@@ -50,13 +60,14 @@ def check_header_key(request: Request, body: Any) -> None:
         )
 
 
-def answer(request: Request, outcome: Outcome) -> Response:
-    """The outcome of a charge as a response; raises what it failed with."""
+def answer(request: HttpRequest, outcome: Outcome) -> Answer:
+    """The outcome of a charge; raises what it failed with."""
     if isinstance(outcome, Failed):
         raise outcome.error
     if isinstance(outcome, Denied):
-        return Response(denial_answer(outcome, request._request), status=status.HTTP_402_PAYMENT_REQUIRED)
+        return 402, denial_answer(outcome, request), {}
     assert not isinstance(outcome, Quarantined), "a charge asks; only reports are quarantined"
     body = charge_answer(outcome) if isinstance(outcome, Charged) else recorded_answer(outcome)
-    headers = {"Idempotent-Replayed": "true"} if outcome.is_replay else None
-    return Response(body, status=200 if outcome.is_replay else 201, headers=headers)
+    if outcome.is_replay:
+        return 200, body, {"Idempotent-Replayed": "true"}
+    return 201, body, {}

@@ -56,7 +56,7 @@ def read_batch(request: Request) -> tuple[Sequence[Any], Parse]:
     if kind.startswith("application/cloudevents"):
         items, parse = (body if kind.endswith("-batch+json") else [body]), parse_cloudevent
     else:
-        check_header_key(request, body)
+        check_header_key(request._request, body)
         known = isinstance(body, dict) and "events" in body
         if known and len(body) > 1:
             other = next(name for name in body if name != "events")

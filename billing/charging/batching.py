@@ -22,8 +22,8 @@ from billing.charging.path import charge_batch
 from billing.charging.requests import ChargeRequest
 
 BATCH_MAX: Final = 64
-LEADERS_MAX: Final = 2
-"""While one leader waits for the database, another may prepare the next batch."""
+LEADERS_MAX: Final = 1
+"""More would make smaller batches; two processes already overlap work and waiting."""
 
 
 class Ticket:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import psycopg
 
-from billing.book import PayerBook, copy_book_transfers, write_books
+from billing.book import PayerBook, transfers_of, write_books
 from billing.charging.deciding import RatedItem, quantity_of
 from billing.charging.outcomes import Charged, Denied, Recorded
 from billing.charging.planning import Planned
@@ -23,19 +23,19 @@ from billing.charging.requests import Mode
 from billing.funding import Part, overspent
 from billing.models import Overspend
 from billing.store import (
+    CHARGES,
     DenialRow,
     MarginKey,
     OverspendRow,
-    copy_charges,
     write_denials,
     write_margins,
     write_overspend,
     write_reratings,
 )
 from core.numbers import CONTEXT, ZERO, plain
-from core.sql import NULL, copy_line, copy_text
+from core.sql import NULL, Row, copy_many, insert_few
 from metering.catalogue import CompiledMeter, freeze_meters
-from metering.store import GIVEN, BucketKey, UniqueKey, add_buckets, add_uniques, copy_events
+from metering.store import EVENTS, GIVEN, KEYS, BucketKey, UniqueKey, add_buckets, add_uniques
 from pricing.rating.state import State
 from pricing.store import CounterKey, write_counters
 
@@ -49,9 +49,9 @@ class Batch:
     """The rows that one transaction will write."""
 
     now: datetime
-    keys: list[str] = field(default_factory=list)
-    events: list[str] = field(default_factory=list)
-    charges: list[str] = field(default_factory=list)
+    keys: list[Row] = field(default_factory=list)
+    events: list[Row] = field(default_factory=list)
+    charges: list[Row] = field(default_factory=list)
     states: dict[CounterKey, State] = field(default_factory=dict)
     buckets: dict[str, dict[BucketKey, list[Any]]] = field(default_factory=dict)
     uniques: dict[UniqueKey, int] = field(default_factory=dict)
@@ -95,12 +95,12 @@ def book_item(
 
 
 def write_batch(raw: psycopg.Connection[Any], batch: Batch, known: Known) -> None:
-    """Write it all: COPY for what is new, then one pipeline of upserts."""
-    copy_events(raw, batch.keys, batch.events)
-    copy_charges(raw, batch.charges)
-    copy_book_transfers(raw, known.books.values())
+    """Write it all: COPY where there is much, then one pipeline of inserts and upserts."""
     freeze_meters(batch.meters.values(), batch.now)
+    tables = ((KEYS, batch.keys), (EVENTS, batch.events), (CHARGES, batch.charges))
+    few = copy_many(raw, (*tables, transfers_of(known.books.values())))
     with raw.pipeline():
+        insert_few(raw, few)
         write_books(raw, known.books.values())
         write_counters(raw, batch.states)
         for merge, buckets in batch.buckets.items():
@@ -150,33 +150,31 @@ def _add_event(
 ) -> None:
     event, found = item.request.event, item.attribution
     customer_id, payer_id = book.payer
-    key = copy_text(event.idempotency_key)
+    key = event.idempotency_key
     batch.keys.append(
-        copy_line((str(customer_id), key, f"\\\\x{item.payload_hash.hex()}", item.id.hex, batch.recorded_at))
+        (str(customer_id), key, f"\\x{item.payload_hash.hex()}", item.id.hex, batch.recorded_at)
     )
     batch.events.append(
-        copy_line(
-            (
-                str(customer_id),
-                item.id.hex,
-                batch.recorded_at,
-                str(seq),
-                str(payer_id),
-                _number(found.workspace_id),
-                _number(found.api_key_id),
-                key,
-                copy_text(event.event),
-                event.occurred_at.isoformat(),
-                copy_json(event.properties),
-                NULL if item.costs is None else copy_json(item.costs),
-                _number(item.cost),
-                copy_text(event.user),
-                copy_text(event.trace),
-                copy_text(item.request.source),
-                str(given_fields(event.payload)),
-                "t" if unmatched else "f",
-                "t" if unpriced else "f",
-            )
+        (
+            str(customer_id),
+            item.id.hex,
+            batch.recorded_at,
+            str(seq),
+            str(payer_id),
+            _number(found.workspace_id),
+            _number(found.api_key_id),
+            key,
+            event.event,
+            event.occurred_at.isoformat(),
+            _json(event.properties),
+            NULL if item.costs is None else _json(item.costs),
+            _number(item.cost),
+            event.user or NULL,
+            event.trace or NULL,
+            item.request.source,
+            str(given_fields(event.payload)),
+            "t" if unmatched else "f",
+            "t" if unpriced else "f",
         )
     )
 
@@ -199,25 +197,23 @@ def _add_charge(
         for part in parts
     ]
     batch.charges.append(
-        copy_line(
-            (
-                str(payer.customer_id),
-                item.id.hex,
-                batch.recorded_at,
-                str(seq),
-                str(payer.id),
-                _number(item.attribution.workspace_id),
-                (stored.event_id if stored else item.id).hex,
-                stored.recorded_at.isoformat() if stored else batch.recorded_at,
-                item.request.event.occurred_at.isoformat(),
-                str(rated.amount),
-                payer.currency,
-                copy_json(rated.lines),
-                copy_json(funding),
-                str(funds.wallet),
-                str(funds.held),
-                str(funds.available),
-            )
+        (
+            str(payer.customer_id),
+            item.id.hex,
+            batch.recorded_at,
+            str(seq),
+            str(payer.id),
+            _number(item.attribution.workspace_id),
+            (stored.event_id if stored else item.id).hex,
+            stored.recorded_at.isoformat() if stored else batch.recorded_at,
+            item.request.event.occurred_at.isoformat(),
+            str(rated.amount),
+            payer.currency,
+            _json(rated.lines),
+            _json(funding),
+            str(funds.wallet),
+            str(funds.held),
+            str(funds.available),
         )
     )
 
@@ -305,9 +301,9 @@ def note_denial(batch: Batch, item: Planned, denial: Denied) -> None:
     )
 
 
-def copy_json(value: Any) -> str:
-    """A value as JSON for COPY: numbers exactly as they came."""
-    return encode(value).decode().replace("\\", "\\\\")
+def _json(value: Any) -> str:
+    """A value as JSON: numbers exactly as they came."""
+    return encode(value).decode()
 
 
 def given_fields(payload: dict[str, Any]) -> int:

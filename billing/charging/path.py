@@ -22,10 +22,9 @@ from billing.charging.booking import Batch, book_item, note_denial, write_batch
 from billing.charging.outcomes import Charged, Failed, Outcome, Quarantined, Recorded
 from billing.charging.planning import Planned, forget_global, plan_requests
 from billing.charging.problems import problem_of
-from billing.charging.reading import Known, KnownKey, StaleConfig, read_known
+from billing.charging.reading import Known, KnownKey, StaleConfig, lock_and_read
 from billing.charging.replaying import conflict, replay
 from billing.charging.requests import ChargeRequest, Mode
-from billing.ledger import lock_accounts
 from core import clock
 from core.errors import TollgateError
 from core.partitions import ensure_month
@@ -110,17 +109,8 @@ def _transaction(
     plan = plan_requests(requests, now)
     with transaction.atomic():
         raw = driver()
-        payers = plan.payers()
-        locked = lock_accounts(raw, payers, skip_locked=skip_locked) if payers else []
-        held = {(row[0], row[1]) for row in locked}
-        items = [item for item in plan.items if _payer_id(item) in held or item.attribution.payer is None]
-        known = read_known(raw, plan, items, locked, now)
+        items, known = lock_and_read(raw, plan, now, skip_locked=skip_locked)
         return _decide_and_write(raw, items, known, now)
-
-
-def _payer_id(item: Planned) -> tuple[int, int] | None:
-    payer = item.attribution.payer
-    return None if payer is None else (payer.customer_id, payer.id)
 
 
 def _decide_and_write(

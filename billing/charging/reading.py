@@ -14,7 +14,7 @@ import psycopg
 from billing.book import PayerBook, grant_from_row, read_grants
 from billing.charging.planning import Plan, Planned, UniqueUse
 from billing.funding import Funds, Grant
-from billing.ledger import PayerId, read_owed
+from billing.ledger import PayerId, open_missing, read_owed, send_lock
 from core.numbers import ZERO
 from core.sql import execute, number_array
 from metering.store import UniqueKey, find_keys, find_uniques
@@ -55,21 +55,20 @@ class StaleConfig(Exception):
         self.is_global = is_global
 
 
-def read_known(
-    raw: psycopg.Connection[Any], plan: Plan, items: Sequence[Planned], locked: Sequence[Any], now: datetime
-) -> Known:
-    """Read what `items` need; their payers' wallet rows are `locked`. Raises StaleConfig."""
-    payers = [(row[0], row[1]) for row in locked]
-    keys = sorted(
-        {
-            (item.attribution.config.customer_id, item.request.event.idempotency_key)
-            for item in items
-            if item.attribution.config is not None
-        }
-    )
-    counters = counter_keys(items)
-    uniques = unique_keys(items)
+def lock_and_read(
+    raw: psycopg.Connection[Any], plan: Plan, now: datetime, *, skip_locked: bool = False
+) -> tuple[list[Planned], Known]:
+    """Lock the payers of a plan and read all that its items need, in one round trip.
+
+    Gives the items whose payers could be locked (with `skip_locked` perhaps not all). Each statement of
+    the pipeline sees what was committed before it began, so the reads see what the lock waited for.
+    Raises StaleConfig.
+    """
+    payers = plan.payers()
+    keys = _idempotency_keys(plan.items)
+    counters, uniques = counter_keys(plan.items), unique_keys(plan.items)
     with raw.pipeline():
+        locks = send_lock(raw, payers, skip_locked=skip_locked)
         versions = execute(raw, VERSIONS, (number_array(plan.customer_versions),))
         found_keys = find_keys(raw, keys)
         found_counters = read_counters(raw, counters)
@@ -77,6 +76,9 @@ def read_known(
         grants = read_grants(raw, payers, now)
         found_uniques = find_uniques(raw, uniques) if uniques else None
     _check_versions(plan, versions.fetchall())
+    locked = locks.fetchall()
+    if open_missing(raw, payers, locked, skip_locked=skip_locked):
+        return lock_and_read(raw, plan, now, skip_locked=skip_locked)
     known = Known()
     for customer_id, key, payload_hash, event_id, recorded_at in found_keys:
         known.keys[customer_id, key] = KnownKey(payload_hash, event_id, recorded_at)
@@ -84,8 +86,23 @@ def read_known(
         known.counters[CounterKey(*row[:4])] = State(row[4], row[5], row[6], row[7])
     if found_uniques is not None:
         known.uniques = {uniques[position - 1] for (position,) in found_uniques}
-    known.books = _open_books(items, locked, owed.fetchall(), grants.fetchall(), now)
-    return known
+    known.books = _open_books(plan.items, locked, owed.fetchall(), grants.fetchall(), now)
+    return [item for item in plan.items if _is_open(item, known)], known
+
+
+def _is_open(item: Planned, known: Known) -> bool:
+    payer = item.attribution.payer
+    return payer is None or (payer.customer_id, payer.id) in known.books
+
+
+def _idempotency_keys(items: Sequence[Planned]) -> list[tuple[int, str]]:
+    return sorted(
+        {
+            (item.attribution.config.customer_id, item.request.event.idempotency_key)
+            for item in items
+            if item.attribution.config is not None
+        }
+    )
 
 
 def counter_keys(items: Sequence[Planned]) -> list[CounterKey]:
@@ -150,6 +167,8 @@ def _open_books(
         )
         books[customer_id, payer_id] = PayerBook((customer_id, payer_id), funds, seq, seq)
     for row in grants:
+        if (row[0], row[1]) not in books:
+            continue  # its wallet is locked elsewhere
         grant, is_booked = grant_from_row(row), row[9]
         if is_booked:
             books[row[0], row[1]].funds.grants.append(grant)

@@ -7,11 +7,26 @@ from decimal import Decimal, InvalidOperation
 from typing import IO, Any, Final
 
 import msgspec
+from django.http import HttpRequest
 from rest_framework.parsers import BaseParser
 
 from core.api.bodies import read_body
 from core.errors import InvalidRequest
 from core.jsonio import EXPONENT_MAX, check_json, decode_json
+
+
+def json_body(request: HttpRequest, *, is_checked: bool = True) -> Any:
+    """The JSON value in a request's body, checked as a whole or to be checked item by item.
+
+    Raises InvalidRequest or TooLarge.
+    """
+    raw = read_body(request)
+    if not raw:
+        raise InvalidRequest("empty_body", "The request has no body; a JSON value was expected.")
+    value = parse_leniently(raw)
+    if is_checked:
+        check_json(value)
+    return value
 
 
 def parse_leniently(raw: bytes) -> Any:
@@ -37,13 +52,7 @@ class JSONParser(BaseParser):
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
         """The body's JSON value; raises InvalidRequest or TooLarge."""
-        raw = read_body((parser_context or {})["request"]._request)
-        if not raw:
-            raise InvalidRequest("empty_body", "The request has no body; a JSON value was expected.")
-        value = parse_leniently(raw)
-        if self.is_checked:
-            check_json(value)
-        return value
+        return json_body((parser_context or {})["request"]._request, is_checked=self.is_checked)
 
 
 class LenientJSONParser(JSONParser):

@@ -39,9 +39,13 @@ class HasScope(BasePermission):
         credential = cast("Credential | None", request.auth)
         if credential is None:
             raise AuthenticationFailed("not_authenticated", "Send `Authorization: Bearer tg_...`.")
-        needed = getattr(view, "scopes", {}).get(request.method) or _default_scope(request)
-        if needed in credential.scopes or ADMIN in credential.scopes:
-            return True
+        check_scope(credential, getattr(view, "scopes", {}).get(request.method) or _default_scope(request))
+        return True
+
+
+def check_scope(credential: Credential, needed: str) -> None:
+    """Raise PermissionDenied unless the credential has the scope."""
+    if needed not in credential.scopes and ADMIN not in credential.scopes:
         raise PermissionDenied("missing_scope", f"This key lacks the scope {needed}.")
 
 
