@@ -30,7 +30,7 @@ class Api:
         content = None if body is None else json.dumps(body)
         if self.secret:
             headers["Authorization"] = f"Bearer {self.secret}"
-        answer = self.client.generic(
+        answer: Any = self.client.generic(
             method, f"/v1/{path}", content or "", content_type="application/json", headers=headers
         )
         answer.body = json.loads(answer.content) if answer.content else None
