@@ -33,12 +33,11 @@ from core.numbers import CONTEXT, ZERO
 from core.sql import HotTable, Row, execute, number_array
 
 READ_GRANTS: Final = """
-    SELECT customer_id, billing_entity_id, id, kind, priority, effective_at, expires_at, components,
-           remaining, booked_at IS NOT NULL
-    FROM billing_creditgrant
-    WHERE is_open AND voided_at IS NULL AND (customer_id, billing_entity_id) IN
-        (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
-        AND (effective_at <= %s OR booked_at IS NOT NULL)"""
+    SELECT g.customer_id, g.billing_entity_id, g.id, g.kind, g.priority, g.effective_at, g.expires_at,
+           g.components, g.remaining, g.booked_at IS NOT NULL
+    FROM unnest(%s::bigint[], %s::bigint[]) AS t(c, b)
+    JOIN billing_creditgrant g ON g.customer_id = c AND g.billing_entity_id = b AND g.is_open
+    WHERE g.voided_at IS NULL AND (g.effective_at <= %s OR g.booked_at IS NOT NULL)"""
 WRITE_GRANTS: Final = """
     UPDATE billing_creditgrant AS g
     SET remaining = t.remaining, is_open = t.remaining > 0, covered = g.covered + t.covered,

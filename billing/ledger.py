@@ -45,18 +45,18 @@ TRANSFERS: Final = HotTable(
     },
 )
 LOCK: Final = """
-    SELECT customer_id, billing_entity_id, balance, held, seq FROM billing_ledgeraccount
-    WHERE kind = 'wallet' AND (customer_id, billing_entity_id) IN
-        (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
-    ORDER BY customer_id, billing_entity_id FOR UPDATE"""
+    SELECT a.customer_id, a.billing_entity_id, a.balance, a.held, a.seq
+    FROM unnest(%s::bigint[], %s::bigint[]) AS t(c, b)
+    JOIN billing_ledgeraccount a ON a.customer_id = c AND a.billing_entity_id = b AND a.kind = 'wallet'
+    ORDER BY a.customer_id, a.billing_entity_id FOR UPDATE OF a"""
 OPEN: Final = """
     INSERT INTO billing_ledgeraccount (customer_id, billing_entity_id, kind, balance, held, seq)
     SELECT c, b, 'wallet', 0, 0, 0 FROM unnest(%s::bigint[], %s::bigint[]) AS t(c, b) ORDER BY c, b
     ON CONFLICT DO NOTHING"""
 OWED: Final = """
-    SELECT customer_id, billing_entity_id, balance FROM billing_ledgeraccount
-    WHERE kind = 'receivable' AND (customer_id, billing_entity_id) IN
-        (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))"""
+    SELECT a.customer_id, a.billing_entity_id, a.balance
+    FROM unnest(%s::bigint[], %s::bigint[]) AS t(c, b)
+    JOIN billing_ledgeraccount a ON a.customer_id = c AND a.billing_entity_id = b AND a.kind = 'receivable'"""
 MOVE: Final = """
     INSERT INTO billing_ledgeraccount AS a (customer_id, billing_entity_id, kind, balance, held, seq)
     SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::numeric[], %s::numeric[], %s::bigint[])
