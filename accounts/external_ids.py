@@ -33,16 +33,20 @@ def check_external_id(
     """
     if external_id is None:
         return None
-    external_id = clean_text(external_id, "external_id")
-    if _reads_as_ours(prefix, external_id):
-        raise InvalidRequest(
-            "reserved_id", f"{external_id!r} reads as one of our own ids; choose another.", "external_id"
-        )
+    external_id = clean_external_id(prefix, external_id, "external_id")
     others = model._default_manager.filter(external_id=external_id)
     if others.exclude(pk=own.pk if own is not None else None).exists():
         noun = model._meta.verbose_name
         raise Conflict("already_exists", f"There is a {noun} with this external_id already.", "external_id")
     return external_id
+
+
+def clean_external_id(prefix: str, external_id: object, param: str) -> str:
+    """`external_id`, clean, whether it is free or not; raises InvalidRequest."""
+    text = clean_text(external_id, param)
+    if _reads_as_ours(prefix, text):
+        raise InvalidRequest("reserved_id", f"{text!r} reads as one of our own ids; choose another.", param)
+    return text
 
 
 def _reads_as_ours(prefix: str, text: str) -> bool:

@@ -56,11 +56,8 @@ def register_fingerprint(
     expires_at: datetime | None = None,
 ) -> ApiKey:
     """Make the operator's own key known by its SHA-256 in hex. Raises Conflict when it is known already."""
-    if not isinstance(fingerprint, str) or not _FINGERPRINT.fullmatch(fingerprint.lower()):
-        raise InvalidRequest(
-            "invalid_fingerprint", "A fingerprint is the SHA-256 of the key in 64 hex digits.", "fingerprint"
-        )
-    return _create(workspace, ApiKey.Kind.REGISTERED, name, user, expires_at, fingerprint.lower(), "")
+    fingerprint = clean_fingerprint(fingerprint, "fingerprint")
+    return _create(workspace, ApiKey.Kind.REGISTERED, name, user, expires_at, fingerprint, "")
 
 
 def change_api_key(key: ApiKey, **changes: Unpack[ApiKeyChanges]) -> ApiKey:
@@ -85,6 +82,15 @@ def revoke_api_key(key: ApiKey) -> ApiKey:
             key.revoked_at = clock.now()
             key.save(update_fields=["revoked_at"])
         return key
+
+
+def clean_fingerprint(fingerprint: object, param: str) -> str:
+    """`fingerprint` in small letters; raises InvalidRequest unless it is a SHA-256 in 64 hex digits."""
+    text = fingerprint.lower() if isinstance(fingerprint, str) else ""
+    if not _FINGERPRINT.fullmatch(text):
+        message = f"{param} must be the SHA-256 of the key in 64 hex digits."
+        raise InvalidRequest("invalid_fingerprint", message, param)
+    return text
 
 
 def check_expiry(expires_at: datetime | None, now: datetime) -> datetime | None:

@@ -76,9 +76,9 @@ def create_billing_entity(
             external_id=check_external_id(BillingEntity, "be", external_id),
             currency=check_currency(currency),
             time_zone=check_time_zone(time_zone),
-            settlement=_check_settlement(settlement),
-            overdraft=_check_bound(overdraft, "overdraft"),
-            credit_limit=_check_bound(credit_limit, "credit_limit"),
+            settlement=check_settlement(settlement),
+            overdraft=check_bound(overdraft, "overdraft"),
+            credit_limit=check_bound(credit_limit, "credit_limit"),
             created_at=clock.now(),
         )
 
@@ -97,11 +97,11 @@ def change_billing_entity(entity: BillingEntity, **changes: Unpack[BillingEntity
         if "status" in changes:
             entity.status = _next_status(entity, changes["status"])
         if "settlement" in changes:
-            entity.settlement = _check_settlement(changes["settlement"])
+            entity.settlement = check_settlement(changes["settlement"])
         if "overdraft" in changes:
-            entity.overdraft = _check_bound(changes["overdraft"], "overdraft")
+            entity.overdraft = check_bound(changes["overdraft"], "overdraft")
         if "credit_limit" in changes:
-            entity.credit_limit = _check_bound(changes["credit_limit"], "credit_limit")
+            entity.credit_limit = check_bound(changes["credit_limit"], "credit_limit")
         entity.save(update_fields=list(BillingEntityChanges.__annotations__))
         return entity
 
@@ -181,7 +181,8 @@ def _covers(assignment: PayerAssignment, instant: datetime | None) -> bool:
     return (starts_at is None or starts_at <= instant) and (ends_at is None or instant < ends_at)
 
 
-def _check_settlement(settlement: str) -> str:
+def check_settlement(settlement: str) -> str:
+    """`settlement` if it is one of the ways of settling; raises InvalidRequest otherwise."""
     if settlement not in Settlement.values:
         raise InvalidRequest(
             "invalid_choice", f"settlement must be one of {', '.join(Settlement.values)}.", "settlement"
@@ -189,7 +190,8 @@ def _check_settlement(settlement: str) -> str:
     return settlement
 
 
-def _check_bound(amount: Decimal | None, param: str) -> Decimal | None:
+def check_bound(amount: Decimal | None, param: str) -> Decimal | None:
+    """`amount` unless it is below zero; raises InvalidRequest otherwise."""
     if amount is not None and amount < 0:
         raise InvalidRequest("out_of_range", f"{param} may not be below zero.", param)
     return amount
