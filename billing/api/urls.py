@@ -26,7 +26,7 @@ router.register("subscriptions", SubscriptionResource, "subscription")
 urlpatterns = [
     path("charges", ChargesView.as_view(), name="charges"),
     path("events", EventsView.as_view(), name="events"),
-    path("quarantine/<pk>/release", ReleaseResource.as_view({"post": "release"}), name="release"),
+    path("quarantine/<id>/release", ReleaseResource.as_view({"post": "release"}), name="release"),
     path("backfills", BackfillResource.as_view({"post": "create"}), name="backfills"),
     path("costs", CostsView.as_view(), name="costs"),
     path("margins", MarginsView.as_view(), name="margins"),
