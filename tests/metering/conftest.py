@@ -107,3 +107,13 @@ def make_tenant(db: None) -> Callable[..., Tenant]:
         return Tenant(customer, entity, workspace, key, secret.text)
 
     return make
+
+
+@pytest.fixture
+def acme(make_tenant: Callable[..., Tenant]) -> Tenant:
+    return make_tenant("acme")
+
+
+@pytest.fixture
+def rival(make_tenant: Callable[..., Tenant]) -> Tenant:
+    return make_tenant("rival")
