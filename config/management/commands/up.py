@@ -66,6 +66,7 @@ class Command(BaseCommand):
             signal.signal(number, signal.SIG_IGN)  # stopping takes seconds and is not broken off
         self._say("Stopping")
         supervisor.stop()
+        connections.close_all()
         for line in stop_unused_servers():
             self._say(line)
 
