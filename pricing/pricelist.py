@@ -106,8 +106,7 @@ def payer_prices(
     if not missing:
         return found
     ensure_segments(missing)
-    _load({payer_id: wanted[payer_id] for payer_id in wanted})
-    return {payer_id: _payers[payer_id] for payer_id in wanted}
+    return _load(wanted)
 
 
 def _cached_or_loaded(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
