@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from typing import Final
 
 from django.core.wsgi import get_wsgi_application
@@ -16,8 +17,11 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 GC_THRESHOLD: Final = 50_000
+SWITCH_SECONDS: Final = 0.0005
+"""A thread that comes back from the database with locks in hand gets the interpreter back this soon."""
 
 application = get_wsgi_application()
 gc.collect()
 gc.freeze()
 gc.set_threshold(GC_THRESHOLD, 20, 50)
+sys.setswitchinterval(SWITCH_SECONDS)

@@ -49,6 +49,7 @@ class Batch:
     """The rows that one transaction will write."""
 
     now: datetime
+    recorded_at: str = field(init=False)
     keys: list[Row] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
     charges: list[Row] = field(default_factory=list)
@@ -62,10 +63,9 @@ class Batch:
     paid: list[tuple[str, int, Part]] = field(default_factory=list)
     reratings: list[tuple[int, UUID, UUID]] = field(default_factory=list)
 
-    @property
-    def recorded_at(self) -> str:
-        """The transaction's instant, for COPY."""
-        return self.now.isoformat()
+    def __post_init__(self) -> None:
+        """Write the transaction's instant out once: every row bears it."""
+        self.recorded_at = self.now.isoformat()
 
 
 def book_item(
