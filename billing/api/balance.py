@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from accounts.api.authentication import AnyKeyAuthentication
 from accounts.credentials import ApiKeyRecord
 from accounts.models import BillingEntity, PayerAssignment, Workspace
-from accounts.scoping import viewer_of, visible
+from accounts.scoping import Viewer, viewer_of, visible
 from billing.balances import Balance, balance_of, balances_of
 from core import clock
 from core.api.fields import AmountField
@@ -77,12 +77,12 @@ class BalanceView(APIView):
             workspace = visible(Workspace, viewer).get(pk=viewer.workspace_id)
         else:
             raise InvalidRequest("required", "Name a workspace or a billing_entity.", "workspace")
-        return _payer_of(workspace)
+        return _payer_of(workspace, viewer)
 
 
-def _payer_of(workspace: Workspace) -> BillingEntity:
+def _payer_of(workspace: Workspace, viewer: Viewer) -> BillingEntity:
     now = clock.now()
-    rows = PayerAssignment.objects.filter(workspace=workspace).select_related("billing_entity")
+    rows = visible(PayerAssignment, viewer).filter(workspace=workspace).select_related("billing_entity")
     for row in rows:
         if (row.starts_at is None or row.starts_at <= now) and (row.ends_at is None or now < row.ends_at):
             return row.billing_entity

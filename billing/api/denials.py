@@ -8,11 +8,12 @@ import django_filters
 from django.db.models import QuerySet
 from rest_framework import serializers
 
+from accounts.api.tenants import TenantFilter
 from accounts.models import BillingEntity
 from accounts.scoping import viewer_of, visible
 from billing.models import Denial
 from core.api.fields import AmountField, InstantField
-from core.api.filters import InstantFilter, ReferenceFilter
+from core.api.filters import InstantFilter
 from core.api.resources import Listable, Readable
 from core.ids import public_id
 
@@ -40,9 +41,7 @@ class DenialRowSerializer(serializers.Serializer[Denial]):
 class DenialFilter(django_filters.FilterSet):  # type: ignore[misc]
     """`?billing_entity=`, `?reason=`, `?denied_from=`, `?denied_to=`."""
 
-    billing_entity = ReferenceFilter(
-        field_name="billing_entity_id", find_in=BillingEntity.objects.all, prefix="be"
-    )
+    billing_entity = TenantFilter("billing_entity_id", BillingEntity, prefix="be")
     reason = django_filters.ChoiceFilter(choices=Denial.Reason.choices)
     denied_from = InstantFilter(field_name="denied_at", lookup_expr="gte")
     denied_to = InstantFilter(field_name="denied_at", lookup_expr="lt")

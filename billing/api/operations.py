@@ -9,12 +9,12 @@ import django_filters
 from django.db.models import QuerySet
 from rest_framework import serializers
 
+from accounts.api.tenants import TenantFilter
 from accounts.models import BillingEntity
 from accounts.scoping import viewer_of, visible
 from billing.models import Adjustment, CreditGrant, TopUp
 from billing.wallets import adjust, grant_credit, top_up
 from core.api.fields import AmountField, InstantField, TextField
-from core.api.filters import ReferenceFilter
 from core.api.references import ReferenceField
 from core.api.resources import Creatable, Listable, Readable, actor_of
 from core.api.serializers import StrictSerializer
@@ -37,9 +37,7 @@ class PayerRowSerializer(serializers.Serializer[Any]):
 class PayerFilter(django_filters.FilterSet):  # type: ignore[misc]
     """`?billing_entity=`."""
 
-    billing_entity = ReferenceFilter(
-        field_name="billing_entity_id", find_in=BillingEntity.objects.all, prefix="be"
-    )
+    billing_entity = TenantFilter("billing_entity_id", BillingEntity, prefix="be")
 
 
 class PayerResource(Creatable, Listable, Readable):

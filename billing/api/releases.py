@@ -9,6 +9,7 @@ from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
+from accounts.scoping import viewer_of, visible
 from billing.quarantine import release_quarantined
 from core.api.resources import Resource, actor_of
 from core.errors import Conflict
@@ -24,8 +25,8 @@ class ReleaseResource(Resource):
     serializer_class = QuarantinedSerializer
 
     def get_queryset(self) -> QuerySet[Any]:
-        """All of them: staff and integrations only."""
-        return with_payload_text(QuarantinedEvent.objects.all())
+        """What the caller may see: integrations all, nobody else any."""
+        return with_payload_text(visible(QuarantinedEvent, viewer_of(self.request)))
 
     @extend_schema(request=None, responses=QuarantinedSerializer)
     def release(self, request: Request, **kwargs: Any) -> HttpResponseBase:

@@ -12,11 +12,12 @@ from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 
+from accounts.api.tenants import TenantFilter
 from accounts.models import Customer
 from accounts.scoping import viewer_of, visible
 from core import clock
 from core.api.fields import InstantField
-from core.api.filters import InstantFilter, ReferenceFilter
+from core.api.filters import InstantFilter
 from core.api.resources import Listable, Readable, actor_of
 from core.ids import hot_id, public_id
 from metering.models import QuarantinedEvent
@@ -58,7 +59,7 @@ class QuarantineFilter(django_filters.FilterSet):  # type: ignore[misc]
 
     status = django_filters.ChoiceFilter(choices=QuarantinedEvent.Status.choices)
     reason = django_filters.ChoiceFilter(choices=QuarantinedEvent.Reason.choices)
-    customer = ReferenceFilter(field_name="customer_id", find_in=Customer.objects.all, prefix="cus")
+    customer = TenantFilter("customer_id", Customer, prefix="cus")
     idempotency_key = django_filters.CharFilter()
     received_from = InstantFilter(field_name="received_at", lookup_expr="gte")
     received_to = InstantFilter(field_name="received_at", lookup_expr="lt")
