@@ -5,6 +5,7 @@ from __future__ import annotations
 from config.settings.api import *
 from config.settings.base import *
 from config.settings.database import *
+from config.settings.demo import *
 from config.settings.logs import *
 from config.settings.metering import *
 from config.settings.navigation import *
