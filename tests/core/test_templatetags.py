@@ -1,4 +1,4 @@
-"""The tags of the templates: no load needed, in the locale of the reader, never failing for want of a value."""
+"""The tags of the templates: no load needed, in the locale of the reader, without a value never failing."""
 
 from __future__ import annotations
 
