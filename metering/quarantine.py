@@ -56,6 +56,8 @@ def quarantine_events(items: Sequence[QuarantineItem], *, received_at: datetime)
         for item in items
     ]
     if rows:
+        # In one order everywhere: two batches with the same events then wait for each other, not forever.
+        rows.sort(key=lambda row: (row.idempotency_key, row.payload_hash))
         QuarantinedEvent.objects.bulk_create(rows, ignore_conflicts=True)
 
 
