@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from accounts.attribution import Attribution, attribute
 from accounts.credentials import integration_keys, valid_keys
@@ -205,13 +206,17 @@ def _hear(meter: CompiledMeter, item: Planned, segments: Sequence[SegmentPrices]
         return Heard(meter, dimensions, contribution)
     # Scoped by the segment that prices it, so that bucket and counter count the same.
     priced_in = [segment for segment in segments if meter.id in segment.version.by_meter]
-    scope = priced_in[0].starts_at if priced_in else _month_start(event.occurred_at)
+    payer = item.attribution.payer
+    assert payer is not None
+    scope = priced_in[0].starts_at if priced_in else _month_start(event.occurred_at, payer.time_zone)
     digest = sha256(contribution.encode()).hexdigest()[:32]
     return Heard(meter, dimensions, ONE, UniqueUse(meter.id, scope, dimensions, digest))
 
 
-def _month_start(instant: datetime) -> datetime:
-    return instant.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+def _month_start(instant: datetime, time_zone: str) -> datetime:
+    """The start of the payer's local month."""
+    local = instant.astimezone(ZoneInfo(time_zone))
+    return local.replace(day=1, hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
 
 
 def _line(item: Planned, segment: SegmentPrices, component: PricedComponent, heard: Heard) -> PlannedLine:

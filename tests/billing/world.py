@@ -67,14 +67,16 @@ def make_tenant(
     PayerAssignment.objects.create(
         customer=customer, workspace=workspace, billing_entity=entity, created_at=START
     )
-    subscription = version and Subscription.objects.create(
-        customer=customer,
-        billing_entity=entity,
-        version=version,
-        starts_at=starts_at,
-        anchor_at=starts_at,
-        created_at=START,
-    )
+    subscription = None
+    if version is not None:
+        subscription = Subscription.objects.create(
+            customer=customer,
+            billing_entity=entity,
+            version=version,
+            starts_at=starts_at,
+            anchor_at=starts_at,
+            created_at=START,
+        )
     if balance is not None:
         top_up(entity, Decimal(balance))
     return Tenant(customer, entity, workspace, subscription)
