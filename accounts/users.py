@@ -45,7 +45,7 @@ def add_to_staff(user: User, group: str) -> User:
     with transaction.atomic():
         user.is_staff = True
         user.save(update_fields=["is_staff"])
-        user.groups.set(Group.objects.filter(name=group))
+        user.groups.set([Group.objects.get_or_create(name=group)[0]])
         _forget_rights(user)
         return user
 

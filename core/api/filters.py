@@ -39,7 +39,7 @@ class StrictFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
 
 
 def refuse_unknown(request: Request, known: set[str]) -> None:
-    """Raise InvalidRequest for query parameters that are not `known` or stand twice."""
+    """Raise InvalidRequest for query parameters that are not `known`, are empty or stand twice."""
     for name, values in request.query_params.lists():
         if name not in known:
             there = ", ".join(sorted(known))
@@ -50,6 +50,8 @@ def refuse_unknown(request: Request, known: set[str]) -> None:
             )
         if len(values) > 1:
             raise InvalidRequest("repeated_parameter", f"{name} may stand once.", name)
+        if not values[0]:
+            raise InvalidRequest("blank", f"{name} is empty; leave it out to see all.", name)
         if "\x00" in values[0]:
             raise InvalidRequest("invalid_text", f"{name} may not contain the NUL character.", name)
 
@@ -77,8 +79,11 @@ class ReferenceFilter(django_filters.CharFilter):  # type: ignore[misc]
         """The rows of the object that `value` names."""
         if not value:
             return qs
-        found = find_referenced(self.rows(), self.prefix, value, self.field_name)
-        return qs.filter(**{self.field_name: found.pk})
+        return qs.filter(**{self.field_name: self.find(value).pk})
+
+    def find(self, value: str) -> Any:
+        """The object that `value` names; raises NotFound."""
+        return find_referenced(self.rows(), self.prefix, value, self.field_name)
 
 
 class InstantFilter(django_filters.CharFilter):  # type: ignore[misc]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import AnonymousUser, Group
+from django.db import connection
 
 from accounts.models import Membership, User
 from accounts.permissions import OF_MEMBERS, OF_STAFF, STAFF_GROUPS, Right, may, require
@@ -18,8 +22,11 @@ def staff(group: str) -> User:
     return add_to_staff(create_user(email=f"{group}@example.com"), group)
 
 
-def test_the_groups_of_staff_stand_ready() -> None:
-    assert set(Group.objects.values_list("name", flat=True)) == set(STAFF_GROUPS)
+def test_the_groups_of_staff_are_made_by_a_migration_once() -> None:
+    migration = import_module("accounts.migrations.0004_staff_groups")
+    for _ in range(2):
+        migration.create_groups(apps, connection.schema_editor())
+    assert sorted(Group.objects.values_list("name", flat=True)) == sorted(STAFF_GROUPS)
 
 
 @pytest.mark.parametrize(
