@@ -62,7 +62,9 @@ def podcast_steps(dice: Random) -> list[tuple[str, dict[str, Any]]]:
     minutes = dice.randrange(6, 28)
     steps: list[tuple[str, dict[str, Any]]] = [("transcription", {"minutes": minutes * 2})]
     characters = [minutes * dice.randrange(90, 170) for _ in range(dice.randrange(1, 4))]
-    steps += [("generation", {"characters": count, "voice": dice.choice(["ada", "sam"])}) for count in characters]
+    steps += [
+        ("generation", {"characters": count, "voice": dice.choice(["ada", "sam"])}) for count in characters
+    ]
     steps.append(("encoding", {"minutes": minutes, "format": "mp3"}))
     return [*steps, ("podcast_created", {"minutes": minutes})]
 

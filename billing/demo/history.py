@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from random import Random
 from typing import Final
 
 from billing.balances import balances_of
@@ -15,6 +14,7 @@ from billing.charging import Charged, Outcome, report_events
 from billing.demo import cast
 from billing.demo.calls import Made, draw_events
 from billing.demo.clockwork import Hands
+from billing.demo.dice import dice_for
 from billing.demo.rhythm import calls_on, instants_of
 from billing.demo.stage import Tenant
 from billing.periods import book_base_fees
@@ -22,7 +22,6 @@ from billing.wallets import top_up
 from core.numbers import CONTEXT, ZERO
 from metering.events import parse_event
 
-SEED: Final = 2026
 BATCH: Final = 1000
 LIVE_DAYS: Final = 2
 """So many last days are charged call by call, as it were; what is older came in by nightly imports."""
@@ -61,7 +60,9 @@ class Play:
             yield index, first + timedelta(days=index)
 
 
-def play_day(play: Play, index: int, day: date, tenants: Sequence[Tenant], hands: Hands, sums: Ledger) -> None:
+def play_day(
+    play: Play, index: int, day: date, tenants: Sequence[Tenant], hands: Hands, sums: Ledger
+) -> None:
     """Charge one day of all tenants, then do what is due at its end: fees, top-ups."""
     made = [one for tenant in tenants for one in _made(play, index, day, tenant)]
     made.sort(key=lambda one: one.at)
@@ -91,7 +92,7 @@ def _play_live(made: list[Made], now: datetime, hands: Hands, sums: Ledger) -> N
 
 
 def _send(batch: list[Made], now: datetime, hands: Hands, sums: Ledger) -> None:
-    dice = Random(f"{SEED}:{batch[0].event['idempotency_key']}")
+    dice = dice_for(batch[0].event["idempotency_key"])
     last = batch[-1].at
     for one in batch:
         one.event["occurred_at"] = (last - timedelta(milliseconds=dice.randrange(4_000))).isoformat()
@@ -106,7 +107,7 @@ def _report(batch: Sequence[Made], hands: Hands, sums: Ledger, source: str) -> N
 
 def _made(play: Play, index: int, day: date, tenant: Tenant) -> Iterator[Made]:
     actor = tenant.actor
-    dice = Random(f"{SEED}:{actor.slug}:{index}")
+    dice = dice_for(actor.slug, index)
     count = calls_on(actor, index, play.days, day, play.per_day, dice)
     for number, at in enumerate(instants_of(actor, day, count, dice)):
         key = f"{actor.slug}-{index:03d}-{number:04d}"

@@ -1,4 +1,4 @@
-"""What the loader leaves for people (`var/demo.json`, printed by `manage.py up`) and for the demo's traffic."""
+"""What the loader leaves: `var/demo.json` for people (`manage.py up` prints it), a key for the traffic."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def read_secret() -> str | None:
 
 
 def curl_line(secret: str) -> str:
-    """A line that charges a call, with a new key each time; `{url}` stands for this installation's address."""
+    """A line that charges a call, with a new key each time; `{url}` stands for the server's address."""
     properties = '{"provider": "openai", "model": "gpt-4o", "input_tokens": 1200, "output_tokens": 350}'
     event = (
         """'{"idempotency_key": "try-'$(date +%s%N)'", "event": "completion", """

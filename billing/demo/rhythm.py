@@ -1,4 +1,4 @@
-"""When calls happen: more on working days and in working hours, and more from month to month. Pure, in integers."""
+"""When calls happen: more on working days, in working hours, and from month to month. Pure, in integers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a real installation also has: misspelt names, late events, quarantine, denials, an overspend, a move."""
+"""What real installations also have: misspelt names, late events, quarantine, denials, overspend, a move."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from billing.charging import ChargeRequest, Mode, charge_many, report_events
 from billing.demo import cast
 from billing.demo.calls import completion
 from billing.demo.clockwork import Hands
+from billing.demo.dice import dice_for
 from billing.demo.stage import Tenant
 from billing.models import MarginBucket
 from billing.quarantine import release_quarantined
@@ -48,10 +49,12 @@ def give_welcome_credit(tenants: Tenants, hands: Hands) -> None:
 
 def send_odd_events(tenants: Tenants, now: datetime, hands: Hands) -> None:
     """Misspelt, unpriced, late and unattributable events of the last days, then what staff did about some."""
-    dice = Random(11)
+    dice = dice_for("odd")
     quill, fathom, drift = tenants[cast.MISSPELT], tenants["fathom"], tenants["drift"]
     hands.move(now - timedelta(hours=6))
-    odd = [_event(quill, f"rel-{n}", dice, hands.at - timedelta(minutes=7 * n), "compltion") for n in range(140)]
+    odd = [
+        _event(quill, f"rel-{n}", dice, hands.at - timedelta(minutes=7 * n), "compltion") for n in range(140)
+    ]
     vectors = {"input_tokens": 2400, "provider": "openai", "model": "text-embedding-3-small"}
     for n in range(60):
         at = hands.at - timedelta(minutes=11 * n)
@@ -87,11 +90,13 @@ def _resolve_some() -> None:
 
 def empty_wallets(tenants: Tenants, hands: Hands) -> None:
     """One customer is denied, one overspent after the fact, one has two days left. At the present instant."""
-    dice = Random(12)
+    dice = dice_for("wallets")
     blocked, overspent = tenants[cast.BLOCKED], tenants[cast.OVERSPENT]
     _set_balance(blocked, Decimal(0), hands, "The card payment was charged back")
     requests = [
-        ChargeRequest(_event(blocked, f"asked-{n}", dice, hands.at - timedelta(seconds=9 * n)), Mode.ASK, "api")
+        ChargeRequest(
+            _event(blocked, f"asked-{n}", dice, hands.at - timedelta(seconds=9 * n)), Mode.ASK, "api"
+        )
         for n in range(26)
     ]
     charge_many(requests)

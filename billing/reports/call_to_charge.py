@@ -1,0 +1,95 @@
+"""Call-to-charge lag: from `occurred_at` (the caller's clock) to `recorded_at` (ours), of the latest events.
+
+The window is as long as a day and as short as it takes to read a bounded number of events by primary key.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from django.db.models import Sum
+from django.db.models.functions import TruncHour
+
+from accounts.scoping import Viewer, visible
+from billing.models import MarginBucket
+from metering.models import UsageEvent
+
+EVENTS_MAX: Final = 20_000
+_WINDOW_MAX: Final = timedelta(hours=24)
+_WINDOW_MIN: Final = timedelta(minutes=10)
+_ENOUGH: Final = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """The lag of the events of one source (or of all)."""
+
+    source: str
+    events: int
+    p50: timedelta
+    p95: timedelta
+    longest: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class LagReport:
+    """The lags of what was recorded since `since`: all together (None without events), and by source."""
+
+    since: datetime
+    total: Lag | None
+    sources: Sequence[Lag]
+
+
+def lag_report(viewer: Viewer, now: datetime) -> LagReport:
+    """The lag of the latest events, in two statements."""
+    since, customers = _window(viewer, now)
+    rows = visible(UsageEvent, viewer).filter(
+        customer_id__in=customers, id__gte=_first_uuid(since), recorded_at__gte=since
+    )
+    lags: defaultdict[str, list[timedelta]] = defaultdict(list)
+    for source, occurred_at, recorded_at in rows.values_list("source", "occurred_at", "recorded_at")[
+        :EVENTS_MAX
+    ]:
+        lags[source].append(recorded_at - occurred_at)
+    everything = [lag for own in lags.values() for lag in own]
+    found = [make_lag(source, own) for source, own in sorted(lags.items())]
+    return LagReport(since, make_lag("all", everything) if everything else None, found)
+
+
+def make_lag(source: str, lags: Sequence[timedelta]) -> Lag:
+    """Percentiles by nearest rank of at least one lag. Pure."""
+    ordered = sorted(lags)
+
+    def rank(per_cent: int) -> timedelta:
+        return ordered[max(0, -(-len(ordered) * per_cent // 100) - 1)]
+
+    return Lag(source, len(ordered), rank(50), rank(95), ordered[-1])
+
+
+def _window(viewer: Viewer, now: datetime) -> tuple[datetime, list[int]]:
+    """How far back to look, and which customers had anything then: from the buckets of the last day."""
+    rows = list(
+        visible(MarginBucket, viewer)
+        .filter(hour__gte=now - _WINDOW_MAX, hour__lte=now)
+        .annotate(start=TruncHour("hour"))
+        .values("start", "customer_id")
+        .annotate(number=Sum("events"))
+        .order_by("-start")
+    )
+    since, seen = now - _WINDOW_MAX, 0
+    for row in rows:
+        seen += row["number"]
+        if seen > _ENOUGH:
+            since = min(row["start"], now - _WINDOW_MIN)
+            break
+    return since, sorted({row["customer_id"] for row in rows})
+
+
+def _first_uuid(at: datetime) -> UUID:
+    """The least UUIDv7 of an instant: ids of events made later are larger."""
+    return UUID(int=int(at.timestamp() * 1000) << 80)
