@@ -1,0 +1,1 @@
+"""What pages read: set-based, a small fixed number of statements each, from buckets where they can tell."""

@@ -1,0 +1,116 @@
+"""SQL of reports that the ORM cannot say: sums on each payer's own clock, the latest events of all."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+
+from billing.margins import Margin
+
+# Midnight differs from payer to payer, so it is worked out once for each of them and then joined.
+PAYER_SUMS: Final = """
+    WITH span AS MATERIALIZED (
+        SELECT id, customer_id, %s::timestamp AT TIME ZONE time_zone AS first,
+               %s::timestamp AT TIME ZONE time_zone AS last
+        FROM accounts_billingentity)
+    SELECT m.customer_id, m.billing_entity_id, sum(m.events)::bigint, sum(m.costed)::bigint,
+           sum(m.unmatched)::bigint, sum(m.unpriced)::bigint, sum(m.revenue), sum(m.cost)
+    FROM span JOIN billing_marginbucket m
+        ON m.customer_id = span.customer_id AND m.billing_entity_id = span.id
+        AND m.hour >= span.first AND m.hour < span.last
+    WHERE m.hour >= %s::timestamp AT TIME ZONE 'UTC' - interval '15 hours'
+        AND m.hour < %s::timestamp AT TIME ZONE 'UTC' + interval '15 hours'
+    GROUP BY 1, 2"""
+
+
+class PayerSum(NamedTuple):
+    """What a payer used and brought in a span of its own local days."""
+
+    customer_id: int
+    payer_id: int
+    margin: Margin
+
+
+def payer_sums(first: date, end: date) -> list[PayerSum]:
+    """The margins of payers in the local days `[first, end)`, of those that have any; from buckets."""
+    with connection.cursor() as cursor:
+        cursor.execute(PAYER_SUMS, [first, end, first, end])
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return [PayerSum(row[0], row[1], Margin(*row[2:])) for row in rows]
+
+
+# Only customers that have one of the latest events are asked for more than one; each is asked by its key.
+LATEST_EVENTS: Final = """
+    WITH latest AS MATERIALIZED (
+        SELECT c.id AS customer_id, e.id
+        FROM accounts_customer c CROSS JOIN LATERAL (
+            SELECT id FROM metering_usageevent
+            WHERE customer_id = c.id AND recorded_at >= %(since)s AND recorded_at < %(until)s
+                AND id > %(above)s AND id < %(below)s
+                AND (%(name)s::text IS NULL OR name = %(name)s)
+                AND (%(user)s::text IS NULL OR "user" = %(user)s)
+                AND (%(trace)s::text IS NULL OR trace = %(trace)s)
+                AND (NOT %(is_unmatched)s OR unmatched) AND (NOT %(is_unpriced)s OR unpriced)
+            ORDER BY id DESC LIMIT 1) e
+        ORDER BY e.id DESC LIMIT %(limit)s)
+    SELECT e.customer_id, e.id, e.recorded_at
+    FROM latest CROSS JOIN LATERAL (
+        SELECT customer_id, id, recorded_at FROM metering_usageevent
+        WHERE customer_id = latest.customer_id AND recorded_at >= %(since)s AND recorded_at < %(until)s
+            AND id > %(above)s AND id < %(below)s
+            AND (%(name)s::text IS NULL OR name = %(name)s)
+            AND (%(user)s::text IS NULL OR "user" = %(user)s)
+            AND (%(trace)s::text IS NULL OR trace = %(trace)s)
+            AND (NOT %(is_unmatched)s OR unmatched) AND (NOT %(is_unpriced)s OR unpriced)
+        ORDER BY id DESC LIMIT %(limit)s) e
+    ORDER BY e.id DESC LIMIT %(limit)s"""
+EARLIEST_EVENTS: Final = LATEST_EVENTS.replace(" DESC ", " ASC ")
+NO_ID: Final = UUID(int=0)
+ANY_ID: Final = UUID(int=2**128 - 1)
+
+
+class EventKey(NamedTuple):
+    """Where an event is."""
+
+    customer_id: int
+    id: UUID
+    recorded_at: datetime
+
+
+def latest_events(
+    since: datetime,
+    until: datetime,
+    *,
+    limit: int,
+    above: UUID = NO_ID,
+    below: UUID = ANY_ID,
+    is_rising: bool = False,
+    name: str | None = None,
+    user: str | None = None,
+    trace: str | None = None,
+    is_unmatched: bool = False,
+    is_unpriced: bool = False,
+) -> list[EventKey]:
+    """The latest events of all customers recorded in `[since, until)` with ids between `above` and `below`.
+
+    With `is_rising` the earliest ones, in that order. Costs one look into an index for each customer, and
+    `limit` rows of those that have the latest events.
+    """
+    values: dict[str, Any] = {
+        "since": since,
+        "until": until,
+        "limit": limit,
+        "above": above,
+        "below": below,
+        "name": name,
+        "user": user,
+        "trace": trace,
+        "is_unmatched": is_unmatched,
+        "is_unpriced": is_unpriced,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(EARLIEST_EVENTS if is_rising else LATEST_EVENTS, values)
+        return [EventKey(*row) for row in cursor.fetchall()]
