@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from babel import Locale
 
-from core.display.numbers import DASH, money_text, percent_text, quantity_text
+from core.display.numbers import DASH, Unit, currency_code, money_text, percent_text, quantity_text
 
 Kind = Literal["bar", "line"]
 Measure = Literal["money", "quantity", "ratio"]
@@ -28,7 +28,7 @@ class Series:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A chart of one measure. `unit` is a currency code or the noun of a quantity.
+    """A chart of one measure. `unit` is a currency or the noun of a quantity.
 
     Labels are categories that the server has formatted (a browser does not know the payer's time
     zone). From the index `open_from` on, buckets are still filling and are drawn lighter.
@@ -39,7 +39,7 @@ class Chart:
     labels: Sequence[str]
     series: Sequence[Series]
     measure: Measure = "money"
-    unit: str = ""
+    unit: str | Unit = ""
     kind: Kind = "bar"
     is_stacked: bool = False
     open_from: int | None = None
@@ -51,7 +51,7 @@ class Chart:
         if value is None:
             return DASH
         if self.measure == "money":
-            return f"{self.unit} {money_text(value, self.unit, locale)}"
+            return f"{currency_code(self.unit)} {money_text(value, self.unit, locale)}"
         if self.measure == "ratio":
             return percent_text(value, locale)
         return f"{quantity_text(value, locale)} {self.unit}".rstrip()
