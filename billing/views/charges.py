@@ -1,0 +1,100 @@
+"""Usage charges: those of a customer, live, and one that explains itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+
+from accounts.models import Workspace
+from accounts.scoping import viewer_of, visible
+from billing.reports.charge import explain_charge
+from billing.reports.comparing import currency_units
+from billing.reports.lags import lag_text
+from billing.reports.latest_charges import charges_of, describe_charges
+from billing.views.access import staff_page
+from billing.views.cells import custom_column
+from billing.views.frame import frame_context, open_frame
+from billing.views.listings import DescribedListing
+from billing.views.row_filters import Choice, filter_by
+from core.pages import columns
+from core.pages.columns import Column
+
+CHARGES = DescribedListing(
+    key="charges",
+    title="Usage charges",
+    columns=(
+        columns.text("event_name", "Event", sort=None),
+        columns.instant("charge.recorded_at", "Recorded", zone_path="zone", sort=None, precision="second"),
+        custom_column(
+            "lag",
+            "After the call",
+            lambda row, reader: lag_text(row.lag),
+            is_numeric=True,
+            hint="From occurred_at to recorded_at",
+            csv=lambda row: row.lag.total_seconds(),
+        ),
+        columns.text("workspace.name", "Workspace", sort=None),
+        columns.text("payer.name", "Payer", sort=None),
+        columns.money("cost", "Cost", currency="unit", sort=None, exact=True),
+        columns.money("charge.amount", "Amount", currency="unit", sort=None, exact=True),
+        columns.money("margin", "Margin", currency="unit", sort=None, exact=True),
+        columns.money("charge.settled_after", "Wallet after", currency="unit", sort=None),
+        columns.identifier("public_id", "Id").extra(),
+        columns.instant("charge.occurred_at", "Occurred", zone_path="zone", sort=None).extra(),
+        columns.text("event.idempotency_key", "Idempotency key", sort=None).extra(),
+        columns.text("event.user", "User", sort=None).extra(),
+        columns.text("event.trace", "Trace", sort=None).extra(),
+    ),
+    order=("-id",),
+    row_url=lambda row: reverse("charge", args=[row.public_id]),
+    live_seconds=3,
+    empty_title="No charges yet",
+    empty_text="Charges appear here as calls come in.",
+)
+
+
+@staff_page()
+def customer_charges(request: HttpRequest, reference: str) -> HttpResponseBase:
+    """A customer's charges, the latest first."""
+    frame, viewer = open_frame(request, reference), viewer_of(request)
+    spaces = visible(Workspace, viewer).filter(customer=frame.customer).order_by("name", "pk")
+    payers = [(payer.public_id, payer.name) for payer in frame.payers]
+    listing = replace(
+        CHARGES,
+        columns=tuple(_shown(column, len(payers)) for column in CHARGES.columns),
+        describe=partial(describe_charges, viewer, units=currency_units()),
+        filters=filter_by(
+            Choice("payer", "billing_entity_id", "be", payers),
+            Choice("workspace", "workspace_id", "ws", [(space.public_id, space.name) for space in spaces]),
+        ),
+    )
+    context = frame_context(request, frame, "customer_charges")
+    return listing.respond(
+        request, charges_of(viewer, frame.customer.pk), "billing/customer/list.html", context
+    )
+
+
+@staff_page()
+def charge(request: HttpRequest, public_id: str) -> HttpResponseBase:
+    """One charge: how its amount came about, who paid it, what it cost."""
+    explained = explain_charge(viewer_of(request), public_id)
+    customer = explained.facts.customer
+    home = reverse("customer", args=[customer.public_id])
+    crumbs = [
+        ("Customers", reverse("customers")),
+        (customer.name, home),
+        ("Usage charges", reverse("customer_charges", args=[customer.public_id])),
+        (explained.facts.event.name, ""),
+    ]
+    context = {"explained": explained, "lag": lag_text(explained.facts.lag), "crumbs": crumbs}
+    return render(request, "billing/charges/charge.html", context)
+
+
+def _shown(column: Column, payers: int) -> Column:
+    """Who paid is worth a column only where several do."""
+    return column.extra() if column.key == "payer_name" and payers < 2 else column

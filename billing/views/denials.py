@@ -1,0 +1,147 @@
+"""Calls of a customer that were refused, and usage that went below the floor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+
+from accounts.models import BillingEntity, Currency, Workspace
+from accounts.scoping import Viewer, viewer_of, visible
+from billing.models import Denial, Overspend
+from billing.reports.comparing import currency_units
+from billing.reports.customer import CustomerFrame
+from billing.views.access import staff_page
+from billing.views.frame import frame_context, open_frame
+from billing.views.listings import DescribedListing
+from billing.views.row_filters import Choice, Words, filter_by
+from core.ids import hot_id
+from core.pages import columns
+from core.pages.listing import fragment
+
+R = TypeVar("R", Denial, Overspend)
+
+
+@dataclass(frozen=True, slots=True)
+class DenialRow:
+    """A refused call with the names of whom it concerns."""
+
+    denial: Denial
+    payer: BillingEntity
+    workspace: Workspace | None
+    unit: str | Currency
+
+
+@dataclass(frozen=True, slots=True)
+class OverspendRow:
+    """Usage below the floor, and the charge that it came with."""
+
+    overspend: Overspend
+    payer: BillingEntity
+    unit: str | Currency
+
+    @property
+    def charge_id(self) -> str:
+        """The charge's public id."""
+        return hot_id("ch", self.overspend.customer_id, self.overspend.charge_id)
+
+
+DENIALS = DescribedListing(
+    key="denials",
+    title="Denials",
+    prefix="d-",
+    columns=(
+        columns.text("denial.event", "Event", sort=None),
+        columns.instant(
+            "denial.denied_at", "Denied", zone_path="payer.time_zone", sort=None, precision="second"
+        ),
+        columns.status("denial.reason", "Reason", sort=None),
+        columns.text("denial.level", "Level", sort=None, sub="denial.level_id"),
+        columns.text("workspace.name", "Workspace", sort=None),
+        columns.money("denial.expected_amount", "Would have cost", currency="unit", sort=None, exact=True),
+        columns.money("denial.available", "Was available", currency="unit", sort=None),
+        columns.text("denial.idempotency_key", "Idempotency key", sort=None),
+        columns.text("payer.name", "Payer", sort=None).extra(),
+    ),
+    order=("-id",),
+    page_size=25,
+    empty_title="No call was refused",
+    empty_text="A refused call is listed here with its reason; it uses up no idempotency key.",
+)
+OVERSPENDS = DescribedListing(
+    key="overspend",
+    title="Overspend",
+    prefix="o-",
+    columns=(
+        columns.instant(
+            "overspend.recorded_at", "Recorded", zone_path="payer.time_zone", sort=None, precision="second"
+        ),
+        columns.text("payer.name", "Payer", sort=None),
+        columns.text("overspend.cause", "Cause", sort=None),
+        columns.money("overspend.amount", "Below the floor", currency="unit", sort=None, exact=True),
+        columns.identifier("charge_id", "Charge"),
+    ),
+    order=("-billing_entity_id", "-seq"),  # as the primary key has it
+    page_size=25,
+    row_url=lambda row: reverse("charge", args=[row.charge_id]),
+    empty_title="Nothing below the floor",
+    empty_text="Usage that took a payer below what it may go to is listed here with its cause.",
+)
+
+
+@staff_page()
+def customer_denials(request: HttpRequest, reference: str) -> HttpResponseBase:
+    """Denials and overspend of a customer."""
+    frame, viewer, units = open_frame(request, reference), viewer_of(request), currency_units()
+    payers = [(payer.public_id, payer.name) for payer in frame.payers]
+    denials = replace(
+        DENIALS,
+        describe=partial(describe_denials, viewer, frame, units),
+        filters=filter_by(
+            Choice("d-payer", "billing_entity_id", "be", payers),
+            Words("d-reason", "reason", Denial.Reason.choices),
+        ),
+    )
+    overspends = replace(OVERSPENDS, describe=partial(describe_overspend, frame, units))
+    own = {"customer_id": frame.customer.pk}
+    refused, below = visible(Denial, viewer).filter(**own), visible(Overspend, viewer).filter(**own)
+    for listing, rows in ((denials, refused), (overspends, below)):
+        if request.GET.get(f"{listing.prefix}export") == "csv":
+            return listing.csv(request, rows)
+    tables = [denials.table(request, refused), overspends.table(request, below)]
+    context = frame_context(request, frame, "customer_denials") | {"tables": tables}
+    return fragment(request, *tables) or render(request, "billing/customer/denials.html", context)
+
+
+def describe_denials(
+    viewer: Viewer, frame: CustomerFrame, units: Mapping[str, Currency], rows: Sequence[Denial]
+) -> list[DenialRow]:
+    """Denials of a page with names, in one statement."""
+    spaces = visible(Workspace, viewer).in_bulk({row.workspace_id for row in rows if row.workspace_id})
+    return [
+        DenialRow(row, payer, spaces.get(row.workspace_id or 0), units.get(payer.currency, payer.currency))
+        for row, payer in _with_payers(frame, rows)
+    ]
+
+
+def describe_overspend(
+    frame: CustomerFrame, units: Mapping[str, Currency], rows: Sequence[Overspend]
+) -> list[OverspendRow]:
+    """Overspend of a page with names; no statement."""
+    return [
+        OverspendRow(row, payer, units.get(payer.currency, payer.currency))
+        for row, payer in _with_payers(frame, rows)
+    ]
+
+
+def _with_payers(frame: CustomerFrame, rows: Sequence[R]) -> Iterator[tuple[R, BillingEntity]]:
+    for row in rows:
+        payer = frame.payer(row.billing_entity_id)
+        assert payer is not None, "the row belongs to a payer of its customer"
+        yield row, payer
