@@ -8,11 +8,11 @@ from django.http import HttpRequest
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.credentials import IntegrationKeyRecord
 from billing.api.answers import charge_answer, denial_answer, recorded_answer
-from billing.api.authentication import ChargePathAuthentication, credential
+from billing.api.authentication import credential
+from billing.api.charge_reads import ChargeList
 from billing.api.schemas import ChargeSerializer, DenialSerializer, EventSerializer
 from billing.charging import Charged, ChargeRequest, Denied, Failed, Mode, Outcome, Quarantined, charge_one
 from core import clock
@@ -24,10 +24,9 @@ Answer = tuple[int, dict[str, Any], dict[str, str]]
 """Status, body, headers."""
 
 
-class ChargesView(APIView):
-    """Charges. Plain JSON is answered by `billing.api.fast_lane` before it gets here."""
+class ChargesView(ChargeList):
+    """Charges. A POST of plain JSON is answered by `billing.api.fast_lane` before it gets here."""
 
-    authentication_classes = [ChargePathAuthentication]
     scopes: ClassVar[dict[str, str]] = {"POST": CHARGE_SCOPE}
 
     @extend_schema(

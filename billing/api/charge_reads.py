@@ -1,0 +1,189 @@
+"""`GET /v1/charges` and `GET /v1/charges/{id}`: what was charged, and why it was as much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, ClassVar
+from uuid import UUID
+
+import django_filters
+import msgspec
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.api.tenants import TenantFilter
+from accounts.models import BillingEntity, Customer, Workspace
+from accounts.scoping import viewer_of, visible
+from billing.api.answers import LINE_FIELDS, balance_answer
+from billing.api.charge_shapes import ChargeExplanationSerializer, ChargeRowSerializer
+from billing.models import Charge
+from billing.reports.charge import ChargeFacts, ChargeLine, EventFacts, explain_charge
+from billing.reports.charge_lines import Step
+from core.api.filters import InstantFilter
+from core.ids import hot_id, public_id
+from metering.models import UsageEvent
+
+
+class OwnerFilter(TenantFilter):
+    """Rows of a payer or workspace; by its customer too, for that begins every index of a hot table."""
+
+    def filter(self, qs: QuerySet[Any], value: str) -> QuerySet[Any]:
+        """The rows of the owner that `value` names."""
+        if not value:
+            return qs
+        found: Any = self.find(value)
+        return qs.filter(customer_id=found.customer_id, **{self.field_name: found.pk})
+
+
+class ChargeFilter(django_filters.FilterSet):  # type: ignore[misc]
+    """Which charges. Name a customer, a payer or a workspace where there are many."""
+
+    customer = TenantFilter("customer_id", Customer, prefix="cus")
+    billing_entity = OwnerFilter("billing_entity_id", BillingEntity, prefix="be")
+    workspace = OwnerFilter("workspace_id", Workspace, prefix="ws")
+    occurred_from = InstantFilter(field_name="occurred_at", lookup_expr="gte")
+    occurred_to = InstantFilter(field_name="occurred_at", lookup_expr="lt")
+    recorded_from = InstantFilter(field_name="recorded_at", lookup_expr="gte")
+    recorded_to = InstantFilter(field_name="recorded_at", lookup_expr="lt")
+
+
+class ChargeList(GenericAPIView[Any]):
+    """The charges that there are."""
+
+    queryset = Charge.objects.all()
+    filterset_class = ChargeFilter
+    ordering: ClassVar[Sequence[str]] = ("-id",)  # a UUIDv7 begins with its instant
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """What the caller may see."""
+        return visible(Charge, viewer_of(self.request))
+
+    @extend_schema(
+        operation_id="charges_list", tags=["charges"], responses=ChargeRowSerializer(many=True), filters=True
+    )
+    def get(self, request: Request) -> Response:
+        """A page of the charges, the newest first."""
+        page: list[Charge] = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        events = self._events(page)
+        return self.get_paginated_response([_row(charge, events.get(charge.event_id)) for charge in page])
+
+    def _events(self, page: Sequence[Charge]) -> dict[UUID, UsageEvent]:
+        """The events of a page of charges, by key, in one statement."""
+        if not page:
+            return {}
+        instants = [charge.event_recorded_at for charge in page]
+        rows = visible(UsageEvent, viewer_of(self.request)).filter(
+            customer_id__in={charge.customer_id for charge in page},
+            id__in=[charge.event_id for charge in page],
+            recorded_at__gte=min(instants),
+            recorded_at__lte=max(instants),
+        )
+        return {event.id: event for event in rows.defer("properties", "costs")}
+
+
+class ChargeView(APIView):
+    """One charge, explained."""
+
+    @extend_schema(operation_id="charges_retrieve", tags=["charges"], responses=ChargeExplanationSerializer)
+    def get(self, request: Request, charge_id: str) -> Response:
+        """How its amount came about, who paid it and what it cost."""
+        return Response(explanation(explain_charge(viewer_of(request), charge_id)))
+
+
+def explanation(explained: ChargeFacts) -> dict[str, Any]:
+    """A charge with all that it came from."""
+    charge, facts = explained.charge, explained.facts
+    return _row(charge, facts.event) | {
+        "lines": [_line(line) for line in explained.lines],
+        "margin": explained.margin,
+        "funding": [
+            {
+                "component": paid.component,
+                "account": paid.account,
+                "amount": paid.amount,
+                "grant": paid.grant and paid.grant.public_id,
+            }
+            for paid in explained.paid
+        ],
+        "transfers": [
+            {
+                "source": transfer.source,
+                "destination": transfer.destination,
+                "amount": transfer.amount,
+                "grant": None if transfer.grant_id is None else public_id("grt", transfer.grant_id),
+            }
+            for transfer in explained.transfers
+        ],
+        "overspend": explained.overspend
+        and {"amount": explained.overspend.amount, "cause": explained.overspend.cause},
+        "is_rerated": explained.is_rerated,
+        "event": _event(facts),
+    }
+
+
+def _row(charge: Charge, event: UsageEvent | None) -> dict[str, Any]:
+    return {
+        "id": charge.public_id,
+        "status": "charged",
+        "customer": public_id("cus", charge.customer_id),
+        "billing_entity": public_id("be", charge.billing_entity_id),
+        "workspace": _maybe_id("ws", charge.workspace_id),
+        "event": hot_id("evt", charge.customer_id, charge.event_id),
+        "event_name": event and event.name,
+        "idempotency_key": event and event.idempotency_key,
+        "amount": charge.amount,
+        "currency": charge.currency,
+        "cost": event and event.cost,
+        "lines": [{name: line[name] for name in LINE_FIELDS} for line in charge.lines],
+        "balance": balance_answer(charge.available_after, charge.settled_after, charge.held_after),
+        "seq": charge.seq,
+        "occurred_at": charge.occurred_at,
+        "recorded_at": charge.recorded_at,
+    }
+
+
+def _line(line: ChargeLine) -> dict[str, Any]:
+    stored = {name: line.stored[name] for name in LINE_FIELDS}
+    return stored | {
+        "model": line.component.definition["model"],
+        "segment": public_id("seg", line.stored["segment"]),
+        "dimensions": msgspec.Raw(line.stored["dimensions"].encode()),
+        "breakdown": [_step(step) for step in line.steps.steps],
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    """A row of the breakdown, as in RATING.md: the model's rows, then the modifiers; they sum to amount."""
+    shown = {name: value for name, value in asdict(step).items() if value is not None}
+    kind = shown.pop("kind")
+    if not step.flat_fee:
+        del shown["flat_fee"]
+    return shown if kind == "units" else {"modifier": kind} | shown
+
+
+def _event(facts: EventFacts) -> dict[str, Any]:
+    event = facts.event
+    return {
+        "id": event.public_id,
+        "idempotency_key": event.idempotency_key,
+        "event": event.name,
+        "workspace": _maybe_id("ws", event.workspace_id),
+        "api_key": _maybe_id("key", event.api_key_id),
+        "occurred_at": event.occurred_at,
+        "recorded_at": event.recorded_at,
+        "properties": msgspec.Raw(facts.properties.encode()),
+        "costs": event.costs,
+        "cost": event.cost,
+        "user": event.user,
+        "trace": event.trace,
+        "source": event.source,
+    }
+
+
+def _maybe_id(prefix: str, number: int | None) -> str | None:
+    return None if number is None else public_id(prefix, number)
