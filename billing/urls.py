@@ -1,0 +1,65 @@
+"""The addresses of pages, by noun."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from billing.views import (
+    api_keys,
+    audit,
+    charges,
+    customer,
+    customers,
+    demo,
+    denials,
+    events,
+    grants,
+    home,
+    member,
+    payers,
+    quarantine,
+    traces,
+    unmatched,
+)
+
+_ONE = "customers/<str:reference>"
+
+customer_urls = [
+    path("customers", customers.customers, name="customers"),
+    path(_ONE, customer.customer, name="customer"),
+    path(f"{_ONE}/latest", customer.customer_latest, name="customer_latest"),
+    path(f"{_ONE}/charges", charges.customer_charges, name="customer_charges"),
+    path(f"{_ONE}/payers", payers.customer_payers, name="customer_payers"),
+    path(f"{_ONE}/workspaces", payers.customer_workspaces, name="customer_workspaces"),
+    path(f"{_ONE}/keys", api_keys.customer_keys, name="customer_keys"),
+    path(f"{_ONE}/grants", grants.customer_grants, name="customer_grants"),
+    path(f"{_ONE}/grants/<str:public_id>", grants.customer_grant, name="customer_grant"),
+    path(f"{_ONE}/denials", denials.customer_denials, name="customer_denials"),
+    path(f"{_ONE}/audit", audit.customer_audit, name="customer_audit"),
+]
+usage_urls = [
+    path("events", events.events, name="events"),
+    path("events/<str:public_id>", events.event, name="event"),
+    path("traces/<str:reference>/<path:name>", traces.trace, name="trace"),
+]
+charge_urls = [
+    path("charges/<str:public_id>", charges.charge, name="charge"),
+]
+
+home_urls = [
+    path("", home.home, name="home"),
+    path("usage", member.member_usage, name="member_usage"),
+    path("demo", demo.demo, name="demo"),
+    path("demo/<str:key>", demo.play, name="demo_play"),
+]
+mending_urls = [
+    path("quarantine", quarantine.quarantine, name="quarantine"),
+    path("quarantine/<str:reference>", quarantine.quarantined, name="quarantined"),
+    path("quarantine/<str:reference>/<str:action>", quarantine.resolve, name="quarantine_resolve"),
+    path("quarantine/<str:reference>/<str:action>/ask", quarantine.ask_resolve, name="quarantine_ask"),
+    path("unmatched", unmatched.unmatched, name="unmatched"),
+    path("unmatched/rerate", unmatched.rerate, name="unmatched_rerate"),
+    path("unmatched/rerate/ask", unmatched.ask_rerate, name="unmatched_ask"),
+]
+
+urlpatterns = [*home_urls, *mending_urls, *customer_urls, *usage_urls, *charge_urls]
