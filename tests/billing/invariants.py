@@ -1,0 +1,160 @@
+"""DESIGN.md section 5 as queries: what must hold after whatever happened. Each names the rows that break it.
+
+Takes a plain connection, so that a test can ask any installation, the one that it has just killed too.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+
+from core.jsonio import decode_json
+from pricing.rating.component import Component, read_component
+from pricing.rating.state import State
+
+BALANCES = """
+    SELECT customer_id, billing_entity_id, kind, a.balance, e.amount
+    FROM billing_ledgeraccount a
+    FULL JOIN (SELECT customer_id, billing_entity_id, kind, sum(amount) AS amount
+               FROM billing_ledgerentry GROUP BY 1, 2, 3) e USING (customer_id, billing_entity_id, kind)
+    WHERE coalesce(a.balance, 0) <> coalesce(e.amount, 0)"""
+ZERO_SUM = """
+    SELECT customer_id, billing_entity_id, sum(balance) FROM billing_ledgeraccount
+    GROUP BY 1, 2 HAVING sum(balance) <> 0"""
+SEQ = """
+    WITH numbers AS (
+        SELECT customer_id, billing_entity_id, seq FROM metering_usageevent
+        UNION SELECT customer_id, billing_entity_id, seq FROM billing_charge
+        UNION SELECT customer_id, billing_entity_id, seq FROM billing_transfer)
+    SELECT customer_id, billing_entity_id, count(n.seq), min(n.seq), max(n.seq), a.seq
+    FROM billing_ledgeraccount a LEFT JOIN numbers n USING (customer_id, billing_entity_id)
+    WHERE a.kind = 'wallet'
+    GROUP BY customer_id, billing_entity_id, a.seq
+    HAVING count(n.seq) <> a.seq OR a.seq > 0 AND (min(n.seq) <> 1 OR max(n.seq) <> a.seq)"""
+SEQ_TWICE = """
+    SELECT 'event', customer_id, billing_entity_id, seq FROM metering_usageevent
+    GROUP BY 2, 3, 4 HAVING count(*) > 1
+    UNION ALL SELECT 'charge', customer_id, billing_entity_id, seq FROM billing_charge
+    GROUP BY 2, 3, 4 HAVING count(*) > 1"""
+KEYS = """
+    SELECT coalesce(e.customer_id, k.customer_id), coalesce(e.idempotency_key, k.key), e.id, k.event_id
+    FROM metering_usageevent e
+    FULL JOIN metering_idempotencykey k ON k.customer_id = e.customer_id AND k.key = e.idempotency_key
+    WHERE e.id IS DISTINCT FROM k.event_id OR e.recorded_at IS DISTINCT FROM k.recorded_at"""
+CHARGED_TWICE = """
+    SELECT customer_id, event_id, count(*) FROM billing_charge GROUP BY 1, 2 HAVING count(*) > 1"""
+USAGE_TRANSFERS = """
+    SELECT customer_id, billing_entity_id, seq, c.amount, t.amount
+    FROM (SELECT customer_id, billing_entity_id, seq, amount FROM billing_charge WHERE amount <> 0) c
+    FULL JOIN (SELECT customer_id, billing_entity_id, seq,
+                      sum(CASE WHEN destination = 'revenue' THEN amount ELSE -amount END) AS amount
+               FROM billing_transfer WHERE reason = 'usage'
+               GROUP BY 1, 2, 3) t USING (customer_id, billing_entity_id, seq)
+    WHERE coalesce(c.amount, 0) <> coalesce(t.amount, 0)"""
+FUNDING = """
+    SELECT customer_id, id, amount FROM billing_charge
+    WHERE amount <> (SELECT coalesce(sum((part->>'amount')::numeric), 0)
+                     FROM jsonb_array_elements(funding) AS part)
+       OR amount <> (SELECT coalesce(sum((line->>'amount')::numeric), 0)
+                     FROM jsonb_array_elements(lines) AS line)"""
+MARGINS = """
+    SELECT customer_id, billing_entity_id, event, m.events, e.events, m.revenue, e.revenue, m.cost, e.cost
+    FROM (SELECT customer_id, billing_entity_id, event, sum(events) AS events, sum(revenue) AS revenue,
+                 sum(cost) AS cost
+          FROM billing_marginbucket WHERE event <> 'base_fee' GROUP BY 1, 2, 3) m
+    FULL JOIN (SELECT e.customer_id, e.billing_entity_id, e.name AS event, count(*) AS events,
+                      coalesce(sum(c.amount), 0) AS revenue, coalesce(sum(e.cost), 0) AS cost
+               FROM metering_usageevent e
+               LEFT JOIN billing_charge c ON c.customer_id = e.customer_id AND c.event_id = e.id
+               GROUP BY 1, 2, 3) e USING (customer_id, billing_entity_id, event)
+    WHERE (m.events, m.revenue, m.cost) IS DISTINCT FROM (e.events, e.revenue, e.cost)"""
+GRANTS = """
+    SELECT g.customer_id, g.id, g.remaining, g.amount, g.covered, t.amount
+    FROM billing_creditgrant g
+    LEFT JOIN (SELECT customer_id, grant_id,
+                      sum(CASE WHEN destination = 'wallet' THEN amount ELSE -amount END) AS amount
+               FROM billing_transfer WHERE grant_id IS NOT NULL GROUP BY 1, 2) t
+        ON t.customer_id = g.customer_id AND t.grant_id = g.id
+    WHERE g.remaining <> CASE WHEN g.booked_at IS NULL THEN g.amount
+                              ELSE coalesce(t.amount, 0) - g.covered END"""
+OVERDRAWN = """
+    SELECT a.customer_id, a.billing_entity_id, a.balance, g.remaining
+    FROM billing_ledgeraccount a
+    JOIN (SELECT customer_id, billing_entity_id, sum(remaining) AS remaining FROM billing_creditgrant
+          WHERE booked_at IS NOT NULL GROUP BY 1, 2) g USING (customer_id, billing_entity_id)
+    WHERE a.kind = 'wallet' AND a.balance > g.remaining"""
+BALANCE_AFTER = """
+    WITH entries AS (
+        SELECT customer_id, billing_entity_id, seq,
+               sum(sum(amount) FILTER (WHERE kind = 'wallet')) OVER (
+                   PARTITION BY customer_id, billing_entity_id ORDER BY seq) AS wallet
+        FROM billing_ledgerentry GROUP BY 1, 2, 3)
+    SELECT customer_id, billing_entity_id, seq, settled_after, wallet
+    FROM billing_charge JOIN entries USING (customer_id, billing_entity_id, seq)
+    WHERE settled_after <> wallet"""
+STATEMENTS = {
+    "a balance is the sum of its entries": BALANCES,
+    "a payer's accounts sum to zero": ZERO_SUM,
+    "seq is gapless": SEQ,
+    "seq is used once": SEQ_TWICE,
+    "an event has its key": KEYS,
+    "an event is charged once": CHARGED_TWICE,
+    "a charge is its transfers": USAGE_TRANSFERS,
+    "a charge is its lines, and paid for": FUNDING,
+    "margin buckets are the sum of events and charges": MARGINS,
+    "a grant has left what its transfers left": GRANTS,
+    "a wallet holds no more than its grants": OVERDRAWN,
+    "the balance answered is the balance then": BALANCE_AFTER,
+}
+LINES = """
+    SELECT c.customer_id, (line->>'segment')::bigint, (line->>'component_id')::bigint,
+           sum((line->>'amount')::numeric)
+    FROM billing_charge c, jsonb_array_elements(c.lines) AS line GROUP BY 1, 2, 3"""
+COUNTERS = """
+    SELECT customer_id, segment_id, component_id, dimensions, quantity, transactions, volume, amount
+    FROM pricing_counter"""
+COMPONENTS = """
+    SELECT c.id, c.definition::text, m.aggregation
+    FROM pricing_component c JOIN metering_meter m ON m.id = c.meter_id"""
+TOTAL = "*"
+
+
+def broken_invariants(connection: psycopg.Connection[Any]) -> list[str]:
+    """What does not hold, a sentence and a row each; empty when all is well."""
+    cursor = psycopg.Cursor(connection)
+    broken = [
+        f"{sentence}: {row}"
+        for sentence, query in STATEMENTS.items()
+        for row in cursor.execute(query.encode()).fetchall()
+    ]
+    return broken + [f"charges are the counters' F: {row}" for row in _differing_counters(cursor)]
+
+
+def _differing_counters(cursor: psycopg.Cursor[Any]) -> list[Any]:
+    """(customer, segment, component, sum of charges, F of the counters) wherever the two differ."""
+    components = {
+        pk: read_component(decode_json(definition.encode()), aggregation="max" if kind == "max" else "sum")
+        for pk, definition, kind in cursor.execute(COMPONENTS.encode()).fetchall()
+    }
+    states: dict[tuple[int, int, int], dict[str, State]] = defaultdict(dict)
+    for *key, dimensions, quantity, transactions, volume, amount in cursor.execute(COUNTERS.encode()):
+        states[key[0], key[1], key[2]][dimensions] = State(quantity, transactions, volume, amount)
+    charged = {(row[0], row[1], row[2]): row[3] for row in cursor.execute(LINES.encode())}
+    priced = {key: _priced(components[key[2]], counters) for key, counters in states.items()}
+    return [
+        (*key, charged.get(key), priced.get(key))
+        for key in sorted(charged.keys() | priced.keys())
+        if charged.get(key, 0) != priced.get(key, 0)
+    ]
+
+
+def _priced(component: Component, counters: dict[str, State]) -> Decimal:
+    """F of a component's counters, without what the close of the period adds."""
+    groups = [state for dimensions, state in counters.items() if dimensions != TOTAL]
+    subtotal = component.subtotal(groups)
+    if TOTAL in counters:
+        assert counters[TOTAL].amount == subtotal, "the total of the groups is kept beside them"
+    return component.total(subtotal)
