@@ -114,3 +114,30 @@ def latest_events(
     with connection.cursor() as cursor:
         cursor.execute(EARLIEST_EVENTS if is_rising else LATEST_EVENTS, values)
         return [EventKey(*row) for row in cursor.fetchall()]
+
+
+DAY_SUMS: Final = """
+    SELECT (m.hour AT TIME ZONE p.time_zone)::date AS day, p.currency, m.event = 'base_fee' AS is_fee,
+           sum(m.events)::bigint, sum(m.costed)::bigint, sum(m.unmatched)::bigint, sum(m.unpriced)::bigint,
+           sum(m.revenue), sum(m.cost)
+    FROM billing_marginbucket m JOIN accounts_billingentity p ON p.id = m.billing_entity_id
+    WHERE m.hour >= %s::timestamp AT TIME ZONE 'UTC' - interval '15 hours'
+        AND m.hour < %s::timestamp AT TIME ZONE 'UTC' + interval '15 hours'
+    GROUP BY 1, 2, 3"""
+
+
+class DaySum(NamedTuple):
+    """What all payers of a currency used and brought on one of their local days; base fees by themselves."""
+
+    day: date
+    currency: str
+    is_fee: bool
+    margin: Margin
+
+
+def day_sums(first: date, end: date) -> list[DaySum]:
+    """The margins of all payers by local day in `[first, end)`, currency and kind; from buckets."""
+    with connection.cursor() as cursor:
+        cursor.execute(DAY_SUMS, [first, end])
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return [DaySum(row[0], row[1], row[2], Margin(*row[3:])) for row in rows if first <= row[0] < end]

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from accounts.models import ApiKey, BillingEntity, Workspace
 from billing.demo import cast
-from billing.demo.calls import podcast_steps
+from billing.demo.calls import extras_of, podcast_steps
 from billing.demo.dice import thrown_dice
 from billing.demo.gateway import Answer, Gateway
 from core import clock
@@ -65,7 +65,9 @@ def play_podcast(gateway: Gateway) -> Outcome:
     before = gateway.balance(workspace)
     steps = podcast_steps(thrown_dice())
     answers = [
-        gateway.charge(_event(workspace, f"{trace}-{n}", name, properties) | {"trace": trace})
+        gateway.charge(
+            _event(workspace, f"{trace}-{n}", name, properties) | {"trace": trace} | extras_of(name)
+        )
         for n, (name, properties) in enumerate(steps)
     ]
     after = gateway.balance(workspace)

@@ -45,10 +45,10 @@ def completion(actor: Actor, dice: Random, *, scale: int = 1000) -> dict[str, An
     """The properties of a call of a language model; `scale`: its size, per mille of that of the history."""
     weights = [weight for _, weight in _MODELS]
     provider, model = dice.choices([name for name, _ in _MODELS], weights)[0]
-    tokens = dice.randrange(4_000, 46_000), dice.randrange(400, 5_200)
+    tokens = dice.randrange(10_000, 110_000), dice.randrange(1_000, 12_000)
     if actor.slug == cast.LOSS_MAKER:  # long conversations with the dear model
         provider, model = _OPENAI, "gpt-4o"
-        tokens = dice.randrange(9_000, 30_000), dice.randrange(900, 3_200)
+        tokens = dice.randrange(14_000, 50_000), dice.randrange(1_500, 5_400)
     return {
         "provider": provider,
         "model": model,
@@ -69,11 +69,16 @@ def podcast_steps(dice: Random) -> list[tuple[str, dict[str, Any]]]:
     return [*steps, ("podcast_created", {"minutes": minutes})]
 
 
+def extras_of(name: str) -> Event:
+    """The podcast itself is known to cost nothing beyond its steps."""
+    return {"costs": []} if name == "podcast_created" else {}
+
+
 def _podcast(workspace: str, at: datetime, key: str, dice: Random) -> list[Made]:
     made = []
     for number, (name, properties) in enumerate(podcast_steps(dice)):
         one = _made(at + timedelta(seconds=40 * number), f"{key}-{number}", name, workspace, properties, None)
-        one.event["trace"] = f"podcast-{key}"
+        one.event.update({"trace": f"podcast-{key}"} | extras_of(name))
         made.append(one)
     return made
 

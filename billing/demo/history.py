@@ -31,10 +31,11 @@ _DAY: Final = timedelta(days=1)
 
 @dataclass(slots=True)
 class Ledger:
-    """What the play has come to: events, and what each payer spent on its last day."""
+    """What the play has come to: events, what each payer spent today, and about what on a working day."""
 
     events: int = 0
     spent: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO))
+    rate: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO))
 
     def note(self, outcomes: Sequence[Outcome]) -> None:
         """Count what was charged."""
@@ -76,7 +77,7 @@ def play_day(
             _report(batch, hands, sums, "import")
     hands.move(min(datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=UTC), play.now))
     book_base_fees(hands.at)
-    _top_up(tenants, hands, sums)
+    _top_up([one for one in tenants if not _runs_dry(play, day, one)], hands, sums)
 
 
 def _play_live(made: list[Made], now: datetime, hands: Hands, sums: Ledger) -> None:
@@ -95,8 +96,10 @@ def _send(batch: list[Made], now: datetime, hands: Hands, sums: Ledger) -> None:
     dice = dice_for(batch[0].event["idempotency_key"])
     last = batch[-1].at
     for one in batch:
-        one.event["occurred_at"] = (last - timedelta(milliseconds=dice.randrange(4_000))).isoformat()
-    hands.move(min(last + timedelta(milliseconds=dice.randrange(30, 400)), now))
+        slow = dice.randrange(40) == 0
+        lag = dice.randrange(2_000, 45_000) if slow else dice.randrange(40, 1_400)
+        one.event["occurred_at"] = (last - timedelta(milliseconds=lag)).isoformat()
+    hands.move(min(last + timedelta(milliseconds=dice.randrange(15, 90)), now))
     _report(batch, hands, sums, "api")
 
 
@@ -121,8 +124,14 @@ def _top_up(tenants: Sequence[Tenant], hands: Hands, sums: Ledger) -> None:
     payers = [tenant.payers[0] for tenant in tenants if tenant.actor.is_prepaid]
     balances = balances_of(payers, hands.at)
     for payer in payers:
-        spent = sums.spent[payer.public_id]
-        if balances[payer.pk].settled <= 3 * spent:
+        rate = max(sums.spent[payer.public_id], sums.rate[payer.public_id] * 9 / 10)
+        sums.rate[payer.public_id] = rate
+        if balances[payer.pk].settled <= 6 * rate:
             usual = cast.TOP_UPS[payer.currency]
-            packs = int(20 * spent / usual) + 1
-            top_up(payer, packs * usual, reference="card", by="demo")
+            packs = int(20 * rate / usual) + 1
+            top_up(payer, packs * usual, reference="Card payment", by="demo")
+
+
+def _runs_dry(play: Play, day: date, tenant: Tenant) -> bool:
+    """Whether this wallet is left alone now, to run out."""
+    return tenant.actor.slug == cast.RUNNING_OUT and play.now.date() - day <= LIVE_DAYS * _DAY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
 from typing import Final
 
 from billing.demo import cast
@@ -11,7 +12,13 @@ from billing.demo.clockwork import Hands, told_by
 from billing.demo.history import Ledger, Play, play_day
 from billing.demo.notes import write_notes
 from billing.demo.people import invite_people, issue_gateway_key
-from billing.demo.scenes import empty_wallets, give_welcome_credit, move_workspace, send_odd_events
+from billing.demo.scenes import (
+    empty_wallets,
+    give_welcome_credit,
+    leave_days,
+    move_workspace,
+    send_odd_events,
+)
 from billing.demo.stage import Tenant, enter, set_prices
 from core import clock
 from core.partitions import ensure_partitions
@@ -54,6 +61,8 @@ def _play(play: Play, hands: Hands, sums: Ledger, say: Say) -> dict[str, Tenant]
         play_day(play, index, day, list(tenants.values()), hands, sums)
         if (day + timedelta(days=1)).day == 1 or day == play.now.date():
             say(f"{day:%B %Y}: {sums.events:,} events")
+        if index == play.days - 2:
+            leave_days(tenants, hands, Decimal("3.4"))
         if index == play.days - 1:
             send_odd_events(tenants, play.now, hands)
     return tenants

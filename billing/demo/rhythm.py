@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from random import Random
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -24,10 +24,15 @@ def calls_on(actor: Actor, index: int, days: int, day: date, per_day: int, dice:
 
 
 def instants_of(actor: Actor, day: date, count: int, dice: Random) -> list[datetime]:
-    """When `count` calls happen on a day, in order, by the actor's own clock."""
-    midnight = datetime.combine(day, time.min, ZoneInfo(actor.time_zone))
+    """When `count` calls happen on a UTC day, in order; the hours follow the actor's own clock."""
+    midnight = datetime.combine(day, time.min, UTC)
+    offset = midnight.astimezone(ZoneInfo(actor.time_zone)).utcoffset() or timedelta()
+    ahead = offset // timedelta(hours=1)
     hours = dice.choices(range(24), weights=_HOURS, k=count)
     return sorted(
-        midnight + timedelta(hours=hour, seconds=dice.randrange(3600), milliseconds=dice.randrange(1000))
+        midnight
+        + timedelta(
+            hours=(hour - ahead) % 24, seconds=dice.randrange(3600), milliseconds=dice.randrange(1000)
+        )
         for hour in hours
     )

@@ -60,7 +60,7 @@ def send_odd_events(tenants: Tenants, now: datetime, hands: Hands) -> None:
         at = hands.at - timedelta(minutes=11 * n)
         odd.append(_event(fathom, f"vec-{n}", dice, at, "embedding", properties=vectors))
     late = [_event(drift, f"offline-{n}", dice, now - timedelta(days=19, minutes=n)) for n in range(24)]
-    report_events(sorted(odd, key=lambda event: event.occurred_at), source="api")
+    report_events(sorted(odd, key=lambda event: event.occurred_at), source="import")
     report_events(late, source="import")
     report_events(_unattributable(tenants, now, dice), source="api")
     _resolve_some()
@@ -102,15 +102,18 @@ def empty_wallets(tenants: Tenants, hands: Hands) -> None:
     charge_many(requests)
     _set_balance(overspent, Decimal("1.50"), hands, "Unused credit paid back on request")
     report_events([_event(overspent, f"after-{n}", dice, hands.at) for n in range(40)], source="api")
-    _leave_two_days(tenants[cast.RUNNING_OUT], hands)
+    leave_days(tenants, hands, Decimal(2))
 
 
-def _leave_two_days(tenant: Tenant, hands: Hands) -> None:
+def leave_days(tenants: Tenants, hands: Hands, days: Decimal) -> None:
+    """Let the wallet that runs out hold what `days` cost at the rate of the last week."""
+    tenant = tenants[cast.RUNNING_OUT]
+    today = hands.at.replace(hour=0, minute=0, second=0, microsecond=0)
     rows = MarginBucket.objects.filter(
-        billing_entity_id=tenant.payers[0].pk, hour__gte=hands.at - timedelta(days=_RATE_DAYS)
+        billing_entity_id=tenant.payers[0].pk, hour__gte=today - timedelta(days=_RATE_DAYS), hour__lt=today
     )
     spent = sum(rows.values_list("revenue", flat=True), Decimal(0))
-    _set_balance(tenant, round(2 * spent / _RATE_DAYS, 2), hands, "Unused credit paid back on request")
+    _set_balance(tenant, round(days * spent / _RATE_DAYS, 2), hands, "Unused credit paid back on request")
 
 
 def _set_balance(tenant: Tenant, amount: Decimal, hands: Hands, reason: str) -> None:
@@ -120,7 +123,7 @@ def _set_balance(tenant: Tenant, amount: Decimal, hands: Hands, reason: str) -> 
     if change < 0:
         adjust(payer, change, reason=reason, by="felix@nimbus.example")
     elif change:
-        top_up(payer, change, reference="card", by="demo")
+        top_up(payer, change, reference="Card payment", by="demo")
 
 
 def _event(

@@ -10,12 +10,12 @@ from random import Random
 from typing import Any, Final
 
 from billing.demo import cast
-from billing.demo.calls import completion, podcast_steps
+from billing.demo.calls import completion, extras_of, podcast_steps
 from billing.demo.cast import Actor
 from billing.demo.gateway import Answer, Gateway, Unreachable
 from core import clock
 
-SCALE: Final = 12
+SCALE: Final = 5
 """The size of a live call, per mille of one of the history, which stands for a minute of a busy gateway."""
 _LEFT_ALONE: Final = (cast.RUNNING_OUT, cast.BLOCKED, cast.OVERSPENT)
 """Whose wallets are meant to be as they are."""
@@ -63,7 +63,7 @@ def draw_call(actor: Actor, key: str, now: datetime, dice: Random) -> Call:
 
     def event(number: int, name: str, properties: dict[str, Any]) -> dict[str, Any]:
         at = now - timedelta(milliseconds=dice.randrange(5, 1500))
-        return {
+        return extras_of(name) | {
             "idempotency_key": f"{key}-{number}",
             "event": name,
             "workspace": workspace,

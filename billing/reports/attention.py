@@ -65,7 +65,7 @@ def low_wallets(viewer: Viewer, now: datetime) -> list[LowWallet]:
     today = now.date()
     spent = {
         row.payer_id: row.margin.revenue
-        for row in payer_sums(today - timedelta(days=RATE_DAYS), today + timedelta(days=1))
+        for row in payer_sums(today - timedelta(days=RATE_DAYS), today)
     }
     found = running_out(payers, balances_of(payers, now), spent)
     return found[:_SHOWN]

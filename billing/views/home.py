@@ -51,7 +51,7 @@ def staff_home(request: HttpRequest) -> HttpResponseBase:
     span = read_span(request.GET, now.date())
     currencies = visible(BillingEntity, viewer).values_list("currency", flat=True)
     comparison = make_comparison(currencies, now)
-    course = overview(viewer, span, comparison)
+    course = overview(span, comparison)
     units, lags = currency_units(), lag_report(viewer, now)
     context = {
         "span": span,
@@ -107,7 +107,7 @@ def day_charts(course: Overview, currency: str, locale: Locale, today: date) -> 
     """Revenue beside cost, and what is left of it, day by day."""
     labels = [format_date(day, "d MMM", locale=locale) for day in course.days]
     open_from = course.days.index(today) if today in course.days else None
-    days = [course.now.by_day.get(day) for day in course.days]
+    days = [course.now.usage_by_day.get(day) for day in course.days]
     common = {"labels": labels, "unit": currency, "open_from": open_from}
     revenue = [day.revenue if day else None for day in days]
     cost = [day.cost if day else None for day in days]
@@ -115,17 +115,17 @@ def day_charts(course: Overview, currency: str, locale: Locale, today: date) -> 
     return [
         Chart(
             key="home-course",
-            title="Revenue and cost",
+            title="Revenue and cost of usage",
             series=[
                 Series(label="Revenue", values=revenue, colour=1),
                 Series(label="Known cost", values=cost, colour=4, kind="line"),
             ],
-            note="UTC days; amounts converted at the rates of their day.",
+            note="Without base fees; converted at the rates of each day.",
             **common,  # type: ignore[arg-type]
         ),
         Chart(
             key="home-margin",
-            title="Margin",
+            title="Margin of usage",
             series=[Series(label="Margin", values=margin, colour=3)],
             note="Revenue less known cost.",
             **common,  # type: ignore[arg-type]
