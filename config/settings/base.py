@@ -36,6 +36,7 @@ INSTALLED_APPS = [
 # Requests below /v1/ pay only for these; see core.middleware.
 MIDDLEWARE = [
     "core.middleware.RequestIdMiddleware",
+    "core.api.bodies.ChunkedBodyMiddleware",
     "billing.api.fast_lane.FastLane",
     "django.middleware.security.SecurityMiddleware",
     "allauth.account.middleware.AccountMiddleware",  # thin, and allauth insists on its place here

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Final
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 
 from core.errors import InvalidRequest, TooLarge
 
@@ -39,6 +40,20 @@ def read_body(request: HttpRequest, limit: int | None = None) -> bytes:
         raise _too_large(limit)
     chunks = _bounded(stream, limit)
     return b"".join(_gunzip(chunks, limit) if "gzip" in encoding else chunks)
+
+
+class ChunkedBodyMiddleware:
+    """Lets DRF see that a chunked request has a body: it takes one that declares no length for empty."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer the request."""
+        if "HTTP_TRANSFER_ENCODING" in request.META and _declared_length(request) is None:
+            request.META.pop("CONTENT_LENGTH", None)
+            request.META["HTTP_CONTENT_LENGTH"] = "1"  # where DRF looks next
+        return self.get_response(request)
 
 
 def _declared_length(request: HttpRequest) -> int | None:

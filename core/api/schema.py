@@ -53,6 +53,7 @@ _WRITING: Final = {
     "415": "Only JSON is read.",
     "422": "It does not fit what is stored.",
 }
+_VERBS: Final = {"list": "List", "retrieve": "Read", "create": "Create", "partial_update": "Change"}
 _IDEMPOTENCY_KEY: Final[dict[str, Any]] = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -71,6 +72,16 @@ class TollgateSchema(AutoSchema):
         if isinstance(view, Resource):
             return f"{view.noun}_{getattr(view, 'action', self.method.lower())}"
         return str(super().get_operation_id())
+
+    def get_summary(self) -> str:
+        """A few words: `List api keys`."""
+        if given := super().get_summary():
+            return str(given)
+        view = self.view
+        if not isinstance(view, Resource):
+            return self.get_operation_id().replace("_", " ").capitalize()
+        verb = _VERBS.get(view.action or "", (view.action or "").replace("_", " ").capitalize())
+        return f"{verb} {view.noun.replace('_', ' ')}"
 
     def get_tags(self) -> list[str]:
         """Operations stand under their noun."""

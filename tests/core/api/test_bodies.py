@@ -10,9 +10,13 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from django.http import HttpResponse
 from django.test import RequestFactory
+from rest_framework.request import Request
 
-from core.api.bodies import read_body
+from core.api.bodies import ChunkedBodyMiddleware, read_body
+from core.api.negotiation import JSONNegotiation
+from core.api.parsers import JSONParser
 from core.errors import InvalidRequest, TooLarge
 
 LIMIT = 1000
@@ -107,6 +111,20 @@ def test_a_wrong_length_is_no_crash(length: str) -> None:
     message.META["CONTENT_LENGTH"] = length
     with suppress(TooLarge):
         read_body(message, LIMIT)
+
+
+def test_drf_is_told_of_a_chunked_body() -> None:
+    message = request(b"", **{"Transfer-Encoding": "chunked"})
+    message.META["CONTENT_LENGTH"] = ""
+    message.META["wsgi.input"] = BytesIO(b'{"a": 1}')
+    seen: list[Any] = []
+
+    def view(each: Any) -> HttpResponse:
+        seen.append(Request(each, parsers=[JSONParser()], negotiator=JSONNegotiation()).data)
+        return HttpResponse()
+
+    ChunkedBodyMiddleware(view)(message)
+    assert seen == [{"a": 1}]
 
 
 def test_a_chunked_body_which_declares_no_length_is_read_and_bounded() -> None:

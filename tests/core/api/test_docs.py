@@ -39,6 +39,14 @@ def test_every_operation_says_which_errors_it_gives(schema: dict[str, Any]) -> N
             assert reference == {"$ref": "#/components/schemas/Error"}
 
 
+def test_every_operation_has_a_short_summary(schema: dict[str, Any]) -> None:
+    operations = [operation for path in schema["paths"].values() for operation in path.values()]
+    summaries = [operation["summary"] for operation in operations]
+    assert all(0 < len(summary) <= 60 for summary in summaries), summaries
+    assert "List api keys" in summaries
+    assert "Rotate integration keys" in summaries
+
+
 def test_every_operation_has_its_own_id_and_a_credential(schema: dict[str, Any]) -> None:
     operations = [operation for path in schema["paths"].values() for operation in path.values()]
     ids = [operation["operationId"] for operation in operations]
@@ -52,6 +60,14 @@ def test_the_schema_is_served_to_anybody(db: None) -> None:
     assert yaml.safe_load(response.content)["info"]["title"] == "Tollgate"
 
 
+@pytest.fixture
+def _plain_static(settings: Any) -> None:
+    """Static files by their own names: tests collect none."""
+    storage = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = settings.STORAGES | {"staticfiles": storage}
+
+
+@pytest.mark.usefixtures("_plain_static")
 def test_the_error_page_explains_every_type() -> None:
     response = Client().get("/v1/docs/errors")
     assert response.status_code == 200
@@ -61,10 +77,8 @@ def test_the_error_page_explains_every_type() -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/docs", "/v1/docs?script", "/v1/docs/errors"])
-def test_the_pages_allow_nothing_foreign(path: str, settings: Any) -> None:
-    settings.STORAGES = settings.STORAGES | {
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    }
+@pytest.mark.usefixtures("_plain_static")
+def test_the_pages_allow_nothing_foreign(path: str) -> None:
     response = Client().get(path)
     assert response.status_code == 200
     assert "default-src 'self'" in response["Content-Security-Policy"]
