@@ -13,14 +13,16 @@ from datetime import datetime
 from threading import Lock
 from typing import Any, Final, TypeVar
 
-from django.db.models import Q
+from django.db.models import F, Q, QuerySet
 
-from accounts.models import ApiKey, BillingEntity, Customer, PayerAssignment, Workspace
+from accounts.models import ApiKey, BillingEntity, PayerAssignment, Workspace
 from core.errors import NotFound
 from core.ids import row_id
 
 ENTRIES_MAX: Final = 200_000
 """Past this many cached references the copy starts anew: memory stays bounded."""
+NO_VERSION: Final = 0
+"""No customer is ever at it."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -105,7 +107,7 @@ class Directory:
         self._payers: dict[str, PayerEntry] = {}
 
     def callers(self, workspaces: set[str], keys: set[str], payers: set[str]) -> Callers:
-        """Resolve these references; what is not cached is read in at most six statements."""
+        """Resolve these references; what is not cached is read in at most five statements."""
         found = self._cached(workspaces, keys, payers)
         missing = (
             workspaces - found.workspaces.keys(),
@@ -155,7 +157,7 @@ class Directory:
         payer_rows = _rows(BillingEntity, "be", payers, "external_id") if payers else []
         key_workspaces = [row.workspace_id for row in key_rows]
         workspace_rows = _workspace_rows(workspaces, key_workspaces) if workspaces or key_rows else []
-        self._load_configs({row.customer_id for row in [*workspace_rows, *payer_rows]})
+        self._load_configs([*workspace_rows, *payer_rows, *key_rows])
         by_id = self._add_workspaces(workspace_rows)
         for row in key_rows:
             ends = [end for end in (row.revoked_at, row.expires_at) if end is not None]
@@ -166,11 +168,16 @@ class Directory:
             config = self._configs[row.customer_id]
             _add(self._payers, PayerEntry(config, config.payers[row.pk]), row.public_id, row.external_id)
 
-    def _load_configs(self, customer_ids: set[int]) -> None:
-        if not customer_ids:
-            return
-        # The version first: what is read after it can only be newer, and then the check finds out.
-        versions = dict(Customer.objects.filter(pk__in=customer_ids).values_list("pk", "config_version"))
+    def _load_configs(self, rows: Iterable[Any]) -> None:
+        """The configs of the rows' customers, at the version that each row was read with.
+
+        What is read from here on can only be newer than that, and then the check finds out. Rows of one
+        customer that disagree were read while it changed: no version is true of them.
+        """
+        versions: dict[int, int] = {}
+        for row in rows:
+            if versions.setdefault(row.customer_id, row.seen_version) != row.seen_version:
+                versions[row.customer_id] = NO_VERSION
         cached = self._configs
         stale = [pk for pk, version in versions.items() if pk not in cached or cached[pk].version != version]
         configs = {pk: CustomerConfig(pk, versions[pk]) for pk in stale}
@@ -196,18 +203,23 @@ class Directory:
 
 def _add(cache: dict[str, E], entry: E, public_id: str, other: str | None) -> None:
     cache[public_id] = entry
-    if other is not None and (other not in cache or not other.startswith(public_id.partition("_")[0] + "_")):
-        cache[other] = entry  # an external id that looks like one of ours never hides ours
+    if other is not None:  # never one that reads as an id of ours: see accounts.external_ids
+        cache[other] = entry
 
 
 def _rows(model: Any, prefix: str, references: set[str], other: str) -> list[Any]:
     pks = [pk for reference in references if (pk := _row_id(prefix, reference)) is not None]
-    return list(model.objects.filter(Q(pk__in=pks) | Q(**{f"{other}__in": references})))
+    return list(_with_version(model).filter(Q(pk__in=pks) | Q(**{f"{other}__in": references})))
 
 
 def _workspace_rows(references: set[str], pks: list[int]) -> list[Workspace]:
     pks = pks + [pk for reference in references if (pk := _row_id("ws", reference)) is not None]
-    return list(Workspace.objects.filter(Q(pk__in=pks) | Q(external_id__in=references)))
+    return list(_with_version(Workspace).filter(Q(pk__in=pks) | Q(external_id__in=references)))
+
+
+def _with_version(model: Any) -> QuerySet[Any]:
+    """The rows with the version of their customer in the same instant: one statement, one snapshot."""
+    return model._default_manager.annotate(seen_version=F("customer__config_version"))  # type: ignore[no-any-return]
 
 
 def _row_id(prefix: str, reference: str) -> int | None:
