@@ -39,7 +39,9 @@ class HasScope(BasePermission):
         credential = cast("Credential | None", request.auth)
         if credential is None:
             raise AuthenticationFailed("not_authenticated", "Send `Authorization: Bearer tg_...`.")
-        check_scope(credential, getattr(view, "scopes", {}).get(request.method) or _default_scope(request))
+        method = "GET" if request.method == "HEAD" else request.method
+        default = READ if method in SAFE_METHODS else ADMIN
+        check_scope(credential, getattr(view, "scopes", {}).get(method, default))
         return True
 
 
@@ -47,7 +49,3 @@ def check_scope(credential: Credential, needed: str) -> None:
     """Raise PermissionDenied unless the credential has the scope."""
     if needed not in credential.scopes and ADMIN not in credential.scopes:
         raise PermissionDenied("missing_scope", f"This key lacks the scope {needed}.")
-
-
-def _default_scope(request: Request) -> str:
-    return READ if request.method in SAFE_METHODS else ADMIN

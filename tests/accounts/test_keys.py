@@ -119,6 +119,7 @@ def test_only_an_admin_key_sees_or_makes_integration_keys(acme: Tenant) -> None:
     for scopes in (["read"], ["events:write", "charges:write", "read"]):
         program = caller_with(*scopes)
         assert program.get(INTEGRATION).status == 403
+        assert program.request("HEAD", INTEGRATION).status == 403
         assert program.post(INTEGRATION, {"name": "x", "scopes": ["admin"]}).status == 403
         row = IntegrationKey.objects.order_by("-pk")[0]
         assert program.post(f"{INTEGRATION}/{row.public_id}/rotate").status == 403
