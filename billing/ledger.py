@@ -64,10 +64,6 @@ MOVE: Final = """
     SET balance = a.balance + EXCLUDED.balance, held = a.held + EXCLUDED.held, seq = EXCLUDED.seq"""
 
 
-# Payers whose rows this process has seen.
-_opened: set[PayerId] = set()
-
-
 class Transfer(NamedTuple):
     """`amount` > 0 from `source` to `destination`, for or from a grant."""
 
@@ -112,15 +108,17 @@ def open_missing(
     *,
     skip_locked: bool = False,
 ) -> bool:
-    """Make the wallet rows of payers that never had one; whether there were any, so that a lock is due.
+    """Make the wallet rows of payers that never had one; whether a lock is due then.
 
-    A row that this process has seen before and that is missing under SKIP LOCKED is a locked one.
+    Under SKIP LOCKED a missing row may be there and held by another transaction: then nothing is made, and
+    nothing is due.
     """
-    _opened.update((row[0], row[1]) for row in locked)
-    if len(locked) == len(payers) or (skip_locked and _opened.issuperset(payers)):
+    there = {(row[0], row[1]) for row in locked}
+    missing = [payer for payer in payers if payer not in there]
+    if not missing:
         return False
-    execute(raw, OPEN, _payer_arrays(payers))
-    return True
+    made = execute(raw, OPEN, _payer_arrays(missing))
+    return made.rowcount > 0 or not skip_locked
 
 
 def read_owed(raw: psycopg.Connection[Any], payers: Sequence[PayerId]) -> psycopg.Cursor[Any]:
