@@ -17,7 +17,7 @@ from billing.demo.calls import extras_of, podcast_steps
 from billing.demo.dice import thrown_dice
 from billing.demo.gateway import Answer, Gateway
 from core import clock
-from core.numbers import plain
+from core.numbers import ZERO, plain
 
 CLIENTS: Final = 64
 DRAIN_CALLS: Final = 100
@@ -29,11 +29,12 @@ _TOKENS: Final = {"provider": "openai", "model": "gpt-4o", "input_tokens": 1200,
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A thing looked at before and after: `values` are (before, after), texts or amounts with a code."""
+    """A figure before and after: an amount of `currency`, or without one a number of calls."""
 
     label: str
-    before: str
-    after: str
+    before: Decimal
+    after: Decimal
+    currency: str = ""
 
 
 @dataclass(slots=True)
@@ -71,9 +72,9 @@ def play_podcast(gateway: Gateway) -> Outcome:
         for n, (name, properties) in enumerate(steps)
     ]
     after = gateway.balance(workspace)
-    cost = sum((Decimal(one.body["cost"] or 0) for one in answers if "cost" in one.body), Decimal(0))
+    cost = sum((Decimal(one.body["cost"] or 0) for one in answers if "cost" in one.body), ZERO)
     outcome = _outcome(answers, [_wallet("Wallet of Echo Studio", before, after)])
-    outcome.sides.append(Side("Cost of the steps", "0 USD", f"{plain(round(cost, 6))} USD"))
+    outcome.sides.append(Side("Cost of the steps", ZERO, cost, "USD"))
     outcome.links += [
         ("The trace", "trace", (cast.STUDIO, trace)),
         *_charge_link("The charge of the podcast", answers[-1]),
@@ -85,7 +86,7 @@ def play_podcast(gateway: Gateway) -> Outcome:
 
 def play_two_payers(gateway: Gateway) -> Outcome:
     """Two people behind one address call at the same time, with keys of two customers."""
-    names = ("fathom", "orchard")
+    names = cast.NEIGHBOURS
     keys = [ApiKey.objects.filter(workspace__external_id=f"{name}-production").first() for name in names]
     before = [gateway.balance(f"{name}-production") for name in names]
     events = []
@@ -151,8 +152,9 @@ def play_drain(gateway: Gateway) -> Outcome:
     answers = send_at_once(gateway, events, clients=CLIENTS)
     outcome = _outcome(answers, [_wallet("Wallet of Pixelforge", before, gateway.balance(workspace))])
     charged = [answer for answer in answers if answer.status == 201]
-    outcome.sides.append(Side("Charged", "0 calls", f"{len(charged)} calls"))
-    outcome.sides.append(Side("Denied", "0 calls", f"{sum(a.is_denied for a in answers)} calls"))
+    outcome.sides.append(Side("Charged", ZERO, Decimal(len(charged))))
+    denied = sum(answer.is_denied for answer in answers)
+    outcome.sides.append(Side("Denied", ZERO, Decimal(denied)))
     outcome.links += [*_charge_link("The first charge", charged[0] if charged else answers[0])]
     outcome.links += [
         ("Its denials", "customer_denials", (cast.BLOCKED,)),
@@ -190,10 +192,8 @@ def _outcome(answers: Sequence[Answer], sides: list[Side]) -> Outcome:
 
 
 def _wallet(label: str, before: dict[str, Any], after: dict[str, Any]) -> Side:
-    def shown(balance: dict[str, Any]) -> str:
-        return f"{balance.get('settled', '?')} {balance.get('currency', '')}"
-
-    return Side(label, shown(before), shown(after))
+    settled = [Decimal(balance.get("settled", 0)) for balance in (before, after)]
+    return Side(label, *settled, currency=str(after.get("currency", "")))
 
 
 def _charge_link(text: str, answer: Answer) -> list[tuple[str, str, tuple[str, ...]]]:

@@ -31,7 +31,9 @@ OVERSPENT: Final = "cobalt"
 MISSPELT: Final = "quill"
 """Its newest release calls an event by a name that nobody hears."""
 STUDIO: Final = "echo"
-"""Makes podcasts; the curl line and the buttons of /demo charge its neighbours."""
+"""Makes podcasts."""
+NEIGHBOURS: Final = ("fathom", "orchard")
+"""Whom the curl line and the buttons of /demo charge."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,5 @@ def _play(play: Play, hands: Hands, sums: Ledger, say: Say) -> dict[str, Tenant]
             say(f"{day:%B %Y}: {sums.events:,} events")
         if index == play.days - 2:
             leave_days(tenants, hands, Decimal("3.4"))
-        if index == play.days - 1:
-            send_odd_events(tenants, play.now, hands)
+    send_odd_events(tenants, hands)
     return tenants

@@ -47,23 +47,21 @@ def give_welcome_credit(tenants: Tenants, hands: Hands) -> None:
     grant_credit(tenants["brightdesk"].payers[0], Decimal(40), name="Partner credit")
 
 
-def send_odd_events(tenants: Tenants, now: datetime, hands: Hands) -> None:
+def send_odd_events(tenants: Tenants, hands: Hands) -> None:
     """Misspelt, unpriced, late and unattributable events of the last days, then what staff did about some."""
     dice = dice_for("odd")
     quill, fathom, drift = tenants[cast.MISSPELT], tenants["fathom"], tenants["drift"]
-    hands.move(now - timedelta(hours=6))
-    odd = [
-        _event(quill, f"rel-{n}", dice, hands.at - timedelta(minutes=7 * n), "compltion") for n in range(140)
-    ]
+    now = hands.at
+    odd = [_event(quill, f"rel-{n}", dice, now - timedelta(minutes=7 * n), "compltion") for n in range(140)]
     vectors = {"input_tokens": 2400, "provider": "openai", "model": "text-embedding-3-small"}
     for n in range(60):
-        at = hands.at - timedelta(minutes=11 * n)
+        at = now - timedelta(minutes=11 * n)
         odd.append(_event(fathom, f"vec-{n}", dice, at, "embedding", properties=vectors))
     late = [_event(drift, f"offline-{n}", dice, now - timedelta(days=19, minutes=n)) for n in range(24)]
     report_events(sorted(odd, key=lambda event: event.occurred_at), source="import")
     report_events(late, source="import")
     report_events(_unattributable(tenants, now, dice), source="api")
-    _resolve_some()
+    _resolve_some(now)
 
 
 def _unattributable(tenants: Tenants, now: datetime, dice: Random) -> list[EventInput]:
@@ -79,13 +77,12 @@ def _unattributable(tenants: Tenants, now: datetime, dice: Random) -> list[Event
     return events
 
 
-def _resolve_some() -> None:
+def _resolve_some(now: datetime) -> None:
     waiting = list(QuarantinedEvent.objects.order_by("pk").values_list("pk", "reason"))
     old = [pk for pk, reason in waiting if reason == QuarantinedEvent.Reason.TOO_LATE]
     release_quarantined(old[:2], by="oona@nimbus.example")
     ahead = [pk for pk, reason in waiting if reason == QuarantinedEvent.Reason.IN_FUTURE]
-    received = QuarantinedEvent.objects.get(pk=ahead[0]).received_at
-    write_off_quarantined(ahead[0], by="oona@nimbus.example", at=received + timedelta(hours=1))
+    write_off_quarantined(ahead[0], by="oona@nimbus.example", at=now)
 
 
 def empty_wallets(tenants: Tenants, hands: Hands) -> None:

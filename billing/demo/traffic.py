@@ -17,8 +17,11 @@ from core import clock
 
 SCALE: Final = 5
 """The size of a live call, per mille of one of the history, which stands for a minute of a busy gateway."""
-_LEFT_ALONE: Final = (cast.RUNNING_OUT, cast.BLOCKED, cast.OVERSPENT)
-"""Whose wallets are meant to be as they are."""
+_LEFT_ALONE: Final = (
+    *(cast.RUNNING_OUT, cast.BLOCKED, cast.OVERSPENT),
+    *(cast.STUDIO, *cast.NEIGHBOURS),
+)
+"""Whose wallets are meant to be as they are, or are looked at before and after the buttons of /demo."""
 _SELDOM: Final = (cast.CREDITS, cast.PODCAST)
 
 Sleep = Callable[[Decimal], bool]

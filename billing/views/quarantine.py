@@ -7,6 +7,8 @@ from typing import Any
 import django_filters
 import msgspec
 from django.contrib import messages
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -33,15 +35,16 @@ WAITING = QuarantinedEvent.Status.WAITING
 class QuarantineFilter(django_filters.FilterSet):  # type: ignore[misc]
     """By state and by reason."""
 
-    status = django_filters.ChoiceFilter(choices=QuarantinedEvent.Status.choices)
-    reason = django_filters.ChoiceFilter(choices=QuarantinedEvent.Reason.choices)
+    status = django_filters.ChoiceFilter(choices=QuarantinedEvent.Status.choices, empty_label="Any")
+    reason = django_filters.ChoiceFilter(choices=QuarantinedEvent.Reason.choices, empty_label="Any")
 
 
 QUARANTINE = Listing(
     key="quarantine",
     title="Quarantine",
     columns=(
-        columns.text("idempotency_key", "Event", sub="payload_text", sort=None),
+        columns.text("idempotency_key", "Key", sort=None),
+        columns.text("event_name", "Event", sub="named", sort=None),
         columns.status("status", "Status", sort=None),
         columns.status("reason", "Reason", sort=None),
         columns.text("message", "Why", sort=None),
@@ -63,7 +66,14 @@ QUARANTINE = Listing(
 @staff_page()
 def quarantine(request: HttpRequest) -> HttpResponseBase:
     """The list, the latest first."""
-    return QUARANTINE.respond(request, with_payload_text(visible(QuarantinedEvent, viewer_of(request))))
+    named = Coalesce(
+        KeyTextTransform("workspace", "payload"),
+        KeyTextTransform("billing_entity", "payload"),
+        KeyTextTransform("api_key", "payload"),
+    )
+    rows = visible(QuarantinedEvent, viewer_of(request)).defer("payload", "payload_hash")
+    rows = rows.annotate(event_name=KeyTextTransform("event", "payload"), named=named)
+    return QUARANTINE.respond(request, rows)
 
 
 @staff_page()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from accounts.permissions import Right, may
 from accounts.scoping import Viewer, viewer_of, visible
 from billing.models import MarginBucket
 from billing.rerating import rerate_events
-from billing.unmatched import sample_event, unheard_names
+from billing.unmatched import UnheardName, sample_event, unheard_names
 from billing.views.access import staff_page
 from core import clock
 from core.api.references import find_referenced
@@ -35,15 +36,20 @@ def unmatched(request: HttpRequest) -> HttpResponseBase:
     names = unheard_names(viewer, since=now - LOOK_BACK)
     payers = payers_by_name(viewer, [name.event for name in names])
     found = [
-        {
-            "name": name,
-            "sample": sample_event(viewer, name.event, name.last_hour),
-            "payers": payers[name.event],
-        }
+        {"name": name, "payers": payers[name.event], "sample": describe_sample(viewer, name)}
         for name in names
     ]
     context = {"names": found, "as_of": now, "may_rerate": may(request.user, Right.RESOLVE_QUARANTINE)}
     return render(request, "billing/unmatched/list.html", context)
+
+
+def describe_sample(viewer: Viewer, name: UnheardName) -> dict[str, Any] | None:
+    """One event of the name, to look at."""
+    event = sample_event(viewer, name.event, name.last_hour)
+    if event is None:
+        return None
+    properties = json.dumps(event.properties, ensure_ascii=False)
+    return {"id": event.public_id, "recorded_at": event.recorded_at, "properties": properties}
 
 
 @staff_page(Right.RESOLVE_QUARANTINE)
