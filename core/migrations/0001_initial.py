@@ -4,43 +4,48 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='IdempotentRequest',
+            name="IdempotentRequest",
             fields=[
-                ('pk', models.CompositePrimaryKey('operation', 'key', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('operation', models.CharField(max_length=64)),
-                ('key', models.CharField(max_length=255)),
-                ('payload', models.JSONField()),
-                ('status', models.SmallIntegerField(null=True)),
-                ('response', models.JSONField(null=True)),
-                ('created_at', models.DateTimeField()),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "operation", "key", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("operation", models.CharField(max_length=64)),
+                ("key", models.CharField(max_length=255)),
+                ("payload", models.JSONField()),
+                ("status", models.SmallIntegerField(null=True)),
+                ("response", models.JSONField(null=True)),
+                ("created_at", models.DateTimeField()),
             ],
         ),
         migrations.CreateModel(
-            name='ConfigVersion',
+            name="ConfigVersion",
             fields=[
-                ('id', models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
-                ('version', models.BigIntegerField(default=1)),
+                ("id", models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
+                ("version", models.BigIntegerField(default=1)),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='one_config_version')],
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("id", 1)), name="one_config_version")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='TestClock',
+            name="TestClock",
             fields=[
-                ('id', models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
-                ('now', models.DateTimeField()),
+                ("id", models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
+                ("now", models.DateTimeField()),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='one_test_clock')],
+                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="one_test_clock")],
             },
         ),
     ]
