@@ -120,6 +120,23 @@ class PayerBook:
         self.funds.grants.sort(key=Grant.burn_order)
         self.changed_grants[grant.id] = GrantChange(grant, covered, booked_at=at)
 
+    def bring_back(self, read: Grant) -> Grant:
+        """A used-up grant in the book again, as this transaction has left it or else as it was read."""
+        for grant in self.funds.grants:
+            if grant.id == read.id:
+                return grant
+        change = self.changed_grants.get(read.id)
+        grant = read if change is None else change.grant
+        self.funds.grants.append(grant)
+        self.funds.grants.sort(key=Grant.burn_order)
+        return grant
+
+    def uncover(self, grant: Grant, amount: Decimal) -> None:
+        """Let a grant have again what an overdraft had taken of it."""
+        change = self._touch(grant.id)
+        change.covered = subtract(change.covered, amount)
+        grant.remaining = add(grant.remaining, amount)
+
     def settle_due(self, pending: Iterable[Grant], at: datetime) -> None:
         """Book the grants that have become effective and expire those whose time is over.
 

@@ -91,7 +91,10 @@ def book_item(
     book.pay(seq, batch.recorded_at, "usage", item.id.hex, parts)
     _note_overspend(batch, item, book, seq, subtract(overspent(book.funds), before))
     _add_charge(batch, item, book, seq, rated, parts)
-    return _answer(batch, item, book, seq, rated, unmatched, unpriced)
+    answer = _answer(batch, item, book, seq, rated, unmatched, unpriced)
+    if any(part.amount < 0 for part in parts):
+        book.settle_due((), batch.now)  # what returned to an expired grant is breakage at once
+    return answer
 
 
 def write_batch(raw: psycopg.Connection[Any], batch: Batch, known: Known) -> None:

@@ -15,7 +15,8 @@ import psycopg
 from billing.book import PayerBook, grant_from_row
 from billing.charging.planning import Planned
 from billing.funding import Part, give_back
-from core.numbers import CONTEXT
+from billing.ledger import WALLET
+from core.numbers import CONTEXT, ZERO
 from core.sql import execute, number_array
 
 PAID: Final = """
@@ -28,6 +29,13 @@ GRANTS: Final = """
     SELECT customer_id, billing_entity_id, id, kind, priority, effective_at, expires_at, components,
            remaining, true
     FROM billing_creditgrant WHERE id = ANY(%s::bigint[])"""
+COVERING: Final = """
+    SELECT customer_id, billing_entity_id, id, kind, priority, effective_at, expires_at, components,
+           remaining, true, covered
+    FROM billing_creditgrant
+    WHERE customer_id = %s AND billing_entity_id = %s AND (covered > 0 OR id = ANY(%s::bigint[]))
+    ORDER BY booked_at DESC, id DESC"""
+subtract = CONTEXT.subtract
 
 
 def give_back_lines(
@@ -42,16 +50,17 @@ def give_back_lines(
     `pending` are (component, segment, part) of this transaction, not yet stored.
     """
     parts: list[Part] = []
-    for line, (component, amount) in zip(item.lines, amounts, strict=True):
+    segments = {line.component.key: line.segment.id for line in item.lines}  # a line may have no amount
+    for component, amount in amounts:
         if amount < 0:
-            paid = _paid(raw, book, component, line.segment.id)
+            segment = segments[component]
             paid = _merge(
-                paid,
-                [part for name, segment, part in pending if (name, segment) == (component, line.segment.id)],
+                _paid(raw, book, component, segment),
+                [part for *of, part in pending if of == [component, segment]],
             )
-            returned = give_back(component, -amount, paid)
-            _load_grants(raw, book, returned)
-            parts += returned
+            parts += give_back(component, -amount, paid)
+    _bring_grants(raw, book, parts)
+    _uncover(raw, book, parts)
     return parts
 
 
@@ -70,11 +79,26 @@ def _merge(stored: list[Part], pending: Sequence[Part]) -> list[Part]:
     return list(merged.values())
 
 
-def _load_grants(raw: psycopg.Connection[Any], book: PayerBook, parts: Sequence[Part]) -> None:
+def _bring_grants(raw: psycopg.Connection[Any], book: PayerBook, parts: Sequence[Part]) -> None:
     """Bring the grants that get value back into the book: used-up ones were not read."""
     known = {grant.id for grant in book.funds.grants}
-    missing = [part.grant_id for part in parts if part.grant_id is not None and part.grant_id not in known]
+    missing = {part.grant_id for part in parts if part.grant_id is not None} - known
     for row in execute(raw, GRANTS, (number_array(missing),)) if missing else ():
-        book.funds.grants.append(grant_from_row(row))
-    if missing:
-        book.funds.grants.sort(key=lambda grant: grant.burn_order())
+        book.bring_back(grant_from_row(row))
+
+
+def _uncover(raw: psycopg.Connection[Any], book: PayerBook, parts: Sequence[Part]) -> None:
+    """What returns to an overdraft that grants have covered since returns to those grants, latest first."""
+    excess = subtract(ZERO, book.funds.overdrawn)
+    for part in parts:
+        if part.account == WALLET and part.grant_id is None:
+            excess = subtract(excess, part.amount)
+    if excess <= 0:
+        return
+    for row in execute(raw, COVERING, (*book.payer, number_array(book.changed_grants))):
+        grant, change = book.bring_back(grant_from_row(row)), book.changed_grants.get(row[2])
+        covered = CONTEXT.add(row[10], change.covered if change else ZERO)
+        book.uncover(grant, min(covered, excess))
+        excess = subtract(excess, min(covered, excess))
+        if not excess:
+            return
