@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import psycopg
 import structlog
 from django.core import exceptions as django_errors
 from django.db import DatabaseError
@@ -71,7 +72,7 @@ def as_tollgate_error(exception: Exception) -> TollgateError:
     for kind, error, code, message in _OF_DJANGO:
         if isinstance(exception, kind):
             return error(code, message)
-    if isinstance(exception, DatabaseError) and (explained := explain_database_error(exception)):
+    if isinstance(exception, DatabaseError | psycopg.Error) and (explained := explain_database_error(exception)):
         return explained
     log.error("request_failed", exc_info=exception)
     return TollgateError("internal", "Something went wrong on our side. The request id finds it in our logs.")
