@@ -25,9 +25,9 @@ router.register("denials", DenialResource)
 router.register("subscriptions", SubscriptionResource, "subscription")
 
 urlpatterns = [
-    path("charges", ChargesView.as_view(), name="charges"),
+    path("charges", ChargesView.as_view(), name="api_charges"),
     path("charges/<str:charge_id>", ChargeView.as_view(), name="charge_explained"),
-    path("events", EventsView.as_view(), name="events"),
+    path("events", EventsView.as_view(), name="api_events"),
     path("quarantine/<id>/release", ReleaseResource.as_view({"post": "release"}), name="release"),
     path("backfills", BackfillResource.as_view({"post": "create"}), name="backfills"),
     path("costs", CostsView.as_view(), name="costs"),
