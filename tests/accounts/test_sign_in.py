@@ -107,6 +107,7 @@ def test_nobody_opens_an_account_by_themselves(browser: Client) -> None:
     assert not User.objects.filter(email="new@example.com").exists()
 
 
+@pytest.mark.usefixtures("redis_server")
 def test_after_five_wrong_tries_even_the_right_password_waits(browser: Client, ana: User) -> None:
     for _ in range(5):
         sign_in(browser, ana.email, "wrong")
