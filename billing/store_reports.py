@@ -42,7 +42,8 @@ def payer_sums(first: date, end: date) -> list[PayerSum]:
     return [PayerSum(row[0], row[1], Margin(*row[2:])) for row in rows]
 
 
-# Only customers that have one of the latest events are asked for more than one; each is asked by its key.
+# No index has the rows of all customers in one order: each customer is asked by its key for its latest row,
+# and for more of them only if it has one of the latest of all.
 LATEST_EVENTS: Final = """
     WITH latest AS MATERIALIZED (
         SELECT c.id AS customer_id, e.id
@@ -68,12 +69,29 @@ LATEST_EVENTS: Final = """
         ORDER BY id DESC LIMIT %(limit)s) e
     ORDER BY e.id DESC LIMIT %(limit)s"""
 EARLIEST_EVENTS: Final = LATEST_EVENTS.replace(" DESC ", " ASC ")
+LATEST_CHARGES: Final = """
+    WITH latest AS MATERIALIZED (
+        SELECT c.id AS customer_id, x.id
+        FROM accounts_customer c CROSS JOIN LATERAL (
+            SELECT id FROM billing_charge
+            WHERE customer_id = c.id AND recorded_at >= %(since)s AND recorded_at < %(until)s
+                AND id > %(above)s AND id < %(below)s
+            ORDER BY id DESC LIMIT 1) x
+        ORDER BY x.id DESC LIMIT %(limit)s)
+    SELECT x.customer_id, x.id, x.recorded_at
+    FROM latest CROSS JOIN LATERAL (
+        SELECT customer_id, id, recorded_at FROM billing_charge
+        WHERE customer_id = latest.customer_id AND recorded_at >= %(since)s AND recorded_at < %(until)s
+            AND id > %(above)s AND id < %(below)s
+        ORDER BY id DESC LIMIT %(limit)s) x
+    ORDER BY x.id DESC LIMIT %(limit)s"""
+EARLIEST_CHARGES: Final = LATEST_CHARGES.replace(" DESC ", " ASC ")
 NO_ID: Final = UUID(int=0)
 ANY_ID: Final = UUID(int=2**128 - 1)
 
 
-class EventKey(NamedTuple):
-    """Where an event is."""
+class RowKey(NamedTuple):
+    """Where a row of a hot table is."""
 
     customer_id: int
     id: UUID
@@ -93,7 +111,7 @@ def latest_events(
     trace: str | None = None,
     is_unmatched: bool = False,
     is_unpriced: bool = False,
-) -> list[EventKey]:
+) -> list[RowKey]:
     """The latest events of all customers recorded in `[since, until)` with ids between `above` and `below`.
 
     With `is_rising` the earliest ones, in that order. Costs one look into an index for each customer, and
@@ -113,7 +131,7 @@ def latest_events(
     }
     with connection.cursor() as cursor:
         cursor.execute(EARLIEST_EVENTS if is_rising else LATEST_EVENTS, values)
-        return [EventKey(*row) for row in cursor.fetchall()]
+        return [RowKey(*row) for row in cursor.fetchall()]
 
 
 DAY_SUMS: Final = """
@@ -141,3 +159,19 @@ def day_sums(first: date, end: date) -> list[DaySum]:
         cursor.execute(DAY_SUMS, [first, end])
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     return [DaySum(row[0], row[1], row[2], Margin(*row[3:])) for row in rows if first <= row[0] < end]
+
+
+def latest_charges(
+    since: datetime,
+    until: datetime,
+    *,
+    limit: int,
+    above: UUID = NO_ID,
+    below: UUID = ANY_ID,
+    is_rising: bool = False,
+) -> list[RowKey]:
+    """The latest charges of all customers recorded in `[since, until)`, in the way of `latest_events`."""
+    values: dict[str, Any] = {"since": since, "until": until, "limit": limit, "above": above, "below": below}
+    with connection.cursor() as cursor:
+        cursor.execute(EARLIEST_CHARGES if is_rising else LATEST_CHARGES, values)
+        return [RowKey(*row) for row in cursor.fetchall()]

@@ -43,6 +43,7 @@ usage_urls = [
     path("traces/<str:reference>/<path:name>", traces.trace, name="trace"),
 ]
 charge_urls = [
+    path("charges", charges.charges, name="charges"),
     path("charges/<str:public_id>", charges.charge, name="charge"),
 ]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db.models import Q, QuerySet
@@ -16,8 +16,9 @@ from accounts.models import ApiKey, BillingEntity, Currency, Customer, Workspace
 from accounts.scoping import Viewer, visible
 from billing.models import Charge
 from billing.reports import spans
+from billing.reports.everyone import Everyone
 from billing.reports.traces import charges_for
-from billing.store_reports import ANY_ID, NO_ID, EventKey, latest_events
+from billing.store_reports import latest_events
 from core.api.references import find_referenced
 from core.errors import NotFound
 from metering.models import UsageEvent
@@ -37,8 +38,6 @@ PERIOD_CHOICES: Final = (
 )
 FLAGS: Final = (("unmatched", "No meter hears it"), ("unpriced", "Metered, not priced"))
 DAYS_MAX: Final = 92
-CSV_MAX: Final = 100_000
-_CHUNK: Final = 1_000
 _AHEAD: Final = timedelta(minutes=1)
 
 
@@ -126,51 +125,19 @@ def events_matching(viewer: Viewer, wanted: EventFilter) -> QuerySet[UsageEvent]
     return rows.filter(Q(**{wanted.flag: True})) if wanted.flag in dict(FLAGS) else rows
 
 
-@dataclass(frozen=True, slots=True)
-class Everyone:
-    """The latest events of all customers that fit a filter: a list that is read page by page."""
-
-    viewer: Viewer
-    wanted: EventFilter
-
-    def page(self, *, after: UUID | None, before: UUID | None, size: int) -> list[UsageEvent]:
-        """At most `size` events that follow the cursor `after`, or precede `before`, the latest first."""
-        wanted = self.wanted
-        keys = latest_events(
-            wanted.since,
-            wanted.until,
-            limit=size,
-            above=before or NO_ID,
-            below=after or ANY_ID,
-            is_rising=before is not None,
-            name=wanted.name,
-            user=wanted.user,
-            trace=wanted.trace,
-            is_unmatched=wanted.flag == "unmatched",
-            is_unpriced=wanted.flag == "unpriced",
-        )
-        return self._read(keys)
-
-    def __iter__(self) -> Iterator[UsageEvent]:
-        after: UUID | None = None
-        for _ in range(CSV_MAX // _CHUNK):
-            page = self.page(after=after, before=None, size=_CHUNK)
-            yield from page
-            if len(page) < _CHUNK:
-                return
-            after = page[-1].id
-
-    def _read(self, keys: Sequence[EventKey]) -> list[UsageEvent]:
-        if not keys:
-            return []
-        instants = [key.recorded_at for key in keys]
-        rows = visible(UsageEvent, self.viewer).filter(
-            customer_id__in={key.customer_id for key in keys},
-            id__in=[key.id for key in keys],
-            recorded_at__gte=min(instants),
-            recorded_at__lte=max(instants),
-        )
-        return sorted(rows, key=lambda event: event.id, reverse=True)
+def everyones_events(viewer: Viewer, wanted: EventFilter) -> Everyone[UsageEvent]:
+    """The events of all customers."""
+    find = partial(
+        latest_events,
+        wanted.since,
+        wanted.until,
+        name=wanted.name,
+        user=wanted.user,
+        trace=wanted.trace,
+        is_unmatched=wanted.flag == "unmatched",
+        is_unpriced=wanted.flag == "unpriced",
+    )
+    return Everyone(viewer, UsageEvent, find)
 
 
 def describe_events(

@@ -24,13 +24,14 @@ from metering.models import UsageEvent
 
 @dataclass(frozen=True, slots=True)
 class ChargeRow:
-    """A charge of a list; `cost` None = not known. `unit` is its currency as shown."""
+    """A charge of a list. `unit`: its currency as shown; `zone`: the list's clock. Cost None: not known."""
 
     charge: Charge
     event: UsageEvent | None
     payer: BillingEntity | None
     workspace: Workspace | None
     unit: str | Currency
+    zone: str
 
     @property
     def public_id(self) -> str:
@@ -62,11 +63,6 @@ class ChargeRow:
         """From the call to its charge, by two clocks: the caller's and ours."""
         return self.charge.recorded_at - self.charge.occurred_at
 
-    @property
-    def zone(self) -> str:
-        """The payer's time zone."""
-        return self.payer.time_zone if self.payer else "UTC"
-
 
 def charges_of(viewer: Viewer, customer_id: int) -> QuerySet[Charge]:
     """A customer's charges; order them by `-id`, which the primary key serves."""
@@ -76,12 +72,21 @@ def charges_of(viewer: Viewer, customer_id: int) -> QuerySet[Charge]:
 def describe_charges(
     viewer: Viewer, charges: Sequence[Charge], units: Mapping[str, Currency]
 ) -> list[ChargeRow]:
-    """What goes with charges of one customer, in three statements; those of one instant by payer and number."""
+    """What goes with charges, in three statements; those of one instant by payer and running number.
+
+    Instants are shown on the payer's clock if there is one payer, else in UTC.
+    """
     events = events_of(viewer, charges)
-    payers = visible(BillingEntity, viewer).in_bulk({charge.billing_entity_id for charge in charges})
+    payers = (
+        visible(BillingEntity, viewer)
+        .select_related("customer")
+        .in_bulk({charge.billing_entity_id for charge in charges})
+    )
     workspaces = visible(Workspace, viewer).in_bulk(
         {charge.workspace_id for charge in charges if charge.workspace_id}
     )
+    zones = {payer.time_zone for payer in payers.values()}
+    zone = zones.pop() if len(zones) == 1 else "UTC"
     return [
         ChargeRow(
             charge,
@@ -89,6 +94,7 @@ def describe_charges(
             payers.get(charge.billing_entity_id),
             workspaces.get(charge.workspace_id or 0),
             units.get(charge.currency, charge.currency),
+            zone,
         )
         for charge in sorted(charges, key=_moment, reverse=True)
     ]
@@ -100,12 +106,12 @@ def _moment(charge: Charge) -> tuple[datetime, int, int]:
 
 
 def events_of(viewer: Viewer, charges: Sequence[Charge]) -> dict[UUID, UsageEvent]:
-    """The events of charges of one customer, by id: by primary key, in the partitions concerned."""
+    """The events of charges, by id: by primary key, in the partitions concerned."""
     if not charges:
         return {}
     instants: list[datetime] = [charge.event_recorded_at for charge in charges]
     rows = visible(UsageEvent, viewer).filter(
-        customer_id=charges[0].customer_id,
+        customer_id__in={charge.customer_id for charge in charges},
         id__in=[charge.event_id for charge in charges],
         recorded_at__gte=min(instants),
         recorded_at__lte=max(instants),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
+from django.contrib import messages
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -12,19 +14,25 @@ from django.urls import reverse
 
 from accounts.models import Workspace
 from accounts.scoping import viewer_of, visible
+from billing.models import Charge
 from billing.reports.charge import explain_charge
 from billing.reports.comparing import currency_units
+from billing.reports.events import read_filter
+from billing.reports.everyone import Everyone
 from billing.reports.lags import lag_text
 from billing.reports.latest_charges import charges_of, describe_charges
+from billing.store_reports import latest_charges
 from billing.views.access import staff_page
 from billing.views.cells import custom_column
+from billing.views.customer_filters import forget_unused_dates
 from billing.views.frame import frame_context, open_frame
-from billing.views.listings import DescribedListing
-from billing.views.row_filters import Choice, filter_by
+from billing.views.listings import LatestListing
+from billing.views.row_filters import Choice, ReadFilters, RecordedForm, filter_by
+from core import clock
 from core.pages import columns
 from core.pages.columns import Column
 
-CHARGES = DescribedListing(
+CHARGES = LatestListing(
     key="charges",
     title="Usage charges",
     columns=(
@@ -56,6 +64,37 @@ CHARGES = DescribedListing(
     empty_title="No charges yet",
     empty_text="Charges appear here as calls come in.",
 )
+_NAME, _RECORDED, *_OTHERS = CHARGES.columns
+EVERYONES = replace(
+    CHARGES,
+    columns=(
+        *(_NAME, _RECORDED, columns.text("payer.customer.name", "Customer", sort=None)),
+        *(
+            column.extra() if column.key in {"payer_name", "charge_settled_after"} else column
+            for column in _OTHERS
+        ),
+    ),
+    filters=partial(ReadFilters, RecordedForm),
+    empty_title="No charges in this time",
+    empty_text="Choose a longer time, or charge a call.",
+)
+
+
+@staff_page()
+def charges(request: HttpRequest) -> HttpResponseBase:
+    """The charges of all customers, or of one, the latest recorded first."""
+    forget_unused_dates(request)
+    viewer = viewer_of(request)
+    wanted = read_filter(viewer, request.GET, clock.now())
+    rows: Any = Everyone(viewer, Charge, partial(latest_charges, wanted.since, wanted.until))
+    if wanted.customer_id is not None:
+        own = charges_of(viewer, wanted.customer_id)
+        rows = own.filter(recorded_at__gte=wanted.since, recorded_at__lt=wanted.until)
+    listing = replace(EVERYONES, describe=partial(describe_charges, viewer, units=currency_units()))
+    if wanted.problem:
+        rows, listing = [], replace(listing, order=(), live_seconds=0)
+        messages.warning(request, wanted.problem)
+    return listing.respond(request, rows)
 
 
 @staff_page()

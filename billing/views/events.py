@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from django import forms
 from django.contrib import messages
@@ -20,32 +18,24 @@ from billing.reports.charge import charge_of_event, find_event
 from billing.reports.comparing import currency_units
 from billing.reports.events import (
     FLAGS,
-    PERIOD_CHOICES,
-    Everyone,
     describe_events,
     events_matching,
+    everyones_events,
     read_filter,
 )
 from billing.reports.lags import lag_text
 from billing.views.access import staff_page
 from billing.views.cells import custom_column
-from billing.views.customer_filters import DATE, forget_unused_dates
-from billing.views.listings import DescribedListing
+from billing.views.customer_filters import forget_unused_dates
+from billing.views.listings import LatestListing
+from billing.views.row_filters import ReadFilters, RecordedForm
 from core import clock
-from core.ids import decode, encode
 from core.pages import columns
-from core.pages.paging import Page
-from core.pages.rows import Rows
-from core.pages.state import ListState
 
 
-class EventForm(forms.Form):
+class EventForm(RecordedForm):
     """The filters of the list; `read_filter` reads the same fields."""
 
-    period = forms.ChoiceField(required=False, choices=PERIOD_CHOICES, label="Recorded")
-    start = forms.DateField(required=False, widget=DATE, label="From")
-    end = forms.DateField(required=False, widget=DATE, label="To, included")
-    customer = forms.CharField(required=False, max_length=200)
     name = forms.CharField(required=False, max_length=200, label="Event name")
     flag = forms.ChoiceField(required=False, choices=[("", "All events"), *FLAGS], label="Show")
     user = forms.CharField(required=False, max_length=200)
@@ -59,45 +49,16 @@ NARROW = ("user", "trace", "payer", "workspace", "key")
 """The filters that stand behind a button: whoever needs them knows an id."""
 
 
-class EventFilters:
-    """The form above the list; the rows fit it already."""
-
-    def __init__(self, data: Mapping[str, Any], queryset: Rows, request: HttpRequest) -> None:
-        self.form = EventForm(data, use_required_attribute=False)
-        self.qs = queryset
-
-
-class EventListing(DescribedListing):
-    """A list of one customer's events, or of everyone's."""
-
-    def _select(self, state: ListState, filters: Any, rows: Any) -> Any:
-        return rows if isinstance(rows, Everyone) else super()._select(state, filters, rows)
-
-    def _page(self, state: ListState, rows: Any) -> Page:
-        if not isinstance(rows, Everyone):
-            return super()._page(state, rows)
-        after, before = _cursor(state.after), _cursor(state.before)
-        found = rows.page(after=after, before=before, size=self.page_size + 1)
-        has_more = len(found) > self.page_size
-        shown = found[-self.page_size :] if before else found[: self.page_size]
-        has_newer, has_older = (has_more, True) if before else (after is not None, has_more)
-        return Page(
-            rows=self.describe(shown),
-            newer={"before": encode(shown[0].id.int)} if has_newer and shown else None,
-            older={"after": encode(shown[-1].id.int)} if has_older and shown else None,
-        )
-
-
-EVENTS = EventListing(
+EVENTS = LatestListing(
     key="events",
     title="Events",
     columns=(
         columns.text("event.name", "Event", sort=None),
         columns.status("flag", "Status", sort=None),
         columns.instant("event.recorded_at", "Recorded", zone_path="zone", sort=None, precision="second"),
-        columns.text("customer.name", "Customer", sort=None, sub="workspace.name"),
+        columns.text("customer.name", "Customer", sort=None),
+        columns.text("workspace.name", "Workspace", sort=None),
         columns.text("event.user", "User", sort=None),
-        columns.text("event.trace", "Trace", sort=None),
         columns.money("event.cost", "Cost", currency="unit", sort=None, exact=True),
         columns.money("amount", "Amount", currency="unit", sort=None, exact=True),
         custom_column(
@@ -108,13 +69,13 @@ EVENTS = EventListing(
             csv=lambda row: row.lag.total_seconds(),
         ).extra(),
         columns.instant("event.occurred_at", "Occurred", zone_path="zone", sort=None).extra(),
-        columns.text("workspace.name", "Workspace", sort=None).extra(),
+        columns.text("event.trace", "Trace", sort=None).extra(),
         columns.text("payer.name", "Payer", sort=None).extra(),
         columns.text("event.source", "Came by", sort=None).extra(),
         columns.text("event.idempotency_key", "Idempotency key", sort=None).extra(),
         columns.identifier("public_id", "Id").extra(),
     ),
-    filters=EventFilters,
+    filters=partial(ReadFilters, EventForm),
     order=("-id",),
     row_url=lambda row: reverse("event", args=[row.public_id]),
     live_seconds=3,
@@ -129,7 +90,7 @@ def events(request: HttpRequest) -> HttpResponseBase:
     forget_unused_dates(request)
     viewer = viewer_of(request)
     wanted = read_filter(viewer, request.GET, clock.now())
-    rows: Any = Everyone(viewer, wanted)
+    rows: Any = everyones_events(viewer, wanted)
     if wanted.problem:
         rows = []
         messages.warning(request, wanted.problem)
@@ -155,12 +116,3 @@ def event(request: HttpRequest, public_id: str) -> HttpResponseBase:
         "crumbs": [("Events", reverse("events")), (facts.event.name, "")],
     }
     return render(request, "billing/events/event.html", context)
-
-
-def _cursor(text: str) -> UUID | None:
-    """The id that a cursor stands for; None for one that is missing or made up."""
-    try:
-        number = decode(text)
-    except ValueError:
-        return None
-    return UUID(int=number) if number < 2**128 else None

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final
+from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from billing.reports.everyone import Everyone
+from core.ids import decode, encode
 from core.pages.export import csv_response
 from core.pages.listing import Listing
 from core.pages.paging import Page
@@ -39,6 +42,36 @@ class DescribedListing(Listing):
     def _page(self, state: ListState, rows: Rows) -> Page:
         page = super()._page(state, rows)
         return replace(page, rows=self.describe(page.rows))
+
+
+class LatestListing(DescribedListing):
+    """A described list of one customer's rows of a hot table, or of everyone's."""
+
+    def _select(self, state: ListState, filters: Any, rows: Any) -> Any:
+        return rows if isinstance(rows, Everyone) else super()._select(state, filters, rows)
+
+    def _page(self, state: ListState, rows: Any) -> Page:
+        if not isinstance(rows, Everyone):
+            return super()._page(state, rows)
+        after, before = _cursor(state.after), _cursor(state.before)
+        found = rows.page(after=after, before=before, size=self.page_size + 1)
+        has_more = len(found) > self.page_size
+        shown = found[-self.page_size :] if before else found[: self.page_size]
+        has_newer, has_older = (has_more, True) if before else (after is not None, has_more)
+        return Page(
+            rows=self.describe(shown),
+            newer={"before": encode(shown[0].id.int)} if has_newer and shown else None,
+            older={"after": encode(shown[-1].id.int)} if has_older and shown else None,
+        )
+
+
+def _cursor(text: str) -> UUID | None:
+    """The id that a cursor stands for; None for one that is missing or made up."""
+    try:
+        number = decode(text)
+    except ValueError:
+        return None
+    return UUID(int=number) if number < 2**128 else None
 
 
 class _Described:

@@ -1,4 +1,4 @@
-"""Filters of lists inside one customer: by payer and by workspace, chosen from its own."""
+"""Filters of lists: by payer and workspace inside one customer, by time and customer over all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from django import forms
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from billing.reports.events import PERIOD_CHOICES
+from billing.views.customer_filters import DATE
 from core.ids import row_id
+from core.pages.rows import Rows
 
 ANY: Final = ("", "Any")
 
@@ -32,6 +35,25 @@ class Words:
     name: str
     column: str
     options: Sequence[tuple[str, str]]
+
+
+class RecordedForm(forms.Form):
+    """When something was recorded, and whose it is; `billing.reports.events.read_filter` reads the same."""
+
+    period = forms.ChoiceField(required=False, choices=PERIOD_CHOICES, label="Recorded")
+    start = forms.DateField(required=False, widget=DATE, label="From")
+    end = forms.DateField(required=False, widget=DATE, label="To, included")
+    customer = forms.CharField(required=False, max_length=200)
+
+
+class ReadFilters:
+    """A form above rows that fit it already, because they were read for it."""
+
+    def __init__(
+        self, form: type[forms.Form], data: Mapping[str, Any], queryset: Rows, request: HttpRequest
+    ) -> None:
+        self.form = form(data, use_required_attribute=False)
+        self.qs = queryset
 
 
 class RowFilters:
