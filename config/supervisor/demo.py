@@ -19,6 +19,8 @@ from config.supervisor.steps import Say, migrate
 
 FACTS = VAR_DIR / "demo.json"
 UNFINISHED = VAR_DIR / "demo.unfinished"
+FILES = (FACTS, UNFINISHED, VAR_DIR / "demo.key")
+"""What a demo keeps besides its database."""
 
 
 def load_demo(say: Say) -> None:

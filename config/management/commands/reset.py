@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management import BaseCommand, CommandError
 
 from config.environment import DATABASE_URL, VAR_DIR
-from config.supervisor.demo import FACTS, UNFINISHED
+from config.supervisor import demo
 from config.supervisor.instance import end_leftovers, only_one
 from config.supervisor.servers import NAMES
 
@@ -28,6 +28,6 @@ class Command(BaseCommand):
             for server in NAMES.values():
                 server.stop()
                 shutil.rmtree(server.folder, ignore_errors=True)
-            for file in (FACTS, UNFINISHED, VAR_DIR / "beat"):
+            for file in (*demo.FILES, VAR_DIR / "beat"):
                 file.unlink(missing_ok=True)
         self.stdout.write("Emptied: the next start makes a new database.")
