@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+import psycopg
 from django.db import DatabaseError, InterfaceError, OperationalError
 
 from core.errors import Conflict, InvalidRequest, TollgateError, Unprocessable
 
+_AWAY: Final = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 _DETAIL = re.compile(r"Key \((?P<columns>[^)]*)\)=")
 _CONSTRAINTS: dict[str, tuple[type[TollgateError], str, str, str | None]] = {}
 # SQLSTATEs (PostgreSQL, appendix A) that only a request's content can bring about.
@@ -51,9 +53,9 @@ def explain_constraint(
     _CONSTRAINTS[name] = (error, code, message, param)
 
 
-def explain_database_error(exception: DatabaseError) -> TollgateError | None:
-    """The caller's error behind a database error; None when it is ours."""
-    cause: Any = exception.__cause__
+def explain_database_error(exception: DatabaseError | psycopg.Error) -> TollgateError | None:
+    """The caller's error behind a database error, Django's or the driver's own; None when it is ours."""
+    cause: Any = exception if isinstance(exception, psycopg.Error) else exception.__cause__
     state: str | None = getattr(cause, "sqlstate", None)
     if state is None:
         return _without_state(exception)
@@ -69,8 +71,8 @@ def explain_database_error(exception: DatabaseError) -> TollgateError | None:
     return kind(code, message, _column(cause.diag))
 
 
-def _without_state(exception: DatabaseError) -> TollgateError | None:
-    if isinstance(exception, OperationalError | InterfaceError):
+def _without_state(exception: DatabaseError | psycopg.Error) -> TollgateError | None:
+    if isinstance(exception, _AWAY):
         return Unavailable("unavailable", "The database is not available; send the same request again.")
     if "NUL" in str(exception):  # psycopg refuses it before it asks the server
         return InvalidRequest("invalid_text", "A text may not contain the NUL character.")

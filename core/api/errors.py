@@ -72,8 +72,10 @@ def as_tollgate_error(exception: Exception) -> TollgateError:
     for kind, error, code, message in _OF_DJANGO:
         if isinstance(exception, kind):
             return error(code, message)
-    if isinstance(exception, DatabaseError | psycopg.Error) and (explained := explain_database_error(exception)):
-        return explained
+    if isinstance(exception, DatabaseError | psycopg.Error):  # the charge path uses the driver's own cursors
+        explained = explain_database_error(exception)
+        if explained is not None:
+            return explained
     log.error("request_failed", exc_info=exception)
     return TollgateError("internal", "Something went wrong on our side. The request id finds it in our logs.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import psycopg
 import pytest
 from django.core import exceptions as django_errors
 from django.db import DataError, IntegrityError, OperationalError, connection, transaction
@@ -18,6 +19,7 @@ from core.api import errors, handlers
 from core.database_errors import explain_database_error
 from core.errors import Conflict, InvalidRequest, PaymentRequired, TollgateError
 from core.models import ConfigVersion, IdempotentRequest
+from core.sql import driver, execute
 
 
 def answer(exception: Exception) -> tuple[int, dict[str, Any]]:
@@ -207,3 +209,13 @@ def test_a_foreign_host_is_told_so_without_an_address_of_ours() -> None:
     request = RequestFactory().get("/v1/x", headers={"Host": "evil.example"})
     body = errors.error_body(TollgateError("internal", "x"), request)
     assert body["error"]["doc_url"] == "/v1/docs/errors#internal"
+
+
+@pytest.mark.django_db
+def test_an_error_of_the_drivers_own_cursor_is_told_like_djangos() -> None:
+    with pytest.raises(psycopg.Error) as caught, transaction.atomic():
+        execute(driver(), "SELECT (10::numeric ^ 70)::numeric(60, 18)")
+    assert answer(caught.value)[0] == 400
+    assert answer(psycopg.errors.DeadlockDetected("deadlock detected"))[1]["code"] == "busy"
+    assert answer(psycopg.errors.AdminShutdown("terminating connection"))[0] == 503
+    assert answer(psycopg.OperationalError("the connection is closed"))[0] == 503
