@@ -192,8 +192,7 @@ def _outcome(answers: Sequence[Answer], sides: list[Side]) -> Outcome:
 
 
 def _wallet(label: str, before: dict[str, Any], after: dict[str, Any]) -> Side:
-    settled = [Decimal(balance.get("settled", 0)) for balance in (before, after)]
-    return Side(label, *settled, currency=str(after.get("currency", "")))
+    return Side(label, Decimal(before["settled"]), Decimal(after["settled"]), str(after["currency"]))
 
 
 def _charge_link(text: str, answer: Answer) -> list[tuple[str, str, tuple[str, ...]]]:

@@ -50,8 +50,11 @@ class Gateway:
         return self.send("POST", "/v1/events", {"events": events})
 
     def balance(self, workspace: str) -> dict[str, Any]:
-        """The balance of whoever pays for a workspace now."""
-        return self.send("GET", f"/v1/balance?workspace={workspace}").body
+        """The balance of whoever pays for a workspace now. Raises Unreachable when the API refuses."""
+        answer = self.send("GET", f"/v1/balance?workspace={workspace}")
+        if answer.status != HTTPStatus.OK:
+            raise Unreachable(f"/v1/balance answered {answer.status}: is the demo's key still valid?")
+        return answer.body
 
     def send(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str | None = None
