@@ -11,7 +11,6 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from threading import Lock
 from typing import Final
 
 import structlog
@@ -55,11 +54,9 @@ class ApiKeyRecord:
 
 
 class IntegrationKeys:
-    """The integration keys that this process has seen, all read at one config version."""
+    """The integration keys that this process has seen, each with the config version it was read at."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._version = 0
         self._records: dict[str, IntegrationKeyRecord] = {}
         self._noted: dict[int, float] = {}
 
@@ -67,29 +64,24 @@ class IntegrationKeys:
         """The key with this secret; `is_fresh` = compare the config version first (one tiny query)."""
         if not is_well_formed(secret, INTEGRATION):
             return None
-        if is_fresh:
-            self._forget_unless(config_version())
         mark = fingerprint(secret)
-        return self._records.get(mark) or self._load(mark)
+        record = self._records.get(mark)
+        if record is None or (is_fresh and record.config_version != config_version()):
+            record = self._load(mark)
+        return record
 
     def forget(self) -> None:
         """Drop everything: the next request asks the database."""
-        self._forget_unless(0)
-
-    def _forget_unless(self, version: int) -> None:
-        with self._lock:
-            if version != self._version:
-                self._version = version
-                self._records = {}
+        self._records = {}
 
     def _load(self, mark: str) -> IntegrationKeyRecord | None:
         version = config_version()  # first: what is read after it can only be newer
         row = IntegrationKey.objects.filter(fingerprint=mark).first()
         if row is None:
+            self._records.pop(mark, None)
             return None
         ends = valid_until(row.expires_at, row.revoked_at)
         record = IntegrationKeyRecord(row.pk, row.public_id, frozenset(row.scopes), ends, version)
-        self._forget_unless(version)
         self._records[mark] = record
         return record
 

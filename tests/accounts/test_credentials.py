@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.credentials import authenticate_key, integration_keys, valid_keys
 from accounts.integration_keys import issue_integration_key, revoke_integration_key
 from accounts.models import IntegrationKey
+from accounts.secrets import fingerprint
 from core.errors import AuthenticationFailed
 from tests.accounts.conftest import Clock
 
@@ -87,3 +88,14 @@ def test_a_secret_of_another_installation_is_not_ours() -> None:
     IntegrationKey.objects.filter(pk=secret.key.pk).delete()
     with pytest.raises(AuthenticationFailed):
         authenticate_key(secret.secret)
+
+
+def test_what_a_slow_thread_read_before_a_change_never_passes_for_fresh() -> None:
+    issued = issue_integration_key(name="Gateway", scopes=["read"])
+    old = authenticate_key(issued.secret)
+    revoke_integration_key(issued.key)
+    with pytest.raises(AuthenticationFailed):
+        authenticate_key(issued.secret)
+    integration_keys._records[fingerprint(issued.secret)] = old  # its late write
+    with pytest.raises(AuthenticationFailed):
+        authenticate_key(issued.secret)
