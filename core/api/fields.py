@@ -12,6 +12,7 @@ from rest_framework import serializers
 from core.errors import InvalidRequest
 from core.instants import instant_text, parse_instant
 from core.numbers import parse_price, parse_quantity, plain
+from core.texts import is_forbidden
 
 DECIMAL_SCHEMA: Final = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$", "examples": ["12.5"]}
 
@@ -32,7 +33,7 @@ class TextField(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         text: str = super().to_internal_value(data)
-        if any(character < " " or character == "\x7f" for character in text):
+        if any(map(is_forbidden, text)):
             self.fail("control")
         return text
 
