@@ -58,8 +58,8 @@ class Command(BaseCommand):
     def _greet(self, url: str) -> None:
         facts = demo.facts(url) if demo.is_wanted() else {}
         lines = [f"  {title:<10}{text}" for title, text in facts.items()]
-        self._say("\n".join(["", f"Tollgate runs at {url}", "", *lines]))
-        self._say(f"Logs are in {VAR_DIR / 'log'}. Ctrl-C stops everything.")
+        self._say("\n".join(["", f"Tollgate runs at {url}", "", *lines]).rstrip())
+        self._say(f"\nLogs are in {VAR_DIR / 'log'}. Ctrl-C stops everything.")
 
     def _stop(self, supervisor: Supervisor) -> None:
         for number in _SIGNALS:
