@@ -24,13 +24,15 @@ class Call(Protocol):
 @dataclass(slots=True)
 class Attribution:
     """Who a call belongs to. With a `problem` it may not be charged, but its customer may be known,
-    so that a replay of an earlier call is still answered."""
+    so that a replay of an earlier call is still answered. `named_payer_id` is the payer that the call itself
+    names, if it does."""
 
     config: CustomerConfig | None = None
     workspace_id: int | None = None
     workspace: str | None = None
     api_key_id: int | None = None
     payer: Payer | None = None
+    named_payer_id: int | None = None
     problem: TollgateError | None = None
 
 
@@ -84,11 +86,12 @@ def _resolve(call: Call, callers: Callers, found: Attribution) -> None:
 def _resolve_payer(entry: PayerEntry | None, workspace: WorkspaceEntry | None, found: Attribution) -> None:
     if entry is None:
         raise NotFound("unknown_payer", "There is no such billing entity.", "billing_entity")
-    if workspace is None:
-        found.config, found.payer = entry.config, entry.payer
-    elif entry.config.customer_id != workspace.config.customer_id:
+    if workspace is not None and entry.config.customer_id != workspace.config.customer_id:
         # Not even the existence of another customer's payer is told.
         raise NotFound("unknown_payer", "There is no such billing entity.", "billing_entity")
+    found.named_payer_id = entry.payer.id
+    if workspace is None:
+        found.config, found.payer = entry.config, entry.payer
     elif found.payer is None or found.payer.id != entry.payer.id:
         raise Unprocessable(
             "mismatch", "This billing entity does not pay for the workspace at occurred_at.", "billing_entity"

@@ -14,7 +14,7 @@ from typing import Final
 from zlib import crc32
 
 import psycopg
-from django.db import DatabaseError, transaction
+from django.db import transaction
 
 from accounts.credentials import IntegrationKeyRecord
 from accounts.directory import directory
@@ -24,10 +24,12 @@ from billing.charging.outcomes import Charged, Failed, Outcome, Quarantined, Rec
 from billing.charging.planning import Planned, forget_global, plan_requests
 from billing.charging.problems import problem_of
 from billing.charging.reading import Known, KnownKey, StaleConfig, lock_and_read
-from billing.charging.replaying import conflict, replay
+from billing.charging.replaying import conflict, named_payload, replay
 from billing.charging.requests import ChargeRequest, Mode
 from core import clock
-from core.errors import TollgateError
+from core.api.errors import as_tollgate_error
+from core.database_errors import Unavailable
+from core.errors import AuthenticationFailed, TollgateError
 from core.partitions import ensure_month
 from core.sql import driver
 from metering.events import EventInput
@@ -101,7 +103,7 @@ def charge_batch(requests: Sequence[Numbered], *, skip_locked: bool) -> dict[int
             directory.forget(stale.customer_ids)
             if stale.is_global:
                 forget_global()
-        except (DatabaseError, psycopg.Error) as error:  # through Django, or on the driver's own cursor
+        except Exception as error:
             if not _may_retry(error):
                 log.exception("a batch failed; its items are run alone")
                 break
@@ -118,7 +120,13 @@ def _run_alone(requests: Sequence[Numbered], *, skip_locked: bool) -> dict[int, 
         return _transaction(requests, clock.now(), skip_locked=skip_locked)
     outcomes: dict[int, Outcome] = {}
     for request in requests:
-        outcomes |= charge_batch([request], skip_locked=skip_locked)
+        try:
+            outcomes |= charge_batch([request], skip_locked=skip_locked)
+        except Exception as exception:
+            error = as_tollgate_error(exception)
+            if isinstance(error, Unavailable):  # what holds for one holds for all
+                raise
+            outcomes[request[0]] = Failed(error)
     return outcomes
 
 
@@ -142,7 +150,9 @@ def _decide_and_write(
     for item in items:
         config = item.attribution.config
         key = (config.customer_id if config else 0, item.request.event.idempotency_key)
-        if key in known.keys:
+        if isinstance(item.attribution.problem, AuthenticationFailed):
+            outcomes[item.index] = Failed(item.attribution.problem)  # learns not even an earlier answer
+        elif key in known.keys:
             replays.append((item, known.keys[key]))
         elif key in first_of:
             outcomes[item.index] = _repeat(item, first_of[key], outcomes[first_of[key].index])
@@ -198,7 +208,7 @@ def _decide(
 def _repeat(item: Planned, first: Planned, outcome: Outcome) -> Outcome:
     """The same key twice in one batch: a replay of what was just decided."""
     if item.payload_hash != first.payload_hash:
-        differing = differing_fields(first.request.event.payload, item.request.event.payload)
+        differing = differing_fields(named_payload(first), named_payload(item))
         if differing:
             return Failed(conflict(item, differing))
     assert isinstance(outcome, Charged | Recorded)

@@ -16,6 +16,7 @@ from billing.book import PayerBook, grant_from_row, read_grants
 from billing.charging.planning import Plan, Planned, UniqueUse
 from billing.funding import Funds, Grant
 from billing.ledger import PayerId, open_missing, read_owed, send_lock
+from core.database_errors import Unavailable
 from core.numbers import ZERO
 from core.sql import execute, number_array
 from metering.store import UniqueKey, find_keys, find_uniques
@@ -49,11 +50,11 @@ class Known:
     uniques: set[UniqueKey] = field(default_factory=set)
 
 
-class StaleConfig(Exception):
+class StaleConfig(Unavailable):
     """The configuration changed since the batch was planned: plan it again."""
 
     def __init__(self, customer_ids: list[int], is_global: bool) -> None:
-        super().__init__(customer_ids, is_global)
+        super().__init__("unavailable", "The configuration keeps changing; send the same request again.")
         self.customer_ids = customer_ids
         self.is_global = is_global
 

@@ -111,7 +111,7 @@ def conflict(item: Planned, differing: Sequence[str]) -> Conflict:
 
 def _differing(item: Planned, row: dict[str, Any]) -> list[str]:
     """Compare what is sent now with what was sent then; what either left out does not differ."""
-    sent = dict(item.request.event.payload)
+    sent = named_payload(item)
     first: dict[str, Any] = {"event": row["name"], "user": row["user"], "trace": row["trace"]}
     if row["given"] & GIVEN["properties"]:
         first["properties"] = row["properties"]
@@ -121,12 +121,20 @@ def _differing(item: Planned, row: dict[str, Any]) -> list[str]:
         first["costs"] = [
             {name: value for name, value in part.items() if name != "source"} for part in row["costs"]
         ]
-    found = item.attribution
-    for name, now_id, first_id in (
-        ("workspace", found.workspace_id, row["workspace_id"]),
-        ("api_key", found.api_key_id, row["api_key_id"]),
-        ("billing_entity", found.payer and found.payer.id, row["billing_entity_id"]),
-    ):
-        if name in sent and row["given"] & GIVEN[name]:
-            sent[name], first[name] = str(now_id), str(first_id)
+    for name in ("workspace", "api_key", "billing_entity"):
+        if row["given"] & GIVEN[name]:
+            first[name] = str(row[f"{name}_id"])
     return differing_fields({k: v for k, v in first.items() if v is not None}, sent)
+
+
+def named_payload(item: Planned) -> dict[str, Any]:
+    """What was sent, with who calls by the rows' ids: a workspace is the same by each of its names."""
+    payload, found = dict(item.request.event.payload), item.attribution
+    for name, pk in (
+        ("workspace", found.workspace_id),
+        ("api_key", found.api_key_id),
+        ("billing_entity", found.named_payer_id),
+    ):
+        if name in payload:
+            payload[name] = str(pk)
+    return payload
