@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from accounts.models import ApiKey, BillingEntity, Workspace
 from billing.demo import cast
 from billing.demo.calls import extras_of, podcast_steps
 from billing.demo.dice import thrown_dice
-from billing.demo.gateway import Answer, Gateway
+from billing.demo.gateway import Answer, Gateway, Unreachable
 from core import clock
 from core.numbers import ZERO, plain
 
@@ -24,6 +25,7 @@ DRAIN_CALLS: Final = 100
 DRAIN_SENT: Final = 192
 IMAGE_PRICE: Final = Decimal("0.045")
 """What an image costs on the plan `payg`."""
+_TRIES: Final = 5
 _TOKENS: Final = {"provider": "openai", "model": "gpt-4o", "input_tokens": 1200, "output_tokens": 300}
 
 
@@ -175,8 +177,22 @@ def _fill(gateway: Gateway, workspace: str, payer: str) -> None:
 
 def send_at_once(gateway: Gateway, events: Sequence[dict[str, Any]], *, clients: int) -> list[Answer]:
     """Charge all events with so many clients at the same time; answers in the order of the events."""
+
+    def charge(event: dict[str, Any]) -> Answer:
+        return _charge(gateway, event)
+
     with ThreadPoolExecutor(max_workers=clients) as pool:
-        return list(pool.map(gateway.charge, events))
+        return list(pool.map(charge, events))
+
+
+def _charge(gateway: Gateway, event: dict[str, Any]) -> Answer:
+    """A charge by a client that tries again under the same key when its connection is refused."""
+    for attempt in range(1, _TRIES):
+        try:
+            return gateway.charge(event)
+        except Unreachable:
+            time.sleep(attempt / 10)
+    return gateway.charge(event)
 
 
 def _event(workspace: str | None, key: str, name: str, properties: dict[str, Any]) -> dict[str, Any]:
