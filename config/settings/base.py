@@ -18,7 +18,6 @@ INSTALLED_APPS = [
     "allauth.account",
     "django_filters",
     "django_htmx",
-    "django_structlog",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "lucide",
