@@ -14,7 +14,6 @@ from typing import Any, Final
 from core.ids import public_id
 from metering.aggregation.paths import Properties, compile_path
 from metering.aggregation.values import text_of
-from metering.models import Meter
 from pricing.models import Component, Segment, Subscription
 from pricing.periods import ensure_segments
 from pricing.rating.component import Component as RatingComponent
@@ -153,14 +152,16 @@ def _compile_versions(version_ids: Iterable[int]) -> None:
     by_version: dict[int, dict[int, list[PricedComponent]]] = {pk: {} for pk in missing}
     rows = Component.objects.filter(version_id__in=missing).select_related("meter").order_by("position")
     for row in rows:
-        priced = _compile(row, row.meter)
+        priced = compile_component(row)
         by_version[row.version_id].setdefault(row.meter_id, []).append(priced)
     for pk, by_meter in by_version.items():
         components = {meter_id: tuple(found) for meter_id, found in by_meter.items()}
         _versions[pk] = VersionPrices(pk, public_id("pv", pk), components)
 
 
-def _compile(row: Component, meter: Meter) -> PricedComponent:
+def compile_component(row: Component) -> PricedComponent:
+    """A stored component, ready to rate."""
+    meter = row.meter
     rating = read_component(row.definition, aggregation="max" if meter.aggregation == "max" else "sum")
     return PricedComponent(
         id=row.pk,
