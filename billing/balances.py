@@ -66,7 +66,7 @@ def _due_changes(pks: list[int], now: datetime) -> dict[int, Decimal]:
     )
     changes: dict[int, Decimal] = {}
     for payer_id, remaining, booked_at in rows.values_list("billing_entity_id", "remaining", "booked_at"):
-        change = remaining if booked_at is None else -remaining
+        change = remaining if booked_at is None else remaining.copy_negate()
         changes[payer_id] = CONTEXT.add(changes.get(payer_id, ZERO), change)
     return changes
 
@@ -79,7 +79,7 @@ def _balance(entity: BillingEntity, accounts: dict[tuple[int, str], LedgerAccoun
         credit_limit=entity.credit_limit,
         wallet=CONTEXT.add(wallet.balance, due) if wallet else due,
         held=wallet.held if wallet else ZERO,
-        owed=-owed.balance if owed else ZERO,
+        owed=owed.balance.copy_negate() if owed else ZERO,
     )
     bound = entity.overdraft if entity.settlement == "wallet_only" else entity.credit_limit
     is_open = entity.status in (BillingEntity.Status.ACTIVE, BillingEntity.Status.PAST_DUE)

@@ -83,7 +83,7 @@ class PayerBook:
             self.transfers.append(
                 transfer_row(self.payer, seq, position, recorded_at, reason, reference, transfer)
             )
-            self._move(transfer.source, -transfer.amount, seq)
+            self._move(transfer.source, transfer.amount.copy_negate(), seq)  # a bare minus would round
             self._move(transfer.destination, transfer.amount, seq)
 
     def pay(
@@ -104,7 +104,8 @@ class PayerBook:
             if part.amount > 0:
                 transfers.append(Transfer(part.account, destination, part.amount, part.grant_id))
             elif part.amount < 0:
-                transfers.append(Transfer(destination, part.account, -part.amount, part.grant_id))
+                back = part.amount.copy_negate()
+                transfers.append(Transfer(destination, part.account, back, part.grant_id))
         self.post(seq, recorded_at, reason, reference, transfers)
 
     def book_grant(self, grant: Grant, at: datetime, seq: int, reason: str, reference: str) -> None:

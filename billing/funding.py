@@ -161,9 +161,9 @@ def give_back(component: str, amount: Decimal, paid: list[Part]) -> list[Part]:
     for part in reversed(paid):
         returned = min(part.amount, amount)
         if returned > 0:
-            parts.append(Part(component, part.account, -returned, part.grant_id))
+            parts.append(Part(component, part.account, returned.copy_negate(), part.grant_id))
             amount = subtract(amount, returned)
         if not amount:
             return parts
-    parts.append(Part(component, WALLET, -amount))
+    parts.append(Part(component, WALLET, amount.copy_negate()))
     return parts

@@ -21,7 +21,7 @@ from billing.models import Adjustment, CreditGrant, TopUp
 from core import clock
 from core.errors import InvalidRequest, PermissionDenied
 from core.ids import public_id
-from core.numbers import ZERO
+from core.numbers import CONTEXT, ZERO
 from core.partitions import ensure_month
 from core.sql import copy_many, driver, insert_few
 
@@ -41,7 +41,7 @@ def open_book(entity: BillingEntity, now: datetime) -> Iterator[PayerBook]:
             credit_limit=entity.credit_limit,
             wallet=balance,
             held=held,
-            owed=ZERO if owed is None else -owed[2],
+            owed=ZERO if owed is None else owed[2].copy_negate(),
         )
         book = PayerBook(payer, funds, seq, seq)
         rows = read_grants(raw, [payer], now).fetchall()
@@ -118,7 +118,7 @@ def top_up(
             amount=amount,
             priority=50,
             components=[],
-            cost_basis=None if price is None else price / amount,
+            cost_basis=None if price is None else CONTEXT.divide(price, amount),
             effective_at=now,
             expires_at=expires_at,
         )
@@ -168,7 +168,7 @@ def adjust(entity: BillingEntity, amount: Decimal, *, reason: str, by: str = "")
                 expires_at=None,
             )
         else:
-            _take_out(book, -amount, now)
+            _take_out(book, amount.copy_negate(), now)
         row.seq = book.seq
         row.save()
         return row

@@ -163,7 +163,7 @@ def _open_books(
         for item in items
         if (payer := item.attribution.payer) is not None
     }
-    owes = {(customer_id, payer_id): -balance for customer_id, payer_id, balance in owed}
+    owes = {(customer_id, payer_id): balance.copy_negate() for customer_id, payer_id, balance in owed}
     books = {}
     pending: dict[PayerId, list[Grant]] = {}
     for customer_id, payer_id, balance, held, seq in locked:

@@ -151,27 +151,27 @@ def _percentage_steps(component: Component, model: Percentage, line: Mapping[str
     before = Decimal(line["position"]["from"] if value >= 0 else line["position"]["to"])
     sign = 1 if value >= 0 else -1
     numbers = [0] if model.free_transactions is None else [model.free_transactions, 0]
-    candidates = [model.transaction(number, before, abs(value)) for number in numbers]
-    wanted = abs(amount)
+    candidates = [model.transaction(number, before, value.copy_abs()) for number in numbers]
+    wanted = amount.copy_abs()
     charged, price = next(
         (found for found in candidates if component.total(found[1]) == wanted), candidates[0]
     )
-    free = CONTEXT.subtract(abs(value), charged)
-    steps = [Step(INCLUDED, ZERO, quantity=sign * free)] if free else []
+    free = CONTEXT.subtract(value.copy_abs(), charged)
+    steps = [Step(INCLUDED, ZERO, quantity=CONTEXT.multiply(sign, free))] if free else []
     if charged or price:
         fee = CONTEXT.subtract(price, CONTEXT.multiply(charged, model.rate))
         has_bounds = bool(model.min_per_transaction) or model.max_per_transaction is not None
         steps.append(
             Step(
                 "units",
-                sign * price,
-                quantity=sign * charged,
+                CONTEXT.multiply(sign, price),
+                quantity=CONTEXT.multiply(sign, charged),
                 rate=model.rate,
-                flat_fee=ZERO if has_bounds else sign * fee,
+                flat_fee=ZERO if has_bounds else CONTEXT.multiply(sign, fee),
             )
         )
     discount = CONTEXT.subtract(component.modifiers.discounted(price), price)
-    return [*steps, Step(DISCOUNT, sign * discount)] if discount else steps
+    return [*steps, Step(DISCOUNT, CONTEXT.multiply(sign, discount))] if discount else steps
 
 
 def _tiers(component: Component, line: Mapping[str, Any], steps: Sequence[Step]) -> list[TierRow]:
