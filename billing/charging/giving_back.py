@@ -20,8 +20,9 @@ from core.numbers import CONTEXT, ZERO
 from core.sql import execute, number_array
 
 PAID: Final = """
-    SELECT f->>'account', (f->>'grant')::bigint, sum((f->>'amount')::numeric), max(seq)
-    FROM billing_charge, jsonb_array_elements(funding) AS f
+    SELECT f->>'account', (f->>'grant')::bigint, sum((f->>'amount')::numeric),
+           max(ARRAY[seq, n]) FILTER (WHERE (f->>'amount')::numeric > 0)
+    FROM billing_charge, jsonb_array_elements(funding) WITH ORDINALITY AS t(f, n)
     WHERE customer_id = %s AND billing_entity_id = %s
         AND f->>'component' = %s AND (f->>'segment')::bigint = %s
     GROUP BY 1, 2 ORDER BY 4"""
@@ -58,7 +59,7 @@ def give_back_lines(
                 _paid(raw, book, component, segment),
                 [part for *of, part in pending if of == [component, segment]],
             )
-            parts += give_back(component, -amount, paid)
+            parts += give_back(component, amount.copy_negate(), paid)
     _bring_grants(raw, book, parts)
     _uncover(raw, book, parts)
     return parts
@@ -74,8 +75,11 @@ def _paid(raw: psycopg.Connection[Any], book: PayerBook, component: str, segment
 def _merge(stored: list[Part], pending: Sequence[Part]) -> list[Part]:
     merged = {(part.account, part.grant_id): part for part in stored}
     for part in pending:
-        known = merged.pop((part.account, part.grant_id), part._replace(amount=Decimal(0)))
-        merged[part.account, part.grant_id] = part._replace(amount=CONTEXT.add(known.amount, part.amount))
+        key = (part.account, part.grant_id)
+        known = merged.get(key, part._replace(amount=ZERO))
+        if part.amount > 0:
+            merged.pop(key, None)  # it is the latest now
+        merged[key] = part._replace(amount=CONTEXT.add(known.amount, part.amount))
     return list(merged.values())
 
 
