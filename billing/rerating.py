@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
+from uuid import UUID
 
 import psycopg
 from django.db import transaction
@@ -18,14 +19,15 @@ from django.db.models.functions import Cast
 
 from accounts.directory import directory
 from accounts.models import BillingEntity
-from billing.charging import deciding
+from billing.charging import deciding, giving_back
 from billing.charging.booking import Batch, book_item, write_batch
 from billing.charging.outcomes import Charged
 from billing.charging.planning import Planned, Stored, forget_global, plan_requests
 from billing.charging.reading import Known, StaleConfig, lock_and_read
 from billing.charging.requests import ChargeRequest, Mode
-from billing.models import ReRating
+from billing.models import Charge, ReRating
 from core import clock
+from core.errors import TollgateError
 from core.ids import public_id
 from core.jsonio import decode_json
 from core.numbers import CONTEXT, ZERO
@@ -99,32 +101,49 @@ def _rerate(rows: Sequence[UsageEvent], currency: str) -> list[Charged]:
 def _transaction(rows: Sequence[UsageEvent], currency: str, now: datetime) -> list[Charged]:
     ensure_month(now)
     requests = [
-        (index, ChargeRequest(_event(row, currency), Mode.REPORT, "rerating"))
+        (index, ChargeRequest(_event(row, currency), Mode.REPORT, "rerating", is_any_age=True))
         for index, row in enumerate(rows)
     ]
     plan = plan_requests(requests, now)
+    charged = _charged_components(rows)
     for item, row in zip(plan.items, rows, strict=True):
+        item.lines = [line for line in item.lines if line.component.id not in charged.get(row.id, ())]
         item.stored = Stored(row.id, row.recorded_at, row.unmatched, row.unpriced)
         item.attribution.workspace_id, item.attribution.api_key_id = row.workspace_id, row.api_key_id
     with transaction.atomic():
         raw = driver()
         items, known = lock_and_read(raw, plan, now)
         batch = Batch(now)
-        outcomes = [_charge(item, known, batch) for item in items]
+        outcomes = [_charge(raw, item, known, batch) for item in items]
         write_batch(raw, batch, known)
     return [outcome for outcome in outcomes if outcome is not None]
 
 
-def _charge(item: Planned, known: Known, batch: Batch) -> Charged | None:
+def _charged_components(rows: Sequence[UsageEvent]) -> dict[UUID, set[int]]:
+    """By event, the components that had a price when it came, while another one's was not known."""
+    charges = Charge.objects.filter(
+        customer_id=rows[0].customer_id,
+        id__in=[row.id for row in rows],
+        recorded_at__in={row.recorded_at for row in rows},
+    )
+    return {pk: {line["component_id"] for line in lines} for pk, lines in charges.values_list("id", "lines")}
+
+
+def _charge(raw: psycopg.Connection[Any], item: Planned, known: Known, batch: Batch) -> Charged | None:
     """The charge of one stored event; None when nothing prices it still."""
     payer = item.attribution.payer
     if payer is None or item.attribution.problem is not None or not item.lines:
         return None
     book = known.books[payer.customer_id, payer.id]
-    rated = deciding.rate_item(item, known)
+    try:
+        rated = deciding.rate_item(item, known)
+    except TollgateError:
+        return None
     if rated.not_priced is not None:
         return None
     parts = deciding.fund(item, book, rated)
+    if any(amount < 0 for _, amount in rated.amounts):
+        parts += giving_back.give_back_lines(raw, item, book, rated.amounts, batch.paid)
     outcome = book_item(batch, item, known, book, rated, parts)
     assert isinstance(outcome, Charged)
     return outcome

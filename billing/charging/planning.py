@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from accounts.attribution import Attribution, attribute
 from accounts.credentials import integration_keys, valid_keys
+from accounts.directory import NO_VERSION
 from billing.charging.requests import ChargeRequest
 from core.errors import AuthenticationFailed
 from core.ids import new_uuid7
@@ -30,6 +31,7 @@ from pricing.rating.groups import group_text
 from pricing.rating.state import Usage
 
 NO_DIMENSIONS: Final = "[]"
+UNPRICED: Final = "unpriced"
 
 
 class UniqueUse(NamedTuple):
@@ -133,9 +135,7 @@ def plan_requests(requests: Sequence[tuple[int, ChargeRequest]], now: datetime) 
     version = _current_global()
     meters, costs = meter_catalogue(version), cost_book(version)
     attributions = attribute([request.event for _, request in requests])
-    versions = {
-        found.config.customer_id: found.config.version for found in attributions if found.config is not None
-    }
+    versions = _customer_versions(attributions)
     prices = _prices(requests, attributions)
     ended = _ended_keys([request for _, request in requests], version, now)
     items = []
@@ -147,6 +147,19 @@ def plan_requests(requests: Sequence[tuple[int, ChargeRequest]], now: datetime) 
             _plan_item(item, meters, costs, prices[found.payer.id])
         items.append(item)
     return Plan(items, version, versions)
+
+
+def _customer_versions(attributions: Sequence[Attribution]) -> dict[int, int]:
+    """The version of each customer that the calls were attributed at.
+
+    None where they differ: another thread forgot the customer between two of them, so plan again.
+    """
+    versions: dict[int, int] = {}
+    for found in attributions:
+        config = found.config
+        if config is not None and versions.setdefault(config.customer_id, config.version) != config.version:
+            versions[config.customer_id] = NO_VERSION
+    return versions
 
 
 def _ended_keys(requests: Sequence[ChargeRequest], version: int, now: datetime) -> set[int]:
@@ -210,7 +223,9 @@ def _hear(meter: CompiledMeter, item: Planned, segments: Sequence[SegmentPrices]
     assert payer is not None
     scope = priced_in[0].starts_at if priced_in else _month_start(event.occurred_at, payer.time_zone)
     digest = sha256(contribution.encode()).hexdigest()[:32]
-    return Heard(meter, dimensions, ONE, UniqueUse(meter.id, scope, dimensions, digest))
+    # What no price has counted is still new to the price that may come: see `billing.rerating`.
+    counted_in = dimensions if priced_in else f"{UNPRICED}:{dimensions}"
+    return Heard(meter, dimensions, ONE, UniqueUse(meter.id, scope, counted_in, digest))
 
 
 def _month_start(instant: datetime, time_zone: str) -> datetime:
