@@ -28,6 +28,8 @@ from pricing.rating.state import EMPTY, State
 from pricing.store import CounterKey
 
 AMOUNT_LIMIT: Final = Decimal(10) ** INTEGER_DIGITS_MAX
+GROUP_LENGTH_MAX: Final = 600
+"""Groups are part of keys, and PostgreSQL's index rows end at 2,704 bytes."""
 add = CONTEXT.add
 
 
@@ -44,10 +46,16 @@ class RatedItem:
 
 
 def rate_item(item: Planned, known: Known) -> RatedItem:
-    """Rate an item's lines at the counters as they stand. Raises `number_out_of_range`."""
+    """Rate an item's lines at the counters as they stand. Raises `number_out_of_range`, `group_too_long`."""
     rated = RatedItem()
     payer = item.attribution.payer
     assert payer is not None
+    if any(len(one.dimensions) > GROUP_LENGTH_MAX for one in (*item.heard, *item.lines)):
+        raise InvalidRequest(
+            "group_too_long",
+            f"The values that a meter groups this event by take more than {GROUP_LENGTH_MAX} characters.",
+            "properties",
+        )
     if item.uniques:
         rated.new_uniques = {unique_key(item, use) for use in item.uniques} - known.uniques
     for line in item.lines:
