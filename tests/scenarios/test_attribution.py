@@ -71,7 +71,8 @@ def story() -> Iterator[Story]:
 
 
 def wallet(payer: str) -> Decimal:
-    return LedgerAccount.objects.get(billing_entity_id=row_id("be", payer), kind="wallet").balance
+    balance: Decimal = LedgerAccount.objects.get(billing_entity_id=row_id("be", payer), kind="wallet").balance
+    return balance
 
 
 def test_two_users_behind_one_address_have_two_payers(story: Story) -> None:
