@@ -63,7 +63,7 @@ def rate_item(item: Planned, known: Known) -> RatedItem:
             _rate_line(item, line, known, rated)
         except NotPriced as problem:
             rated.not_priced = problem
-    if abs(rated.amount) >= AMOUNT_LIMIT:
+    if rated.amount.copy_abs() >= AMOUNT_LIMIT:
         raise InvalidRequest(
             "number_out_of_range", "The price of this event has more than 20 integer digits.", "properties"
         )

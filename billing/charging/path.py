@@ -174,7 +174,7 @@ def _decide(
     batch: Batch,
     quarantine: list[QuarantineItem],
 ) -> Outcome:
-    problem = problem_of(item, batch.now)
+    problem = problem_of(item)
     if isinstance(problem, Quarantined):
         config = item.attribution.config
         customer_id = None if config is None else config.customer_id

@@ -136,6 +136,8 @@ def plan_requests(requests: Sequence[tuple[int, ChargeRequest]], now: datetime) 
     meters, costs = meter_catalogue(version), cost_book(version)
     attributions = attribute([request.event for _, request in requests])
     versions = _customer_versions(attributions)
+    for (_, request), found in zip(requests, attributions, strict=True):
+        found.problem = found.problem or request.window_problem(now)  # no period is made for the year 9999
     prices = _prices(requests, attributions)
     ended = _ended_keys([request for _, request in requests], version, now)
     items = []
