@@ -15,6 +15,7 @@ from billing.models import MarginBucket
 from metering.models import Meter, UsageEvent
 
 NAMES_MAX: Final = 200
+_BROUGHT_NOTHING: Final = Q(unmatched__gt=0) | Q(unpriced__gt=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class UnheardName:
     """An event name with events that brought no money.
 
     `unmatched`: how many no meter hears; `unpriced`: how many are metered but priced by nothing. `last_hour`:
-    the start of the last hour that had an event of this name. `close_to`: a name that meters do hear.
+    the start of the last hour that had such an event of this name. `close_to`: a name that meters do hear.
     """
 
     event: str
@@ -40,7 +41,7 @@ def unheard_names(viewer: Viewer, *, since: datetime) -> list[UnheardName]:
     """
     rows = (
         visible(MarginBucket, viewer)
-        .filter(hour__gte=since)
+        .filter(_BROUGHT_NOTHING, hour__gte=since)
         .values("event")
         .annotate(
             unmatched_sum=Sum("unmatched"),
@@ -48,7 +49,6 @@ def unheard_names(viewer: Viewer, *, since: datetime) -> list[UnheardName]:
             last_hour=Max("hour"),
             customers=Count("customer_id", distinct=True),
         )
-        .filter(Q(unmatched_sum__gt=0) | Q(unpriced_sum__gt=0))
         .order_by("-last_hour", "event")[:NAMES_MAX]
     )
     heard = set(Meter.objects.values_list("event", flat=True))
@@ -70,7 +70,7 @@ def sample_event(viewer: Viewer, name: str, last_hour: datetime) -> UsageEvent |
 
     Looks at one payer that had one in `last_hour`, by index.
     """
-    rows = visible(MarginBucket, viewer).filter(Q(unmatched__gt=0) | Q(unpriced__gt=0))
+    rows = visible(MarginBucket, viewer).filter(_BROUGHT_NOTHING)
     bucket = rows.filter(event=name, hour=last_hour).order_by("customer_id").first()
     if bucket is None:
         return None

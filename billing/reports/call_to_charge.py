@@ -13,8 +13,8 @@ from typing import Final
 from uuid import UUID
 
 from django.db.models import Sum
-from django.db.models.functions import TruncHour
 
+from accounts.models import Customer
 from accounts.scoping import Viewer, visible
 from billing.models import MarginBucket
 from metering.models import UsageEvent
@@ -47,7 +47,9 @@ class LagReport:
 
 def lag_report(viewer: Viewer, now: datetime) -> LagReport:
     """The lag of the latest events, in two statements."""
-    since, customers = _window(viewer, now)
+    since = _window(viewer, now)
+    # By customer, so that the primary key leads to the latest ids of each.
+    customers = visible(Customer, viewer).values("pk")
     rows = visible(UsageEvent, viewer).filter(
         customer_id__in=customers, id__gte=_first_uuid(since), recorded_at__gte=since
     )
@@ -71,23 +73,21 @@ def make_lag(source: str, lags: Sequence[timedelta]) -> Lag:
     return Lag(source, len(ordered), rank(50), rank(95), ordered[-1])
 
 
-def _window(viewer: Viewer, now: datetime) -> tuple[datetime, list[int]]:
-    """How far back to look, and which customers had anything then: from the buckets of the last day."""
-    rows = list(
+def _window(viewer: Viewer, now: datetime) -> datetime:
+    """How far back to look: a day, or since the hour from which on the buckets count enough events."""
+    hours = (
         visible(MarginBucket, viewer)
         .filter(hour__gte=now - _WINDOW_MAX, hour__lte=now)
-        .annotate(start=TruncHour("hour"))
-        .values("start", "customer_id")
+        .values("hour")
         .annotate(number=Sum("events"))
-        .order_by("-start")
+        .order_by("-hour")
     )
-    since, seen = now - _WINDOW_MAX, 0
-    for row in rows:
+    seen = 0
+    for row in hours:
         seen += row["number"]
         if seen > _ENOUGH:
-            since = min(row["start"], now - _WINDOW_MIN)
-            break
-    return since, sorted({row["customer_id"] for row in rows})
+            return min(row["hour"], now - _WINDOW_MIN)
+    return now - _WINDOW_MAX
 
 
 def _first_uuid(at: datetime) -> UUID:
