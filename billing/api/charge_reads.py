@@ -1,8 +1,8 @@
-"""`GET /v1/charges` and `GET /v1/charges/{id}`: what was charged, and why it was as much."""
+"""`/v1/charges` as it is read: the list, one explained, and its proof."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar
 from uuid import UUID
@@ -20,11 +20,17 @@ from accounts.api.tenants import TenantFilter
 from accounts.models import BillingEntity, Customer, Workspace
 from accounts.scoping import viewer_of, visible
 from billing.api.answers import LINE_FIELDS, balance_answer
-from billing.api.charge_shapes import ChargeExplanationSerializer, ChargeRowSerializer
+from billing.api.charge_shapes import (
+    ChargeExplanationSerializer,
+    ChargeRowSerializer,
+    RecomputationSerializer,
+)
 from billing.models import Charge
-from billing.reports.charge import ChargeFacts, ChargeLine, EventFacts, explain_charge
+from billing.recompute import is_proved, recompute_charge
+from billing.reports.charge import ChargeFacts, ChargeLine, EventFacts, explain_charge, find_charge
 from billing.reports.charge_lines import Step
 from core.api.filters import InstantFilter
+from core.api.permissions import READ
 from core.ids import hot_id, public_id
 from metering.models import UsageEvent
 
@@ -95,6 +101,29 @@ class ChargeView(APIView):
         return Response(explanation(explain_charge(viewer_of(request), charge_id)))
 
 
+class RecomputeView(APIView):
+    """The proof of a charge. It writes nothing, so `read` is enough."""
+
+    scopes: ClassVar[dict[str, str]] = {"POST": READ}
+
+    @extend_schema(
+        operation_id="charges_recompute", tags=["charges"], request=None, responses=RecomputationSerializer
+    )
+    def post(self, request: Request, charge_id: str) -> Response:
+        """Rate it again from what is stored, after all that came before it in its period."""
+        charge = find_charge(viewer_of(request), charge_id)
+        again = recompute_charge(charge)
+        return Response(
+            {
+                "id": charge.public_id,
+                "matches": is_proved(charge, again),
+                "currency": charge.currency,
+                "stored": {"amount": charge.amount, "lines": _lines(charge.lines)},
+                "recomputed": {"amount": again.amount, "lines": _lines(again.lines)},
+            }
+        )
+
+
 def explanation(explained: ChargeFacts) -> dict[str, Any]:
     """A charge with all that it came from."""
     charge, facts = explained.charge, explained.facts
@@ -139,12 +168,16 @@ def _row(charge: Charge, event: UsageEvent | None) -> dict[str, Any]:
         "amount": charge.amount,
         "currency": charge.currency,
         "cost": event and event.cost,
-        "lines": [{name: line[name] for name in LINE_FIELDS} for line in charge.lines],
+        "lines": _lines(charge.lines),
         "balance": balance_answer(charge.available_after, charge.settled_after, charge.held_after),
         "seq": charge.seq,
         "occurred_at": charge.occurred_at,
         "recorded_at": charge.recorded_at,
     }
+
+
+def _lines(stored: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: line[name] for name in LINE_FIELDS} for line in stored]
 
 
 def _line(line: ChargeLine) -> dict[str, Any]:

@@ -109,3 +109,20 @@ class ChargeExplanationSerializer(ChargeRowSerializer):
     )
     is_rerated = serializers.BooleanField()
     event = ChargedEventSerializer()  # type: ignore[assignment]
+
+
+class RatedSerializer(serializers.Serializer[Any]):
+    """What a charge came to."""
+
+    amount = AmountField()
+    lines = ChargeLineSerializer(many=True)
+
+
+class RecomputationSerializer(serializers.Serializer[Any]):
+    """A charge as it was stored, and rated again from what is stored. `matches`: they are the same."""
+
+    id = serializers.CharField()
+    matches = serializers.BooleanField()
+    currency = serializers.CharField()
+    stored = RatedSerializer()
+    recomputed = RatedSerializer()

@@ -7,7 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from billing.api.backfills import BackfillResource
 from billing.api.balance import BalanceView, WalletResource
-from billing.api.charge_reads import ChargeView
+from billing.api.charge_reads import ChargeView, RecomputeView
 from billing.api.charges import ChargesView
 from billing.api.denials import DenialResource
 from billing.api.events import EventsView
@@ -27,6 +27,7 @@ router.register("subscriptions", SubscriptionResource, "subscription")
 urlpatterns = [
     path("charges", ChargesView.as_view(), name="api_charges"),
     path("charges/<str:charge_id>", ChargeView.as_view(), name="charge_explained"),
+    path("charges/<str:charge_id>/recompute", RecomputeView.as_view(), name="charge_recomputed"),
     path("events", EventsView.as_view(), name="api_events"),
     path("quarantine/<id>/release", ReleaseResource.as_view({"post": "release"}), name="release"),
     path("backfills", BackfillResource.as_view({"post": "create"}), name="backfills"),

@@ -132,6 +132,17 @@ def test_overspend_is_told(api: Api, tenant: Tenant) -> None:
     assert body["overspend"] == {"amount": "15.25", "cause": "overdraft"}
 
 
+def test_a_charge_is_proved_by_rating_it_again(api: Api, tenant: Tenant) -> None:
+    send(api, tenant, "a")
+    charged = send(api, tenant, "b")
+    proof = api.post(f"/v1/charges/{charged['id']}/recompute", {})
+    assert proof.status_code == 200, proof.content
+    body = proof.json()
+    assert (body["id"], body["matches"], body["currency"]) == (charged["id"], True, "USD")
+    assert body["stored"] == body["recomputed"] == {"amount": "0.75", "lines": charged["lines"]}
+    assert api.post("/v1/charges/ch_1/recompute", {}).status_code == 404
+
+
 @pytest.mark.parametrize(
     "public",
     ["ch_", "ch_1", "evt_100000000000000000000000000", "ch_1zzzzzzzzzzzzzzzzzzzzzzzzzz", "%00", "x" * 900],
