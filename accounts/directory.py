@@ -179,7 +179,11 @@ class Directory:
             if versions.setdefault(row.customer_id, row.seen_version) != row.seen_version:
                 versions[row.customer_id] = NO_VERSION
         cached = self._configs
-        stale = [pk for pk, version in versions.items() if pk not in cached or cached[pk].version != version]
+        stale = [
+            pk
+            for pk, version in versions.items()
+            if version == NO_VERSION or pk not in cached or cached[pk].version != version
+        ]
         configs = {pk: CustomerConfig(pk, versions[pk]) for pk in stale}
         for entity in BillingEntity.objects.filter(customer_id__in=stale) if stale else ():
             configs[entity.customer_id].payers[entity.pk] = _payer(entity)

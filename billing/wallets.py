@@ -34,6 +34,7 @@ def open_book(entity: BillingEntity, now: datetime) -> Iterator[PayerBook]:
         raw = driver()
         payer = (entity.customer_id, entity.pk)
         ((_, _, balance, held, seq),) = lock_accounts(raw, [payer])
+        entity = BillingEntity.objects.get(pk=entity.pk)  # as it is now: the caller's may have grown old
         owed = read_owed(raw, [payer]).fetchone()
         funds = Funds(
             settlement=entity.settlement,

@@ -50,7 +50,8 @@ def rate_item(item: Planned, known: Known) -> RatedItem:
     rated = RatedItem()
     payer = item.attribution.payer
     assert payer is not None
-    if any(len(one.dimensions) > GROUP_LENGTH_MAX for one in (*item.heard, *item.lines)):
+    groups = [heard.dimensions for heard in item.heard] + [line.dimensions for line in item.lines]
+    if any(len(group) > GROUP_LENGTH_MAX for group in groups):
         raise InvalidRequest(
             "group_too_long",
             f"The values that a meter groups this event by take more than {GROUP_LENGTH_MAX} characters.",
