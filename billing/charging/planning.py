@@ -125,9 +125,10 @@ def forget_global() -> None:
 
 def _current_global() -> int:
     global _global_version
-    if _global_version is None:
-        _global_version = ConfigVersion.objects.values_list("version", flat=True).first() or 0
-    return _global_version
+    version = _global_version  # another thread may forget it at any moment
+    if version is None:
+        version = _global_version = ConfigVersion.objects.values_list("version", flat=True).first() or 0
+    return version
 
 
 def plan_requests(requests: Sequence[tuple[int, ChargeRequest]], now: datetime) -> Plan:
