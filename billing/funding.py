@@ -7,10 +7,11 @@ effective. docs/algorithms/funding.md has the worked table.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import repeat
 from typing import Any, Final, NamedTuple
 
 from billing.ledger import RECEIVABLE, WALLET
@@ -42,12 +43,16 @@ class Grant:
 
 
 class Part(NamedTuple):
-    """A part of a charge and who paid it: `amount` > 0, or < 0 when value was given back."""
+    """A part of a charge and who paid it: `amount` > 0, or < 0 when value was given back.
+
+    `segment`: where the component was used; two subscriptions may have components of one key.
+    """
 
     component: str
     account: str
     amount: Decimal
     grant_id: int | None = None
+    segment: int | None = None
 
 
 @dataclass(slots=True)
@@ -84,28 +89,34 @@ class Funds:
         return add(spendable, subtract(self.credit_limit, self.owed))
 
 
-def burn(funds: Funds, lines: Sequence[tuple[str, Decimal]], occurred_at: datetime) -> list[Part]:
+def burn(
+    funds: Funds,
+    lines: Sequence[tuple[str, Decimal]],
+    occurred_at: datetime,
+    segments: Iterable[int | None] = repeat(None),
+) -> list[Part]:
     """Split the positive amounts of (component, amount) lines over who pays. Changes nothing.
 
-    What no grant covers is the wallet's overdraft (`wallet_only`) or accrues to the receivable.
+    `segments` are the lines'. What no grant covers is the wallet's overdraft (`wallet_only`) or accrues to
+    the receivable.
     """
     rest_account = WALLET if funds.settlement == "wallet_only" else RECEIVABLE
     grants = funds.grants if funds.settlement != "invoice_only" else []
     parts: list[Part] = []
     burnt: dict[int, Decimal] = {}
-    for component, amount in lines:
+    for (component, amount), segment in zip(lines, segments, strict=False):
         for grant in grants if amount > 0 else ():
             left = subtract(grant.remaining, burnt.get(grant.id, ZERO))
             if left <= 0 or not grant.pays_for(component, occurred_at):
                 continue
             taken = min(left, amount)
             burnt[grant.id] = add(burnt.get(grant.id, ZERO), taken)
-            parts.append(Part(component, WALLET, taken, grant.id))
+            parts.append(Part(component, WALLET, taken, grant.id, segment))
             amount = subtract(amount, taken)
             if not amount:
                 break
         if amount > 0:
-            parts.append(Part(component, rest_account, amount))
+            parts.append(Part(component, rest_account, amount, None, segment))
     return parts
 
 
@@ -152,7 +163,7 @@ def apply_parts(funds: Funds, parts: Sequence[Part]) -> None:
             grant.remaining = subtract(grant.remaining, part.amount)
 
 
-def give_back(component: str, amount: Decimal, paid: list[Part]) -> list[Part]:
+def give_back(component: str, amount: Decimal, paid: list[Part], segment: int | None = None) -> list[Part]:
     """Return `amount` > 0 to those who paid for the component in this segment, latest first.
 
     `paid` lists who paid, latest last; what nobody is known to have paid goes to the wallet.
@@ -161,9 +172,9 @@ def give_back(component: str, amount: Decimal, paid: list[Part]) -> list[Part]:
     for part in reversed(paid):
         returned = min(part.amount, amount)
         if returned > 0:
-            parts.append(Part(component, part.account, returned.copy_negate(), part.grant_id))
+            parts.append(Part(component, part.account, returned.copy_negate(), part.grant_id, segment))
             amount = subtract(amount, returned)
         if not amount:
             return parts
-    parts.append(Part(component, WALLET, amount.copy_negate()))
+    parts.append(Part(component, WALLET, amount.copy_negate(), None, segment))
     return parts

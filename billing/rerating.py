@@ -143,7 +143,7 @@ def _charge(raw: psycopg.Connection[Any], item: Planned, known: Known, batch: Ba
         return None
     parts = deciding.fund(item, book, rated)
     if any(amount < 0 for _, amount in rated.amounts):
-        parts += giving_back.give_back_lines(raw, item, book, rated.amounts, batch.paid)
+        parts += giving_back.give_back_lines(raw, book, rated, batch.paid)
     outcome = book_item(batch, item, known, book, rated, parts)
     assert isinstance(outcome, Charged)
     return outcome

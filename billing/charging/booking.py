@@ -60,7 +60,7 @@ class Batch:
     denials: list[DenialRow] = field(default_factory=list)
     overspend: list[OverspendRow] = field(default_factory=list)
     meters: dict[int, CompiledMeter] = field(default_factory=dict)
-    paid: list[tuple[str, int, Part]] = field(default_factory=list)
+    paid: list[Part] = field(default_factory=list)
     reratings: list[tuple[int, UUID, UUID]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -187,12 +187,11 @@ def _add_charge(
 ) -> None:
     payer, funds, stored = item.attribution.payer, book.funds, item.stored
     assert payer is not None
-    segments = {line.component.key: line.segment.id for line in item.lines}
-    batch.paid += [(part.component, segments[part.component], part) for part in parts]
+    batch.paid += parts
     funding = [
         {
             "component": part.component,
-            "segment": segments[part.component],
+            "segment": part.segment,
             "account": part.account,
             "amount": plain(part.amount),
             "grant": part.grant_id,

@@ -6,7 +6,6 @@ an item is allowed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
@@ -35,10 +34,14 @@ add = CONTEXT.add
 
 @dataclass(slots=True)
 class RatedItem:
-    """What an item would cost, with the states that would follow; nothing of it is applied yet."""
+    """What an item would cost, with the states that would follow; nothing of it is applied yet.
+
+    `amounts` are (component, amount) of the lines that have a price, `segments` theirs.
+    """
 
     amount: Decimal = ZERO
     amounts: list[tuple[str, Decimal]] = field(default_factory=list)
+    segments: list[int] = field(default_factory=list)
     lines: list[dict[str, Any]] = field(default_factory=list)
     states: dict[CounterKey, State] = field(default_factory=dict)
     new_uniques: set[UniqueKey] = field(default_factory=set)
@@ -97,6 +100,7 @@ def _rate_line(item: Planned, line: PlannedLine, known: Known, rated: RatedItem)
     rated.states[key] = result.state
     rated.amount = add(rated.amount, result.amount)
     rated.amounts.append((line.component.key, result.amount))
+    rated.segments.append(line.segment.id)
     rated.lines.append(_line_record(line, usage.quantity, result))
 
 
@@ -148,11 +152,6 @@ def denied(item: Planned, reason: str, funds: Funds, amount: Decimal) -> Denied:
     )
 
 
-def positive(amounts: Iterable[tuple[str, Decimal]]) -> list[tuple[str, Decimal]]:
-    """The lines that cost something."""
-    return [(component, amount) for component, amount in amounts if amount > 0]
-
-
 def fund(item: Planned, book: PayerBook, rated: RatedItem) -> list[Part]:
     """Who would pay for the item's positive lines."""
-    return burn(book.funds, positive(rated.amounts), item.request.event.occurred_at)
+    return burn(book.funds, rated.amounts, item.request.event.occurred_at, rated.segments)

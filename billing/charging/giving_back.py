@@ -7,13 +7,12 @@ happens, one statement per line.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any, Final
 
 import psycopg
 
 from billing.book import PayerBook, grant_from_row
-from billing.charging.planning import Planned
+from billing.charging.deciding import RatedItem
 from billing.funding import Part, give_back
 from billing.ledger import WALLET
 from core.numbers import CONTEXT, ZERO
@@ -40,35 +39,31 @@ subtract = CONTEXT.subtract
 
 
 def give_back_lines(
-    raw: psycopg.Connection[Any],
-    item: Planned,
-    book: PayerBook,
-    amounts: Sequence[tuple[str, Decimal]],
-    pending: Sequence[tuple[str, int, Part]],
+    raw: psycopg.Connection[Any], book: PayerBook, rated: RatedItem, pending: Sequence[Part]
 ) -> list[Part]:
-    """The parts (negative amounts) that the item's negative lines return.
+    """The parts (negative amounts) that an item's negative lines return.
 
-    `pending` are (component, segment, part) of this transaction, not yet stored.
+    `pending` are the parts of this transaction, not yet stored.
     """
     parts: list[Part] = []
-    segments = {line.component.key: line.segment.id for line in item.lines}  # a line may have no amount
-    for component, amount in amounts:
+    for (component, amount), segment in zip(rated.amounts, rated.segments, strict=True):
         if amount < 0:
-            segment = segments[component]
             paid = _merge(
                 _paid(raw, book, component, segment),
-                [part for *of, part in pending if of == [component, segment]],
+                [part for part in pending if (part.component, part.segment) == (component, segment)],
             )
-            parts += give_back(component, amount.copy_negate(), paid)
+            parts += give_back(component, amount.copy_negate(), paid, segment)
     _bring_grants(raw, book, parts)
     _uncover(raw, book, parts)
     return parts
 
 
-def _paid(raw: psycopg.Connection[Any], book: PayerBook, component: str, segment_id: int) -> list[Part]:
-    found = execute(raw, PAID, (*book.payer, component, segment_id))
+def _paid(raw: psycopg.Connection[Any], book: PayerBook, component: str, segment: int) -> list[Part]:
+    found = execute(raw, PAID, (*book.payer, component, segment))
     return [
-        Part(component, account, amount, grant_id) for account, grant_id, amount, _ in found if amount > 0
+        Part(component, account, amount, grant_id, segment)
+        for account, grant_id, amount, _ in found
+        if amount > 0
     ]
 
 

@@ -201,7 +201,7 @@ def _decide(
         note_denial(batch, item, denial)
         return denial
     if any(amount < 0 for _, amount in rated.amounts):
-        parts += giving_back.give_back_lines(raw, item, book, rated.amounts, batch.paid)
+        parts += giving_back.give_back_lines(raw, book, rated, batch.paid)
     return book_item(batch, item, known, book, rated, parts)
 
 

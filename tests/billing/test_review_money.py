@@ -217,3 +217,18 @@ def test_fees_are_paid_as_the_payer_settles_now_not_as_it_did_when_it_was_read()
     BillingEntity.objects.filter(pk=tenant.payer.pk).update(settlement="invoice_only")
     assert book_payer_fees(tenant.payer, NOW) == 1
     assert (balance(tenant), balance(tenant, "receivable")) == (Decimal("9.99"), -5)
+
+
+def test_subscriptions_with_components_of_one_key_give_back_each_their_own() -> None:
+    make_meter()
+    make_meter("calls", aggregation="count")
+    tiers = [{"up_to": "1", "unit_price": "1"}, {"up_to": None, "unit_price": "0.1"}]
+    volume = {"key": "tok", "model": "volume", "tiers": tiers}
+    tenant = make_tenant(make_version([{**volume, "meter": "tokens"}]), balance="1")
+    subscribe(tenant, make_version([{**volume, "meter": "calls"}]))
+    charge(tenant, "a", Mode.REPORT, properties={"tokens": 1})
+    top_up(tenant.payer, Decimal(10))
+    charge(tenant, "b", Mode.REPORT, properties={"tokens": 1})
+    charge(tenant, "c", Mode.REPORT, properties={})
+    top_up(tenant.payer, Decimal(10))
+    assert broken_invariants(driver()) == []
