@@ -15,6 +15,7 @@ from billing.charging import Mode
 from billing.wallets import top_up
 from core import clock
 from metering.rates import create_exchange_rate
+from pricing.models import PlanVersion
 from tests.billing.world import Tenant, charge, make_meter, make_tenant, make_version
 
 pytestmark = pytest.mark.django_db
@@ -34,6 +35,11 @@ def acme() -> Tenant:
     make_meter()
     version = make_version([{"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "0.01"}])
     return make_tenant(version, balance="10")
+
+
+def version_of(tenant: Tenant) -> PlanVersion:
+    assert tenant.subscription is not None
+    return tenant.subscription.version
 
 
 def page(client: Client, path: str = "/") -> str:
@@ -106,7 +112,7 @@ def test_a_wallet_that_runs_out_is_named_with_the_days_that_are_left(staff: Clie
 
 def test_a_customer_below_cost_and_an_overspend_are_named(staff: Client, acme: Tenant) -> None:
     make_version([])
-    hard = make_tenant(acme.subscription and acme.subscription.version, overdraft=Decimal(0))
+    hard = make_tenant(version_of(acme), overdraft=Decimal(0))
     top_up(hard.payer, Decimal(1))
     charge(
         hard,
@@ -144,7 +150,7 @@ def test_the_number_of_statements_does_not_grow_with_customers(
     staff: Client, acme: Tenant, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     for number in range(5):
-        tenant = make_tenant(acme.subscription and acme.subscription.version, balance="1")
+        tenant = make_tenant(version_of(acme), balance="1")
         charge(tenant, "a", properties={"tokens": number})
     with django_assert_max_num_queries(QUERIES_MAX):
         page(staff)
