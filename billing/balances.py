@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import Q
 
@@ -39,16 +40,11 @@ def balances_of(entities: Iterable[BillingEntity], now: datetime) -> dict[int, B
     the next one.
     """
     entities = list(entities)
-    pks = [entity.pk for entity in entities]
     accounts: dict[tuple[int, str], LedgerAccount] = {
         (row.billing_entity_id, row.kind): row
-        for row in LedgerAccount.objects.filter(
-            customer_id__in={entity.customer_id for entity in entities},
-            billing_entity_id__in=pks,
-            kind__in=[WALLET, RECEIVABLE],
-        )
+        for row in LedgerAccount.objects.filter(**_of(entities), kind__in=[WALLET, RECEIVABLE])
     }
-    due = _due_changes(pks, now)
+    due = _due_changes(entities, now)
     return {entity.pk: _balance(entity, accounts, due.get(entity.pk, ZERO)) for entity in entities}
 
 
@@ -57,18 +53,24 @@ def balance_of(entity: BillingEntity, now: datetime) -> Balance:
     return balances_of([entity], now)[entity.pk]
 
 
-def _due_changes(pks: list[int], now: datetime) -> dict[int, Decimal]:
+def _due_changes(entities: Sequence[BillingEntity], now: datetime) -> dict[int, Decimal]:
     """By how much each wallet will change when what is due by `now` is settled."""
     is_over = Q(expires_at__lte=now, booked_at__isnull=False)
     begins = Q(effective_at__lte=now, booked_at__isnull=True) & (Q(expires_at=None) | Q(expires_at__gt=now))
-    rows = CreditGrant.objects.filter(
-        is_over | begins, billing_entity_id__in=pks, is_open=True, voided_at=None
-    )
+    rows = CreditGrant.objects.filter(is_over | begins, **_of(entities), is_open=True, voided_at=None)
     changes: dict[int, Decimal] = {}
     for payer_id, remaining, booked_at in rows.values_list("billing_entity_id", "remaining", "booked_at"):
         change = remaining if booked_at is None else remaining.copy_negate()
         changes[payer_id] = CONTEXT.add(changes.get(payer_id, ZERO), change)
     return changes
+
+
+def _of(entities: Sequence[BillingEntity]) -> dict[str, Any]:
+    """The filter that both keys of a payer's rows, and so the index, need."""
+    return {
+        "customer_id__in": {entity.customer_id for entity in entities},
+        "billing_entity_id__in": [entity.pk for entity in entities],
+    }
 
 
 def _balance(entity: BillingEntity, accounts: dict[tuple[int, str], LedgerAccount], due: Decimal) -> Balance:
