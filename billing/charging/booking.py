@@ -100,7 +100,7 @@ def book_item(
 def write_batch(raw: psycopg.Connection[Any], batch: Batch, known: Known) -> None:
     """Write it all: COPY where there is much, then one pipeline of inserts and upserts."""
     freeze_meters(batch.meters.values(), batch.now)
-    batch.keys.sort()  # one key may reach two payers at once: all take keys in one order
+    batch.keys.sort(key=tuple)  # one key may reach two payers at once: all take keys in one order
     tables = ((KEYS, batch.keys), (EVENTS, batch.events), (CHARGES, batch.charges))
     few = copy_many(raw, (*tables, transfers_of(known.books.values())))
     with raw.pipeline():
