@@ -63,10 +63,7 @@ def low_wallets(viewer: Viewer, now: datetime) -> list[LowWallet]:
     )
     payers = list(prepaid.select_related("customer"))
     today = now.date()
-    spent = {
-        row.payer_id: row.margin.revenue
-        for row in payer_sums(today - timedelta(days=RATE_DAYS), today)
-    }
+    spent = {row.payer_id: row.margin.revenue for row in payer_sums(today - timedelta(days=RATE_DAYS), today)}
     found = running_out(payers, balances_of(payers, now), spent)
     return found[:_SHOWN]
 
