@@ -51,7 +51,8 @@ class CurrencyResource(Listable, Readable, Creatable, Changeable, TenantResource
 
     def get_object(self) -> Currency:
         """The unit with the code in the path."""
-        found = self.get_queryset().filter(pk=self.kwargs[self.lookup_field]).first()
+        code = self.kwargs[self.lookup_field]
+        found = None if "\x00" in code else self.get_queryset().filter(pk=code).first()
         if found is None:
             raise NotFound("not_found", "There is no such unit of credits.")
         unit: Currency = found

@@ -20,6 +20,7 @@ from core.api.errors import error_body
 from core.api.parsers import CloudEventBatchParser, CloudEventParser, LenientJSONParser
 from core.errors import InvalidRequest, TollgateError, TooLarge
 from metering.cloudevents import parse_cloudevent
+from metering.event_values import shown
 from metering.events import EventInput, parse_event
 
 EVENTS_MAX: Final = 10_000
@@ -59,10 +60,8 @@ def read_batch(request: Request) -> tuple[Sequence[Any], Parse]:
         check_header_key(request._request, body)
         known = isinstance(body, dict) and "events" in body
         if known and len(body) > 1:
-            other = next(name for name in body if name != "events")
-            raise InvalidRequest(
-                "unknown_field", f"There is no field {other[:80]!r} beside events.", other[:80]
-            )
+            other = shown(next(name for name in body if name != "events"))
+            raise InvalidRequest("unknown_field", f"There is no field {other!r} beside events.", other)
         items, parse = (body["events"] if known else None), parse_event
     if not isinstance(items, list):
         raise InvalidRequest("invalid_type", 'The body must be {"events": [...]}.', "events")
