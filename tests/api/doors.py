@@ -1,0 +1,229 @@
+"""Every endpoint that writes, with a body that it takes; and a small world in which the body makes sense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from accounts.secrets import fingerprint
+from metering.models import QuarantinedEvent
+from tests.accounts.caller import Answer, Caller, caller_with
+from tests.billing.world import Tenant, make_meter, make_tenant, make_version
+
+PER_TOKEN = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "0.01"}
+TYPES = {
+    "invalid_request": {400, 405, 406, 415, 422},
+    "authentication": {401},
+    "permission": {403},
+    "payment_required": {402},
+    "not_found": {404},
+    "conflict": {409},
+    "too_large": {413},
+    "rate_limited": {429},
+}
+
+
+@dataclass
+class World:
+    """One customer who pays in advance, and an admin key."""
+
+    caller: Caller
+    tenant: Tenant
+    version: str
+    waiting: str
+
+    @property
+    def workspace(self) -> str:
+        return str(self.tenant.workspace.external_id)
+
+    @property
+    def payer(self) -> str:
+        return self.tenant.payer.public_id
+
+    def event(self, key: str, **fields: Any) -> dict[str, Any]:
+        """An event that costs 1."""
+        body = {"idempotency_key": key, "event": "completion", "workspace": self.workspace}
+        return {**body, "properties": {"tokens": 100}} | fields
+
+
+def make_world() -> World:
+    """The world, with one event in quarantine."""
+    make_meter()
+    version = make_version([PER_TOKEN])
+    tenant = make_tenant(version, balance="1000", overdraft=Decimal(0))
+    caller = caller_with("admin")
+    lost = {"idempotency_key": "lost", "event": "completion", "workspace": "nowhere"}
+    assert caller.post("/v1/events", {"events": [lost]}).json["quarantined"] == 1
+    return World(caller, tenant, version.public_id, QuarantinedEvent.objects.get().public_id)
+
+
+def bodies(world: World) -> dict[tuple[str, str], dict[str, Any]]:
+    """(method, path) -> a body."""
+    customer, payer = world.tenant.customer.public_id, world.payer
+    subscription = world.tenant.subscription
+    assert subscription is not None
+    instant = "2026-01-05T09:30:00Z"
+    plan = {"plan": "door", "name": "Door", "currency": "USD", "interval": "month", "components": [PER_TOKEN]}
+    return {
+        ("POST", "/v1/charges"): world.event("door")
+        | {
+            "occurred_at": instant,
+            "user": "u",
+            "trace": "t",
+            "costs": [{"vendor": "v", "amount": "0.1", "currency": "USD"}],
+        },
+        ("POST", "/v1/events"): {"events": [world.event("door-2")]},
+        ("POST", "/v1/top-ups"): {
+            "billing_entity": payer,
+            "amount": "5",
+            "price": "5",
+            "price_currency": "USD",
+            "reference": "r",
+            "expires_at": "2999-01-01T00:00:00Z",
+        },
+        ("POST", "/v1/credit-grants"): {
+            "billing_entity": payer,
+            "amount": "5",
+            "kind": "paid",
+            "name": "n",
+            "priority": 5,
+            "components": ["tok"],
+            "cost_basis": "1",
+            "effective_at": instant,
+            "expires_at": "2999-01-01T00:00:00Z",
+        },
+        ("POST", "/v1/adjustments"): {"billing_entity": payer, "amount": "-1", "reason": "r"},
+        ("POST", "/v1/backfills"): {
+            "billing_entity": payer,
+            "event": "completion",
+            "from": instant,
+            "to": instant,
+        },
+        ("POST", f"/v1/quarantine/{world.waiting}/release"): {},
+        ("POST", f"/v1/quarantine/{world.waiting}/write-off"): {},
+        ("POST", "/v1/plans"): plan,
+        ("POST", "/v1/plan-versions"): plan,
+        ("POST", f"/v1/plan-versions/{world.version}/publish"): {},
+        ("POST", "/v1/subscriptions"): {
+            "billing_entity": payer,
+            "plan_version": world.version,
+            "external_id": "s",
+            "starts_at": instant,
+            "ends_at": "2026-02-01T00:00:00Z",
+            "anchor_at": instant,
+            "quantities": {"seats": "1"},
+        },
+        ("POST", f"/v1/subscriptions/{subscription.public_id}/cancel"): {"at": "2999-01-01T00:00:00Z"},
+        ("POST", "/v1/pricing/preview"): {
+            "currency": "USD",
+            "base_fees": [{"key": "platform", "amount": "49.00"}],
+            "components": [PER_TOKEN],
+            "usage": {"tok": {"quantity": "3"}},
+            "previous": {"tok": {"quantity": "2"}},
+        },
+        ("POST", "/v1/customers"): {"name": "n", "external_id": "x"},
+        ("PATCH", f"/v1/customers/{customer}"): {"name": "n", "external_id": "x"},
+        ("POST", "/v1/organizations"): {
+            "customer": customer,
+            "name": "n",
+            "external_id": "x",
+            "parent": None,
+        },
+        ("POST", "/v1/workspaces"): {
+            "customer": customer,
+            "name": "n",
+            "external_id": "x",
+            "organization": None,
+            "billing_entity": payer,
+        },
+        ("PATCH", f"/v1/workspaces/{world.workspace}"): {"name": "n", "organization": None},
+        ("POST", "/v1/billing-entities"): {
+            "customer": customer,
+            "name": "n",
+            "external_id": "x",
+            "organization": None,
+            "currency": "USD",
+            "time_zone": "UTC",
+            "settlement": "wallet_only",
+            "overdraft": "0",
+            "credit_limit": "10",
+        },
+        ("PATCH", f"/v1/billing-entities/{payer}"): {
+            "name": "n",
+            "organization": None,
+            "status": "active",
+            "settlement": "wallet_only",
+            "overdraft": "0",
+            "credit_limit": None,
+        },
+        ("POST", "/v1/payer-assignments"): {
+            "workspace": world.workspace,
+            "billing_entity": payer,
+            "starts_at": instant,
+        },
+        ("POST", "/v1/api-keys"): {
+            "workspace": world.workspace,
+            "name": "n",
+            "user": "u",
+            "fingerprint": fingerprint("door"),
+            "expires_at": "2999-01-01T00:00:00Z",
+        },
+        ("POST", "/v1/integration-keys"): {
+            "name": "n",
+            "scopes": ["read"],
+            "expires_at": "2999-01-01T00:00:00Z",
+        },
+        ("POST", "/v1/meters"): {
+            "key": "door",
+            "name": "n",
+            "event": "call",
+            "aggregation": "sum",
+            "property": "a.b",
+            "filter": [{"property": "region", "op": "in", "value": ["eu"]}],
+            "group_by": ["model"],
+            "carry_over": False,
+            "unit": "t",
+            "late_policy": "delta_line",
+        },
+        ("POST", "/v1/cost-rates"): {
+            "vendor": "v",
+            "event": "completion",
+            "property": "tokens",
+            "filter": [{"property": "region", "op": "eq", "value": "eu"}],
+            "unit_cost": "0.1",
+            "currency": "USD",
+            "starts_at": instant,
+            "ends_at": "2999-01-01T00:00:00Z",
+        },
+        ("POST", "/v1/exchange-rates"): {"base": "EUR", "quote": "USD", "rate": "1.1", "starts_at": instant},
+        ("POST", "/v1/currencies"): {
+            "code": "CREDITS",
+            "name": "n",
+            "decimals": 2,
+            "price": "0.01",
+            "price_currency": "USD",
+        },
+        ("POST", "/v1/test-clock"): {"now": instant},
+    }
+
+
+LISTS = (  # noqa: SIM905
+    "charges wallets top-ups credit-grants adjustments denials quarantine plans plan-versions subscriptions"
+    " customers organizations workspaces billing-entities payer-assignments api-keys integration-keys meters"
+    " cost-rates exchange-rates currencies"
+).split()
+
+
+def is_documented(answer: Answer) -> bool:
+    """Whether the answer is a success, or an error with its whole envelope and a fitting type."""
+    if answer.status < 400:
+        return True
+    error = answer.error
+    assert isinstance(error["code"], str)
+    assert error["code"]
+    assert isinstance(error["message"], str)
+    assert error["message"]
+    assert error["param"] is None or isinstance(error["param"], str)
+    assert "/v1/docs/errors#" in error["doc_url"]
+    return answer.status in TYPES.get(error["type"], ())
