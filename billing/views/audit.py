@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -22,7 +24,9 @@ from accounts.permissions import Right, may
 from accounts.scoping import Viewer
 from billing.views.access import staff_page
 from billing.views.frame import frame_context, open_frame
+from core.display.instants import utc_text
 from core.ids import public_id
+from core.numbers import plain
 from pricing.models import Subscription
 
 NOUNS: Final = (
@@ -42,10 +46,19 @@ NAMES: Final = {
 """What pages call a noun of the audit trail, and the prefix of its ids."""
 
 
-def named(change: Change) -> tuple[str, str]:
-    """What a page calls the row that changed, and its public id."""
+def shown(change: Change) -> dict[str, Any]:
+    """A change in a page's words: its noun, the public id of its row, and the fields as texts."""
     noun, prefix = NAMES[change.noun.lower()]
-    return noun, public_id(prefix, int(change.row_id))
+    fields = [(field.field, _text(field.old), _text(field.new)) for field in change.fields]
+    return {"change": change, "noun": noun, "id": public_id(prefix, int(change.row_id)), "fields": fields}
+
+
+def _text(value: Any) -> str:
+    if value is None or value == "":
+        return "nothing"
+    if isinstance(value, Decimal):
+        return plain(value)
+    return utc_text(value) if isinstance(value, datetime) else str(value)
 
 
 @staff_page()
@@ -57,5 +70,5 @@ def customer_audit(request: HttpRequest, reference: str) -> HttpResponseBase:
     if context["may_view"]:
         only = Viewer(customer_ids=frozenset({frame.customer.pk}))
         changes = latest_changes(only, models=NOUNS, limit=CHANGES_SHOWN)
-        context["changes"] = [(change, *named(change)) for change in changes]
+        context["changes"] = [shown(change) for change in changes]
     return render(request, "billing/customer/audit.html", context)

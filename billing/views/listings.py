@@ -21,6 +21,7 @@ from core.pages.rows import Rows
 from core.pages.state import ListState
 
 _CHUNK: Final = 500
+_CURSOR_LETTERS: Final = 26
 Describe = Callable[[list[Any]], list[Any]]
 
 
@@ -60,15 +61,19 @@ class LatestListing(DescribedListing):
         has_newer, has_older = (has_more, True) if before else (after is not None, has_more)
         return Page(
             rows=self.describe(shown),
-            newer={"before": encode(shown[0].id.int)} if has_newer and shown else None,
-            older={"after": encode(shown[-1].id.int)} if has_older and shown else None,
+            newer={"before": _place(shown[0].id)} if has_newer and shown else None,
+            older={"after": _place(shown[-1].id)} if has_older and shown else None,
         )
+
+
+def _place(row_id: UUID) -> str:
+    return encode(row_id.int).rjust(_CURSOR_LETTERS, "0")
 
 
 def _cursor(text: str) -> UUID | None:
     """The id that a cursor stands for; None for one that is missing or made up."""
     try:
-        number = decode(text)
+        number = decode(text) if len(text) == _CURSOR_LETTERS else 2**128
     except ValueError:
         return None
     return UUID(int=number) if number < 2**128 else None
