@@ -25,6 +25,11 @@ GRADUATED = {
 }
 
 
+def now_is(instant: datetime) -> None:
+    """Let it be another time, until the test ends."""
+    clock.use(lambda: instant)
+
+
 @pytest.fixture(autouse=True)
 def _january() -> Iterator[None]:
     clock.use(lambda: NOW)
@@ -41,8 +46,8 @@ def version() -> PlanVersion:
 
 @pytest.fixture
 def acme(version: PlanVersion) -> Tenant:
-    """A customer with USD 10 that calls in New York."""
-    return make_tenant(version, balance="10", overdraft=Decimal(0), time_zone="America/New_York")
+    """A customer with USD 20 that calls in New York."""
+    return make_tenant(version, balance="20", overdraft=Decimal(0), time_zone="America/New_York")
 
 
 Sign = Callable[[str], Client]

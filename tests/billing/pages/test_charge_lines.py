@@ -13,8 +13,8 @@ from billing.reports.charge_lines import LineSteps, line_steps
 from core.numbers import CONTEXT, ZERO, plain
 from pricing.rating.component import Component, read_component
 from pricing.rating.engine import rate_event
-from pricing.rating.groups import group_text
-from pricing.rating.state import EMPTY, Usage
+from pricing.rating.groups import Group, group_text
+from pricing.rating.state import EMPTY, State, Usage
 
 TIERS = [
     {"up_to": "10", "unit_price": "1"},
@@ -62,7 +62,8 @@ def component(name: str) -> Component:
 
 def charged(name: str, quantities: list[Decimal], sizes: list[str]) -> list[tuple[dict[str, Any], Usage]]:
     """What the charge path stores for each event of a segment."""
-    found, states, subtotal = [], {}, ZERO
+    states: dict[Group, State] = {}
+    found, subtotal = [], ZERO
     compiled = component(name)
     for quantity, size in zip(quantities, sizes, strict=True):
         usage = Usage(quantity, {"size": size}, CONTEXT.multiply(quantity, Decimal("0.07")))
