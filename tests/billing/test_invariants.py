@@ -1,0 +1,58 @@
+"""The check of the books finds what is broken on purpose."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from django.db import connection
+
+from core.sql import driver
+from tests.billing.invariants import STATEMENTS, broken_invariants
+from tests.billing.world import charge, make_meter, make_tenant, make_version
+
+pytestmark = pytest.mark.django_db
+COUNTERS = "charges are the counters' F"
+DAMAGE = {
+    "a balance is the sum of its entries": "UPDATE billing_ledgeraccount SET balance = balance + 1",
+    "a payer's accounts sum to zero": (
+        "UPDATE billing_ledgeraccount SET balance = balance + 1 WHERE kind = 'wallet'"
+    ),
+    "seq is gapless": "UPDATE billing_ledgeraccount SET seq = seq + 1 WHERE kind = 'wallet'",
+    "seq is used once": "UPDATE metering_usageevent SET seq = 2",
+    "an event has its key": "DELETE FROM metering_idempotencykey WHERE key = 'a'",
+    "an event is charged once": (
+        "UPDATE billing_charge SET event_id = (SELECT id FROM metering_usageevent"
+        " WHERE idempotency_key = 'a')"
+    ),
+    "a charge is its transfers": ("UPDATE billing_transfer SET amount = amount + 1 WHERE reason = 'usage'"),
+    "a charge is its lines, and paid for": "UPDATE billing_charge SET funding = '[]'",
+    "margin buckets are the sum of events and charges": "UPDATE billing_marginbucket SET events = events + 1",
+    "a grant has left what its transfers left": "UPDATE billing_creditgrant SET remaining = remaining - 1",
+    "a wallet holds no more than its grants": "UPDATE billing_creditgrant SET remaining = remaining / 2",
+    "the balance answered is the balance then": "UPDATE billing_charge SET settled_after = 0",
+    COUNTERS: "UPDATE pricing_counter SET quantity = quantity + 1, amount = amount + 1",
+}
+
+
+@pytest.fixture(autouse=True)
+def _books() -> None:
+    make_meter()
+    version = make_version([{"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "0.5"}])
+    tenant = make_tenant(version, balance="10", overdraft=Decimal(0))
+    for key in ("a", "b"):
+        charge(tenant, key, properties={"tokens": 3})
+    assert broken_invariants(driver()) == []
+
+
+@pytest.mark.parametrize("sentence", DAMAGE)
+def test_damage_is_found(sentence: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")  # no triggers, no keys between tables
+        cursor.execute(DAMAGE[sentence])
+        cursor.execute("SET session_replication_role = DEFAULT")
+    assert any(found.startswith(sentence) for found in broken_invariants(driver()))
+
+
+def test_each_check_is_tested() -> None:
+    assert DAMAGE.keys() == {*STATEMENTS, COUNTERS}
