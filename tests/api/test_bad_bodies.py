@@ -146,7 +146,7 @@ def test_an_empty_batch_is_nothing_done(world: World) -> None:
 def test_every_event_of_a_mixed_batch_is_somewhere(world: World) -> None:
     good, again = world.event("good"), world.event("again")
     assert report(world, again).json["accepted"] == 1
-    batch = [
+    batch: list[Any] = [
         good,
         good,
         again,
