@@ -14,7 +14,7 @@ from benchmarks.calls import Callers
 from benchmarks.installation import HOST, Installation
 
 PAUSE_SECONDS = 0.05
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 BATCH = 5
 
 
@@ -86,7 +86,7 @@ class Client:
 
     def _attempt(self, path: str, body: str) -> tuple[int, bytes]:
         if self._connection is None:
-            self._connection = http.client.HTTPConnection(HOST, self.installation.port, timeout=10)
+            self._connection = http.client.HTTPConnection(HOST, self.installation.port, timeout=30)
         headers = {"Authorization": f"Bearer {self.callers.secret}", "Content-Type": "application/json"}
         self._connection.request("POST", path, body, headers)
         response = self._connection.getresponse()
