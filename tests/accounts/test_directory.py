@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.db import transaction
+from pytest_django import DjangoAssertNumQueries
 
 from accounts.directory import Directory
 from accounts.models import ApiKey, BillingEntity, Customer, PayerAssignment, Workspace
@@ -63,3 +65,86 @@ def test_a_key_revoked_while_it_is_read_does_not_pass_for_the_newer_version(
     entry = directory.callers(set(), {key.fingerprint}, set()).keys[key.fingerprint]
     version = Customer.objects.get(pk=key.customer_id).config_version
     assert entry.valid_until == NOW or entry.config.version != version
+
+
+def test_what_there_is_not_is_asked_for_again_and_found_when_it_is_made(workspace: Workspace) -> None:
+    directory = Directory()
+    assert directory.callers({"later"}, set(), set()).workspaces == {}
+    made = Workspace.objects.create(
+        customer=workspace.customer, name="Later", external_id="later", created_at=NOW
+    )
+    assert directory.callers({"later"}, set(), set()).workspaces["later"].id == made.pk
+
+
+def test_an_external_id_that_moved_names_the_new_workspace(workspace: Workspace) -> None:
+    directory = Directory()
+    directory.callers({"ws_1"}, set(), set())
+    heir = Workspace.objects.create(customer=workspace.customer, name="Heir", created_at=NOW)
+    Workspace.objects.filter(pk=workspace.pk).update(external_id="old")
+    Workspace.objects.filter(pk=heir.pk).update(external_id="ws_1")
+    directory.forget([workspace.customer_id])
+    found = directory.callers({"ws_1", "old"}, set(), set()).workspaces
+    assert (found["ws_1"].id, found["old"].id) == (heir.pk, workspace.pk)
+
+
+def test_an_external_id_that_moved_to_another_customer_names_its_workspace(workspace: Workspace) -> None:
+    directory = Directory()
+    directory.callers({"ws_1"}, set(), set())
+    customer = Customer.objects.create(name="Other", created_at=NOW)
+    Workspace.objects.filter(pk=workspace.pk).update(external_id=None)
+    heir = Workspace.objects.create(customer=customer, name="Heir", external_id="ws_1", created_at=NOW)
+    directory.forget([workspace.customer_id])
+    entry = directory.callers({"ws_1"}, set(), set()).workspaces["ws_1"]
+    assert (entry.id, entry.config.customer_id) == (heir.pk, customer.pk)
+
+
+def test_an_external_id_that_was_taken_away_names_nobody(workspace: Workspace) -> None:
+    directory = Directory()
+    directory.callers({"ws_1"}, set(), {"be_1"})
+    Workspace.objects.filter(pk=workspace.pk).update(external_id=None)
+    BillingEntity.objects.filter(customer=workspace.customer).update(external_id=None)
+    directory.forget([workspace.customer_id])
+    found = directory.callers({"ws_1"}, set(), {"be_1"})
+    assert (found.workspaces, found.payers) == ({}, {})
+
+
+def test_an_entry_read_inside_a_transaction_that_was_undone_never_passes_for_true(
+    workspace: Workspace,
+) -> None:
+    directory = Directory()
+    with transaction.atomic():
+        BillingEntity.objects.filter(customer=workspace.customer).update(status="suspended")
+        inside = directory.callers({"ws_1"}, set(), set()).workspaces["ws_1"]
+        transaction.set_rollback(True)
+    assert {payer.status for payer in inside.config.payers.values()} == {"suspended"}
+    version = Customer.objects.get(pk=workspace.customer_id).config_version
+    assert inside.config.version != version
+    BillingEntity.objects.filter(customer=workspace.customer).update(name="Renamed")
+    assert Customer.objects.get(pk=workspace.customer_id).config_version != inside.config.version
+
+
+def test_forgetting_one_customer_keeps_the_others(
+    workspace: Workspace, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    directory = Directory()
+    other = Customer.objects.create(name="Other", created_at=NOW)
+    Workspace.objects.create(customer=other, name="W", external_id="theirs", created_at=NOW)
+    directory.callers({"ws_1", "theirs"}, set(), set())
+    directory.forget([workspace.customer_id])
+    with django_assert_num_queries(0):
+        assert "theirs" in directory.callers({"theirs"}, set(), set()).workspaces
+    with django_assert_num_queries(3):  # the workspace, its customer's payers, its assignments
+        assert "ws_1" in directory.callers({"ws_1"}, set(), set()).workspaces
+
+
+def test_the_copy_starts_anew_when_it_has_grown_too_large(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("accounts.directory.ENTRIES_MAX", 3)
+    directory = Directory()
+    names = [f"w{number}" for number in range(6)]
+    for name in names:
+        Workspace.objects.create(customer=workspace.customer, name=name, external_id=name, created_at=NOW)
+    for name in [*names, *names]:
+        assert name in directory.callers({name}, set(), set()).workspaces
+    assert len(directory._workspaces) <= 3 + 2
