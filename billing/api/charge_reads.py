@@ -62,6 +62,7 @@ class ChargeList(GenericAPIView[Any]):
     """The charges that there are."""
 
     queryset = Charge.objects.all()
+    serializer_class = ChargeRowSerializer
     filterset_class = ChargeFilter
     ordering: ClassVar[Sequence[str]] = ("-id",)  # a UUIDv7 begins with its instant
 
