@@ -130,13 +130,15 @@ def test_another_payer_of_the_customer_is_a_mismatch(acme: Side) -> None:
     second = BillingEntity.objects.create(
         customer=acme.customer, name="Second", currency="USD", created_at=NOW
     )
-    for names in ({"workspace": "acme-team"}, {"api_key": SECRET}):
+    each: list[dict[str, Any]] = [{"workspace": "acme-team"}, {"api_key": SECRET}]
+    for names in each:
         attribution = found(billing_entity=second.public_id, **names)
         assert problem(attribution) == (422, "mismatch", "billing_entity")
 
 
 def test_another_customers_payer_is_not_told_from_one_that_there_is_not(acme: Side, other: Side) -> None:
-    for names in ({"workspace": "acme-team"}, {"api_key": SECRET}):
+    each: list[dict[str, Any]] = [{"workspace": "acme-team"}, {"api_key": SECRET}]
+    for names in each:
         theirs = found(billing_entity="other-payer", **names)
         nobodys = found(billing_entity="nobodys-payer", **names)
         assert problem(theirs) == problem(nobodys) == (404, "unknown_payer", "billing_entity")
@@ -158,7 +160,7 @@ def test_another_customers_payer_is_not_told_from_one_that_there_is_not(acme: Si
     ],
 )
 def test_what_there_is_not_is_unknown_by_its_name(
-    acme: Side, names: dict[str, str], expected: tuple[int, str, str]
+    acme: Side, names: dict[str, Any], expected: tuple[int, str, str]
 ) -> None:
     attribution = found(**names)
     assert problem(attribution) == expected

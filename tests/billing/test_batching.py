@@ -157,7 +157,7 @@ def test_each_waiter_gets_its_own_kind_of_answer(
     rich = make_tenant(version, balance="10")
     poor = make_tenant(version, balance="0.01", overdraft=Decimal(0))
     unknown = request(rich, "unknown", workspace="nowhere", properties={"tokens": 1})
-    wanted = [
+    wanted: list[Callable[[], Outcome]] = [
         call(rich, "a", 7),
         call(poor, "b", 2),
         partial(charge_one, unknown),

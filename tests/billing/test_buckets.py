@@ -156,7 +156,8 @@ def test_groups_have_buckets_of_their_own() -> None:
 
 
 def test_unmatched_and_unpriced_events_are_counted_as_such() -> None:
-    meter(), meter("renders", event="render", aggregation="count")
+    meter()
+    meter("renders", event="render", aggregation="count")
     tenant = make_tenant(make_version([PER_TOKEN]))
     report(tenant, "a", properties={"tokens": 5})
     report(tenant, "b", event="render")
