@@ -8,8 +8,8 @@ from typing import Final
 from benchmarks.load import Load
 from benchmarks.measurement import Measurement, compare
 
-ROUNDS: Final = 5
-ROUND_SECONDS: Final = 4.0
+ROUNDS: Final = 8
+ROUND_SECONDS: Final = 3.0
 WARM_UP_SECONDS: Final = 2.0
 
 
