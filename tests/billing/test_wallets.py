@@ -361,13 +361,6 @@ def test_a_closed_payer_gets_and_loses_nothing(tenant: Tenant) -> None:
     assert (balance(tenant), last_seq(tenant), CreditGrant.objects.count()) == (1, 1, 1)
 
 
-def test_a_suspended_payer_may_be_topped_up(tenant: Tenant) -> None:
-    BillingEntity.objects.filter(pk=tenant.payer.pk).update(status="suspended")
-    tenant.payer.refresh_from_db()
-    top_up(tenant.payer, Decimal(1))
-    assert balance(tenant) == 1
-
-
 @pytest.mark.parametrize(
     ("effective_at", "expires_at"),
     [
