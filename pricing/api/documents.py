@@ -78,3 +78,12 @@ class PreviewAnswer(serializers.Serializer[Any]):
     currency = serializers.CharField()
     lines = PreviewLine(many=True)
     total = serializers.CharField()
+
+
+class PreviewItem(serializers.Serializer[Any]):
+    """What the usage of one item of an array costs, or its error."""
+
+    currency = serializers.CharField(required=False)
+    lines = PreviewLine(many=True, required=False)
+    total = serializers.CharField(required=False)
+    error = serializers.DictField(required=False)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -15,8 +15,15 @@ from core.api.parsers import LenientJSONParser
 from core.currencies import CurrencyDecimals, decimals_with_units
 from core.errors import TollgateError
 from core.jsonio import check_json
-from pricing.api.documents import PreviewAnswer, PreviewInput
+from pricing.api.documents import PreviewAnswer, PreviewInput, PreviewItem
 from pricing.rating import preview
+
+ONE_OR_MANY: Final = PolymorphicProxySerializer(
+    component_name="PreviewAnswers",
+    serializers=[PreviewAnswer, PreviewItem(many=True)],
+    resource_type_field_name=None,
+    many=False,
+)
 
 
 class PreviewView(APIView):
@@ -29,7 +36,7 @@ class PreviewView(APIView):
         operation_id="pricing_preview",
         tags=["pricing"],
         request=PreviewInput,
-        responses={200: PreviewAnswer},
+        responses={200: ONE_OR_MANY},
     )
     def post(self, request: Request) -> Response:
         """Price one document, or each item of an array in its place; a bad item is answered by its error."""
