@@ -134,6 +134,7 @@ def test_filters_change_rows_and_totals_and_stay_in_the_address(
         expect(page.locator("#customers-table tbody tr")).to_have_count(1)
         expect(page.locator("#customers-totals")).to_contain_text("USD 0.00")
         page.get_by_role("combobox", name="Period").select_option("custom")
+        expect(page).to_have_url(re.compile("period=custom"))
         expect(page.locator("#id_start")).to_be_visible()
         page.locator("#id_start").fill("2026-01-02")
         expect(page).to_have_url(re.compile("period=custom.*start=2026-01-02"))
