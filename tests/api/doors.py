@@ -24,6 +24,10 @@ TYPES = {
 }
 
 
+INSTANT = "2026-01-05T09:30:00Z"
+Bodies = dict[tuple[str, str], dict[str, Any]]
+
+
 @dataclass
 class World:
     """One customer who pays in advance, and an admin key."""
@@ -58,17 +62,17 @@ def make_world() -> World:
     return World(caller, tenant, version.public_id, QuarantinedEvent.objects.get().public_id)
 
 
-def bodies(world: World) -> dict[tuple[str, str], dict[str, Any]]:
-    """(method, path) -> a body."""
-    customer, payer = world.tenant.customer.public_id, world.payer
-    subscription = world.tenant.subscription
-    assert subscription is not None
-    instant = "2026-01-05T09:30:00Z"
-    plan = {"plan": "door", "name": "Door", "currency": "USD", "interval": "month", "components": [PER_TOKEN]}
+def bodies(world: World) -> Bodies:
+    """(method, path) -> a body, of every door that takes one."""
+    return _billing(world) | _pricing(world) | _metering() | _tenants(world) | _accounts(world)
+
+
+def _billing(world: World) -> Bodies:
+    payer = world.payer
     return {
         ("POST", "/v1/charges"): world.event("door")
         | {
-            "occurred_at": instant,
+            "occurred_at": INSTANT,
             "user": "u",
             "trace": "t",
             "costs": [{"vendor": "v", "amount": "0.1", "currency": "USD"}],
@@ -90,18 +94,26 @@ def bodies(world: World) -> dict[tuple[str, str], dict[str, Any]]:
             "priority": 5,
             "components": ["tok"],
             "cost_basis": "1",
-            "effective_at": instant,
+            "effective_at": INSTANT,
             "expires_at": "2999-01-01T00:00:00Z",
         },
         ("POST", "/v1/adjustments"): {"billing_entity": payer, "amount": "-1", "reason": "r"},
         ("POST", "/v1/backfills"): {
             "billing_entity": payer,
             "event": "completion",
-            "from": instant,
-            "to": instant,
+            "from": INSTANT,
+            "to": INSTANT,
         },
         ("POST", f"/v1/quarantine/{world.waiting}/release"): {},
         ("POST", f"/v1/quarantine/{world.waiting}/write-off"): {},
+    }
+
+
+def _pricing(world: World) -> Bodies:
+    payer, subscription = world.payer, world.tenant.subscription
+    assert subscription is not None
+    plan = {"plan": "door", "name": "Door", "currency": "USD", "interval": "month", "components": [PER_TOKEN]}
+    return {
         ("POST", "/v1/plans"): plan,
         ("POST", "/v1/plan-versions"): plan,
         ("POST", f"/v1/plan-versions/{world.version}/publish"): {},
@@ -109,9 +121,9 @@ def bodies(world: World) -> dict[tuple[str, str], dict[str, Any]]:
             "billing_entity": payer,
             "plan_version": world.version,
             "external_id": "s",
-            "starts_at": instant,
+            "starts_at": INSTANT,
             "ends_at": "2026-02-01T00:00:00Z",
-            "anchor_at": instant,
+            "anchor_at": INSTANT,
             "quantities": {"seats": "1"},
         },
         ("POST", f"/v1/subscriptions/{subscription.public_id}/cancel"): {"at": "2999-01-01T00:00:00Z"},
@@ -122,6 +134,40 @@ def bodies(world: World) -> dict[tuple[str, str], dict[str, Any]]:
             "usage": {"tok": {"quantity": "3"}},
             "previous": {"tok": {"quantity": "2"}},
         },
+    }
+
+
+def _metering() -> Bodies:
+    return {
+        ("POST", "/v1/meters"): {
+            "key": "door",
+            "name": "n",
+            "event": "call",
+            "aggregation": "sum",
+            "property": "a.b",
+            "filter": [{"property": "region", "op": "in", "value": ["eu"]}],
+            "group_by": ["model"],
+            "carry_over": False,
+            "unit": "t",
+            "late_policy": "delta_line",
+        },
+        ("POST", "/v1/cost-rates"): {
+            "vendor": "v",
+            "event": "completion",
+            "property": "tokens",
+            "filter": [{"property": "region", "op": "eq", "value": "eu"}],
+            "unit_cost": "0.1",
+            "currency": "USD",
+            "starts_at": INSTANT,
+            "ends_at": "2999-01-01T00:00:00Z",
+        },
+        ("POST", "/v1/exchange-rates"): {"base": "EUR", "quote": "USD", "rate": "1.1", "starts_at": INSTANT},
+    }
+
+
+def _tenants(world: World) -> Bodies:
+    customer, payer = world.tenant.customer.public_id, world.payer
+    return {
         ("POST", "/v1/customers"): {"name": "n", "external_id": "x"},
         ("PATCH", f"/v1/customers/{customer}"): {"name": "n", "external_id": "x"},
         ("POST", "/v1/organizations"): {
@@ -138,6 +184,12 @@ def bodies(world: World) -> dict[tuple[str, str], dict[str, Any]]:
             "billing_entity": payer,
         },
         ("PATCH", f"/v1/workspaces/{world.workspace}"): {"name": "n", "organization": None},
+    }
+
+
+def _accounts(world: World) -> Bodies:
+    customer, payer = world.tenant.customer.public_id, world.payer
+    return {
         ("POST", "/v1/billing-entities"): {
             "customer": customer,
             "name": "n",
@@ -160,7 +212,7 @@ def bodies(world: World) -> dict[tuple[str, str], dict[str, Any]]:
         ("POST", "/v1/payer-assignments"): {
             "workspace": world.workspace,
             "billing_entity": payer,
-            "starts_at": instant,
+            "starts_at": INSTANT,
         },
         ("POST", "/v1/api-keys"): {
             "workspace": world.workspace,
@@ -174,29 +226,6 @@ def bodies(world: World) -> dict[tuple[str, str], dict[str, Any]]:
             "scopes": ["read"],
             "expires_at": "2999-01-01T00:00:00Z",
         },
-        ("POST", "/v1/meters"): {
-            "key": "door",
-            "name": "n",
-            "event": "call",
-            "aggregation": "sum",
-            "property": "a.b",
-            "filter": [{"property": "region", "op": "in", "value": ["eu"]}],
-            "group_by": ["model"],
-            "carry_over": False,
-            "unit": "t",
-            "late_policy": "delta_line",
-        },
-        ("POST", "/v1/cost-rates"): {
-            "vendor": "v",
-            "event": "completion",
-            "property": "tokens",
-            "filter": [{"property": "region", "op": "eq", "value": "eu"}],
-            "unit_cost": "0.1",
-            "currency": "USD",
-            "starts_at": instant,
-            "ends_at": "2999-01-01T00:00:00Z",
-        },
-        ("POST", "/v1/exchange-rates"): {"base": "EUR", "quote": "USD", "rate": "1.1", "starts_at": instant},
         ("POST", "/v1/currencies"): {
             "code": "CREDITS",
             "name": "n",
@@ -204,7 +233,7 @@ def bodies(world: World) -> dict[tuple[str, str], dict[str, Any]]:
             "price": "0.01",
             "price_currency": "USD",
         },
-        ("POST", "/v1/test-clock"): {"now": instant},
+        ("POST", "/v1/test-clock"): {"now": INSTANT},
     }
 
 
