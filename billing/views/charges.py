@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import messages
 from django.http import HttpRequest
@@ -15,6 +15,7 @@ from django.urls import reverse
 from accounts.models import Workspace
 from accounts.scoping import viewer_of, visible
 from billing.models import Charge
+from billing.recompute import Rerated, is_proved, recompute_charge
 from billing.reports.charge import explain_charge
 from billing.reports.comparing import currency_units
 from billing.reports.events import read_filter
@@ -31,6 +32,9 @@ from billing.views.row_filters import Choice, ReadFilters, RecordedForm, filter_
 from core import clock
 from core.pages import columns
 from core.pages.columns import Column
+
+PROVED_MAX: Final = 20_000
+"""How many of a payer's running numbers a page reads to prove one charge; the API proves any."""
 
 CHARGES = LatestListing(
     key="charges",
@@ -131,7 +135,26 @@ def charge(request: HttpRequest, public_id: str) -> HttpResponseBase:
         (explained.facts.event.name, ""),
     ]
     context = {"explained": explained, "lag": lag_text(explained.facts.lag), "crumbs": crumbs}
+    if "proof" in request.GET:
+        context["proof"] = prove(explained.charge)
     return render(request, "billing/charges/charge.html", context)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A charge rated again from all that came before it. `again` None: too much for a page to wait for."""
+
+    charges: int
+    is_proved: bool = False
+    again: Rerated | None = None
+
+
+def prove(charge: Charge) -> Proof:
+    """Rate a stored charge again, unless its payer has had too many charges before it."""
+    if charge.seq > PROVED_MAX:
+        return Proof(charge.seq)
+    again = recompute_charge(charge)
+    return Proof(charge.seq, is_proved(charge, again), again)
 
 
 def _shown(column: Column, payers: int) -> Column:

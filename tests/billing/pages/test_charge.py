@@ -11,7 +11,9 @@ from django.test import Client
 from accounts.keys import issue_api_key
 from billing.charging import Charged, Mode, charge_many
 from billing.models import Charge
+from billing.recompute import Rerated
 from billing.rerating import rerate_events
+from billing.views import charges
 from billing.wallets import grant_credit
 from core import clock
 from core.ids import hot_id
@@ -203,3 +205,31 @@ def test_the_charges_of_everyone_are_listed_by_time_and_by_customer(
     assert rows(staff, "/charges?export=csv") == []
     assert len(rows(staff, "/charges?export=csv&period=7d")) == 2
     assert "No customer has" in read(staff, "/charges?customer=nobody")
+
+
+def test_a_charge_is_proved_by_rating_it_again(staff: Client, acme: Tenant) -> None:
+    charged(acme, "a", properties={"tokens": 1000})
+    address = charged(acme, "b", properties={"tokens": 200})
+    assert "Rate it again from what is stored" in read(staff, address)
+    text = read(staff, f"{address}?proof=1")
+    assert "Proved." in text
+    assert "3 numbers of its ledger" in text
+    assert "USD 1.50, the same lines at the same positions" in text
+
+
+def test_a_proof_that_would_take_long_is_left_to_the_api(
+    staff: Client, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(charges, "PROVED_MAX", 1)
+    assert "Too many to wait for." in read(staff, charged(acme, "a", properties={"tokens": 1}) + "?proof=1")
+
+
+def test_a_charge_that_cannot_be_proved_says_what_it_comes_to(
+    staff: Client, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(charges, "recompute_charge", lambda charge: Rerated(Decimal(7), []))
+    text = read(staff, charged(acme, "a", properties={"tokens": 200}) + "?proof=1")
+    assert (
+        "Not what is stored. Rated again from stored events and published prices it comes to USD 7.00" in text
+    )
+    assert "stored is USD 1.00" in text
