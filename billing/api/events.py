@@ -83,6 +83,15 @@ def parse_events(
     return events, errors
 
 
+def _concerns_all(error: TollgateError) -> bool:
+    """Whether an error is no refusal of one event: the caller's own key, or our own fault.
+
+    The request then fails as a whole and nothing is lost: a retry finds what was recorded, and brings the
+    rest.
+    """
+    return error.status == 401 or error.status >= 500 or error.code == "busy"
+
+
 def _answer(
     request: Request,
     events: Sequence[tuple[int, EventInput]],
@@ -92,7 +101,7 @@ def _answer(
     counts = dict.fromkeys(("accepted", "duplicates", "quarantined", "rejected", "unmatched", "unpriced"), 0)
     for (index, _), outcome in zip(events, outcomes, strict=True):
         if isinstance(outcome, Failed):
-            if outcome.error.status == 401:  # the caller's own key, not one event
+            if _concerns_all(outcome.error):
                 raise outcome.error
             errors[index] = outcome.error
         elif isinstance(outcome, Quarantined):

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from accounts.models import IntegrationKey
+from billing.charging import Failed
 from core import clock
+from core.errors import TollgateError
 from metering.models import QuarantinedEvent, UsageEvent
 from tests.api_client import Api
 from tests.billing.world import make_meter, make_tenant, make_version
@@ -95,3 +97,15 @@ def test_a_revoked_integration_key_is_refused_by_the_very_next_call(api: Api, te
     IntegrationKey.objects.filter(pk=api.key.pk).update(revoked_at=clock.now())
     assert api.post("/v1/charges", event(tenant, "b")).status_code == 401
     assert api.post("/v1/events", {"events": [event(tenant, "c")]}).status_code == 401
+
+
+def test_a_fault_of_ours_fails_the_whole_report_so_that_nothing_is_taken_for_refused(
+    api: Api, tenant: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any, **options: Any) -> list[Any]:
+        return [Failed(TollgateError("internal", "Something went wrong on our side."))]
+
+    monkeypatch.setattr("billing.api.events.report_events", broken)
+    response = api.post("/v1/events", {"events": [event(tenant, "a")]})
+    assert response.status_code == 500
+    assert response.json()["error"]["type"] == "internal"

@@ -303,7 +303,7 @@ def test_unheard_names_are_listed_with_a_guess(tenant: Tenant) -> None:
     call(make_tenant(None), "e")  # metered, but this payer has no plan
     names = unheard_names(OPERATOR, since=NOW - timedelta(days=7))
     assert [(one.event, one.unmatched, one.unpriced, one.customers, one.close_to) for one in names] == [
-        ("completion", 0, 1, 2, None),
+        ("completion", 0, 1, 1, None),
         ("image", 1, 0, 1, None),
         ("completoin", 2, 0, 1, "completion"),
     ]

@@ -123,6 +123,16 @@ def test_more_event_names_than_colours_become_other(staff: Client, acme: Tenant)
     assert "other" in legend
 
 
+def test_days_below_cost_have_a_name_of_their_own(staff: Client, acme: Tenant) -> None:
+    charge(acme, "a", properties={"tokens": 300}, costs=COST)
+    assert "Below cost" not in read(staff, url(acme))
+    charge(acme, "b", properties={"tokens": 100}, costs=[{"vendor": "v", "amount": "9", "currency": "USD"}])
+    markup = page(staff, url(acme))
+    table = markup.split('id="margin"')[1].split("</table>")[0]
+    assert "Below cost" in table
+    assert "USD -6.50" in table
+
+
 def test_credits_are_shown_with_their_own_decimals(staff: Client) -> None:
     Currency.objects.create(
         code="CREDITS", name="c", decimals=0, price=Decimal(1), price_currency="USD", created_at=START
