@@ -49,10 +49,19 @@ def course_charts(course: Course, unit: str | Currency, zone: str, locale: Local
         chart(
             "margin",
             "Margin",
-            [Series(label="Margin", values=[day.total.margin for day in course.days], colour=3)],
+            _margins(course),
             note="Revenue less known cost" if is_partial else "",
         ),
     ]
+
+
+def _margins(course: Course) -> list[Series]:
+    """One series, or two where some days lie below cost: a loss has a colour and a name of its own."""
+    values = [day.total.margin for day in course.days]
+    gains = [None if value is not None and value < 0 else value for value in values]
+    losses = [value if value is not None and value < 0 else None for value in values]
+    shown = [Series(label="Margin", values=gains, colour=3)]
+    return [*shown, Series(label="Below cost", values=losses, colour=5)] if any(losses) else shown
 
 
 def _by_event(course: Course, figure: Figure) -> list[Series]:

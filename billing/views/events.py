@@ -31,6 +31,7 @@ from billing.views.listings import LatestListing
 from billing.views.row_filters import ReadFilters, RecordedForm
 from core import clock
 from core.pages import columns
+from core.pages.columns import Column
 
 
 class EventForm(RecordedForm):
@@ -96,10 +97,20 @@ def events(request: HttpRequest) -> HttpResponseBase:
         messages.warning(request, wanted.problem)
     elif wanted.customer_id is not None:
         rows = events_matching(viewer, wanted)
-    listing = replace(EVENTS, describe=partial(describe_events, viewer, units=currency_units()))
+    listing = replace(
+        EVENTS,
+        columns=shown_columns(is_of_one=wanted.customer_id is not None),
+        describe=partial(describe_events, viewer, units=currency_units()),
+    )
     if wanted.problem:
         listing = replace(listing, order=(), live_seconds=0)
     return listing.respond(request, rows, "billing/events/list.html", {"narrow": NARROW})
+
+
+def shown_columns(*, is_of_one: bool) -> tuple[Column, ...]:
+    """Whose events these are is a column of its own, unless they all are one customer's."""
+    needless = "customer_name" if is_of_one else "workspace_name"
+    return tuple(column.extra() if column.key == needless else column for column in EVENTS.columns)
 
 
 @staff_page()
