@@ -27,7 +27,7 @@ NAMES = [
         "workspace",
         "key",
     ),
-    *("flag", "kind", "proof", "d-after", "d-reason", "d-payer", "d-export", "o-before"),
+    *("key", "flag", "kind", "proof", "d-after", "d-reason", "d-payer", "d-export", "o-before"),
 ]
 VALUES = [
     *(
