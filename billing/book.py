@@ -12,8 +12,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-import psycopg
-
 from billing.funding import Funds, Grant, Part, apply_parts
 from billing.ledger import (
     BREAKAGE,
@@ -30,7 +28,8 @@ from billing.ledger import (
 )
 from core.ids import public_id
 from core.numbers import CONTEXT, ZERO
-from core.sql import HotTable, Row, execute, number_array
+from core.pipeline import Answer
+from core.sql import HotTable, Row, Session, execute, number_array
 
 READ_GRANTS: Final = """
     SELECT g.customer_id, g.billing_entity_id, g.id, g.kind, g.priority, g.effective_at, g.expires_at,
@@ -183,7 +182,7 @@ def transfers_of(books: Iterable[PayerBook]) -> tuple[HotTable, list[Row]]:
     return TRANSFERS, [row for book in books for row in book.transfers]
 
 
-def write_books(raw: psycopg.Connection[Any], books: Iterable[PayerBook]) -> None:
+def write_books(raw: Session, books: Iterable[PayerBook]) -> None:
     """Write the accounts and grants that changed, by one statement each."""
     books = [book for book in books if book.seq != book.seq_read]
     movements = {}
@@ -195,15 +194,13 @@ def write_books(raw: psycopg.Connection[Any], books: Iterable[PayerBook]) -> Non
     _write_grants(raw, [change for book in books for change in book.changed_grants.values()])
 
 
-def read_grants(
-    raw: psycopg.Connection[Any], payers: Sequence[PayerId], now: datetime
-) -> psycopg.Cursor[Any]:
+def read_grants(raw: Session, payers: Sequence[PayerId], now: datetime) -> Answer:
     """The payers' open grants: those in the wallet, and those that have become effective."""
     params = (number_array(p[0] for p in payers), number_array(p[1] for p in payers), now)
     return execute(raw, READ_GRANTS, params)
 
 
-def _write_grants(raw: psycopg.Connection[Any], changes: Sequence[GrantChange]) -> None:
+def _write_grants(raw: Session, changes: Sequence[GrantChange]) -> None:
     if not changes:
         return
     execute(

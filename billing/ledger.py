@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-import psycopg
-
-from core.sql import NULL, HotTable, Row, execute, number_array, text_array
+from core.pipeline import Answer
+from core.sql import NULL, HotTable, Row, Session, execute, number_array, text_array
 
 PayerId = tuple[int, int]
 """(customer id, billing entity id)"""
@@ -82,7 +81,7 @@ class Movement:
     seq: int
 
 
-def lock_accounts(raw: psycopg.Connection[Any], payers: Sequence[PayerId]) -> list[Any]:
+def lock_accounts(raw: Session, payers: Sequence[PayerId]) -> list[Any]:
     """Lock the wallet rows of `payers` in id order, making those that are missing; rows as `send_lock`."""
     locked = send_lock(raw, payers).fetchall()
     if open_missing(raw, payers, locked):
@@ -90,9 +89,7 @@ def lock_accounts(raw: psycopg.Connection[Any], payers: Sequence[PayerId]) -> li
     return locked
 
 
-def send_lock(
-    raw: psycopg.Connection[Any], payers: Sequence[PayerId], *, skip_locked: bool = False
-) -> psycopg.Cursor[Any]:
+def send_lock(raw: Session, payers: Sequence[PayerId], *, skip_locked: bool = False) -> Answer:
     """Lock wallet rows in id order: (customer, payer, balance, held, seq). May stand in a pipeline.
 
     With `skip_locked`, rows that another transaction holds are left out instead of waited for. The one
@@ -102,7 +99,7 @@ def send_lock(
 
 
 def open_missing(
-    raw: psycopg.Connection[Any],
+    raw: Session,
     payers: Sequence[PayerId],
     locked: Sequence[Any],
     *,
@@ -121,12 +118,12 @@ def open_missing(
     return made.rowcount > 0 or not skip_locked
 
 
-def read_owed(raw: psycopg.Connection[Any], payers: Sequence[PayerId]) -> psycopg.Cursor[Any]:
+def read_owed(raw: Session, payers: Sequence[PayerId]) -> Answer:
     """(customer, payer, balance of the receivable) of locked payers; negative = owed."""
     return execute(raw, OWED, _payer_arrays(payers))
 
 
-def apply_movements(raw: psycopg.Connection[Any], movements: dict[tuple[int, int, str], Movement]) -> None:
+def apply_movements(raw: Session, movements: dict[tuple[int, int, str], Movement]) -> None:
     """Add the movements of (customer, payer, kind) to the balances; the payers' rows are locked."""
     if not movements:
         return

@@ -115,7 +115,7 @@ def _transaction(rows: Sequence[UsageEvent], currency: str, now: datetime) -> li
         items, known = lock_and_read(raw, plan, now)
         batch = Batch(now)
         outcomes = [_charge(raw, item, known, batch) for item in items]
-        write_batch(raw, batch, known)
+        write_batch(raw, batch, known, is_last=True)
     return [outcome for outcome in outcomes if outcome is not None]
 
 

@@ -8,9 +8,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-import psycopg
-
-from core.sql import HotTable, execute, number_array, text_array
+from core.sql import HotTable, Session, execute, number_array, text_array
 
 CHARGES: Final = HotTable(
     "billing_charge",
@@ -45,20 +43,21 @@ ADD_MARGINS: Final = """
         revenue = m.revenue + EXCLUDED.revenue, cost = m.cost + EXCLUDED.cost"""
 ADD_OVERSPEND: Final = """
     INSERT INTO billing_overspend (customer_id, billing_entity_id, seq, charge_id, amount, cause, recorded_at)
-    SELECT c, p, s, i, a, w, %s
+    SELECT c, p, s, i, a, w, %s::timestamptz
     FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::uuid[], %s::numeric[], %s::text[])
         AS t(c, p, s, i, a, w)"""
 ADD_DENIALS: Final = """
     INSERT INTO billing_denial
         (denied_at, customer_id, billing_entity_id, workspace_id, api_key_id, occurred_at, idempotency_key,
          event, reason, level, level_id, expected_amount, available)
-    SELECT %s, t.* FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::timestamptz[],
-        %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::numeric[], %s::numeric[]) AS t"""
+    SELECT %s::timestamptz, t.*
+    FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::text[],
+        %s::text[], %s::text[], %s::text[], %s::text[], %s::numeric[], %s::numeric[]) AS t"""
 
 
 ADD_RERATINGS: Final = """
     INSERT INTO billing_rerating (customer_id, event_id, charge_id, recorded_at)
-    SELECT c, e, h, %s FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[]) AS t(c, e, h)"""
+    SELECT c, e, h, %s::timestamptz FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[]) AS t(c, e, h)"""
 
 
 class MarginKey(NamedTuple):
@@ -99,7 +98,7 @@ class DenialRow(NamedTuple):
     available: Decimal
 
 
-def write_margins(raw: psycopg.Connection[Any], margins: dict[MarginKey, list[Any]]) -> None:
+def write_margins(raw: Session, margins: dict[MarginKey, list[Any]]) -> None:
     """Add [events, costed, unmatched, unpriced, revenue, cost] to the margin buckets."""
     if not margins:
         return
@@ -118,7 +117,7 @@ def write_margins(raw: psycopg.Connection[Any], margins: dict[MarginKey, list[An
     )
 
 
-def write_overspend(raw: psycopg.Connection[Any], rows: Sequence[OverspendRow], now: datetime) -> None:
+def write_overspend(raw: Session, rows: Sequence[OverspendRow], now: datetime) -> None:
     """Report what went below the floor."""
     if not rows:
         return
@@ -134,7 +133,7 @@ def write_overspend(raw: psycopg.Connection[Any], rows: Sequence[OverspendRow], 
     execute(raw, ADD_OVERSPEND, params)
 
 
-def write_denials(raw: psycopg.Connection[Any], rows: Sequence[DenialRow], now: datetime) -> None:
+def write_denials(raw: Session, rows: Sequence[DenialRow], now: datetime) -> None:
     """Keep refusals."""
     if not rows:
         return
@@ -156,9 +155,7 @@ def write_denials(raw: psycopg.Connection[Any], rows: Sequence[DenialRow], now: 
     execute(raw, ADD_DENIALS, params)
 
 
-def write_reratings(
-    raw: psycopg.Connection[Any], rows: Sequence[tuple[int, UUID, UUID]], now: datetime
-) -> None:
+def write_reratings(raw: Session, rows: Sequence[tuple[int, UUID, UUID]], now: datetime) -> None:
     """Note (customer, event, charge): an event is re-rated once, its key here fails a second time."""
     if not rows:
         return

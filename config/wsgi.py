@@ -20,7 +20,11 @@ GC_THRESHOLD: Final = 50_000
 SWITCH_SECONDS: Final = 0.0005
 """A thread that comes back from the database with locks in hand gets the interpreter back this soon."""
 
-application = get_wsgi_application()
+_django = get_wsgi_application()
+
+from billing.api.fast_lane import FastLane  # noqa: E402  # models are there only after Django is set up
+
+application = FastLane(_django)
 gc.collect()
 gc.freeze()
 gc.set_threshold(GC_THRESHOLD, 20, 50)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 from uuid import uuid4
 
@@ -31,8 +31,7 @@ class RequestIdMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer the request."""
-        given = request.META.get("HTTP_X_REQUEST_ID", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        request_id = request_id_of(request.META)
         request.id = request_id  # type: ignore[attr-defined]
         clear_contextvars()
         bind_contextvars(request_id=request_id)
@@ -81,6 +80,12 @@ class PagesMiddleware:
             if answer is not None:
                 return answer
         return None
+
+
+def request_id_of(environ: Mapping[str, Any]) -> str:
+    """The caller's `X-Request-Id` if it is a plain one, else a new id."""
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid4().hex
 
 
 def is_api(request: HttpRequest) -> bool:

@@ -1,6 +1,6 @@
 """Set-based SQL on the driver's own connection, for the few modules that write hot tables.
 
-Statements are prepared once per connection and may be sent in one round trip (`pipeline`). Many rows
+Statements are prepared once per connection and may be sent in one round trip (`core.pipeline`). Many rows
 go in by COPY; many keys go in as array literals, which cost a join instead of an adapter per value.
 """
 
@@ -13,24 +13,36 @@ from typing import Any, Final
 import psycopg
 from django.db import connection
 
-# Django switches preparing off; with this threshold only statements that ask for it are prepared.
-_ONLY_ON_REQUEST: Final = 2**31
+from core.pipeline import Answer, Pipeline
+
+Session = psycopg.Connection[Any] | Pipeline
+"""Where a statement goes: at once to the server, or into a pipeline that will."""
 
 
 def driver() -> psycopg.Connection[Any]:
     """The driver's connection under Django's, inside whatever transaction Django has open."""
     connection.ensure_connection()
     raw: psycopg.Connection[Any] = connection.connection
-    if raw.prepare_threshold is None:
-        raw.prepare_threshold = _ONLY_ON_REQUEST
     return raw
 
 
-def execute(raw: psycopg.Connection[Any], query: str, params: Sequence[Any] = ()) -> psycopg.Cursor[Any]:
-    """Run a prepared statement with server-side parameters. In a pipeline the rows come at its end."""
-    cursor: psycopg.Cursor[Any] = psycopg.Cursor(raw)
-    cursor.execute(query.encode(), params, prepare=True)
-    return cursor
+def drop_broken_connection() -> None:
+    """Close this thread's connection if it was lost or grew old; the next statement opens a new one."""
+    if not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()
+
+
+def commits_here() -> bool:
+    """Whether the open transaction is one block's own, so that its commit may go with its last pipeline."""
+    return len(connection.atomic_blocks) == 1
+
+
+def execute(raw: Session, query: str, params: Sequence[Any] = ()) -> Answer:
+    """Run a prepared statement. In a pipeline the rows come at its end."""
+    if isinstance(raw, Pipeline):
+        return raw.execute(query, params)
+    with Pipeline(raw) as pipeline:
+        return pipeline.execute(query, params)
 
 
 NULL: Final = "\x02"
@@ -59,7 +71,7 @@ class HotTable:
         with psycopg.Cursor(raw) as cursor, cursor.copy(self._copy) as copy:
             copy.write(text.encode())
 
-    def insert(self, raw: psycopg.Connection[Any], rows: Sequence[Row]) -> None:
+    def insert(self, raw: Session, rows: Sequence[Row]) -> None:
         """Write by one INSERT: few rows. In a pipeline, it costs no round trip."""
         columns = zip(*rows, strict=True)
         arrays = [
@@ -82,7 +94,7 @@ def copy_many(
     return rest
 
 
-def insert_few(raw: psycopg.Connection[Any], writes: Iterable[tuple[HotTable, Sequence[Row]]]) -> None:
+def insert_few(raw: Session, writes: Iterable[tuple[HotTable, Sequence[Row]]]) -> None:
     """INSERT what `copy_many` left."""
     for table, rows in writes:
         table.insert(raw, rows)

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-import psycopg
-
-from core.sql import HotTable, execute, number_array, text_array
+from core.pipeline import Answer
+from core.sql import HotTable, Session, execute, number_array, text_array
 
 GIVEN: Final = {
     "workspace": 1,
@@ -113,24 +112,24 @@ class BucketKey(NamedTuple):
     dimensions: str
 
 
-def find_keys(raw: psycopg.Connection[Any], keys: Sequence[tuple[int, str]]) -> psycopg.Cursor[Any]:
+def find_keys(raw: Session, keys: Sequence[tuple[int, str]]) -> Answer:
     """Of (customer, key), those that have counted: (customer, key, payload hash, event, recorded_at)."""
     arrays = (number_array(customer for customer, _ in keys), text_array(key for _, key in keys))
     return execute(raw, FIND_KEYS, arrays)
 
 
-def find_uniques(raw: psycopg.Connection[Any], keys: Sequence[UniqueKey]) -> psycopg.Cursor[Any]:
+def find_uniques(raw: Session, keys: Sequence[UniqueKey]) -> Answer:
     """The 1-based positions of those keys that have occurred before."""
     return execute(raw, FIND_UNIQUES, _unique_arrays(keys))
 
 
-def add_uniques(raw: psycopg.Connection[Any], occurrences: dict[UniqueKey, int]) -> None:
+def add_uniques(raw: Session, occurrences: dict[UniqueKey, int]) -> None:
     """Count further occurrences."""
     if occurrences:
         execute(raw, ADD_UNIQUES, (*_unique_arrays(list(occurrences)), number_array(occurrences.values())))
 
 
-def add_buckets(raw: psycopg.Connection[Any], merge: str, buckets: dict[BucketKey, list[Any]]) -> None:
+def add_buckets(raw: Session, merge: str, buckets: dict[BucketKey, list[Any]]) -> None:
     """Merge [quantity, events] into the hourly buckets; `merge` is a key of MERGE."""
     if not buckets:
         return

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import psycopg
-
-from core.sql import execute, number_array, text_array
+from core.pipeline import Answer
+from core.sql import Session, execute, number_array, text_array
 from pricing.rating.state import State
 
 READ: Final = """
@@ -36,12 +35,12 @@ class CounterKey(NamedTuple):
     dimensions: str
 
 
-def read_counters(raw: psycopg.Connection[Any], keys: Sequence[CounterKey]) -> psycopg.Cursor[Any]:
+def read_counters(raw: Session, keys: Sequence[CounterKey]) -> Answer:
     """The counters that exist: the key's four columns, then the state's four."""
     return execute(raw, READ, _key_arrays(keys))
 
 
-def write_counters(raw: psycopg.Connection[Any], states: dict[CounterKey, State]) -> None:
+def write_counters(raw: Session, states: dict[CounterKey, State]) -> None:
     """Set the counters to these states."""
     if not states:
         return

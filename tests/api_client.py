@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.test import Client
-
 from accounts.models import IntegrationKey
 from accounts.secrets import INTEGRATION, new_secret
 from core import clock
+from tests.lane_client import LaneClient
 
 
 class Api:
@@ -24,7 +23,7 @@ class Api:
             scopes=list(scopes or ("admin",)),
             created_at=clock.now(),
         )
-        self.client = Client(raise_request_exception=False)
+        self.client = LaneClient(raise_request_exception=False)
 
     def post(self, path: str, body: Any, **headers: str) -> Any:
         return self.client.post(

@@ -47,7 +47,11 @@ class AnyKeyAuthentication(IntegrationKeyAuthentication):
 
 def bearer_secret(request: Request | HttpRequest) -> str | None:
     """The secret in the Authorization header; raises AuthenticationFailed for another kind of header."""
-    header: str = request.META.get("HTTP_AUTHORIZATION", "")
+    return secret_in(request.META.get("HTTP_AUTHORIZATION", ""))
+
+
+def secret_in(header: str) -> str | None:
+    """The secret in an Authorization header; None when it is empty. Raises as `bearer_secret`."""
     if not header:
         return None
     scheme, _, secret = header.partition(" ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from django.http import HttpRequest
@@ -9,7 +10,6 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.credentials import IntegrationKeyRecord
 from billing.api.answers import charge_answer, denial_answer, recorded_answer
 from billing.api.authentication import credential
 from billing.api.charge_reads import ChargeList
@@ -37,20 +37,16 @@ class ChargesView(ChargeList):
     )
     def post(self, request: Request) -> Response:
         """Charge one event. The same key again gives the first answer, with 200."""
-        status, body, headers = charge_event(request._request, request.data, credential(request))
+        body = request.data
+        check_header_key(request.META.get("HTTP_IDEMPOTENCY_KEY"), body)
+        event = parse_event(body, clock.now())
+        outcome = charge_one(ChargeRequest(event, Mode.ASK, "api", credential(request)))
+        status, body, headers = answer(outcome, lambda: request._request)
         return Response(body, status=status, headers=headers)
 
 
-def charge_event(request: HttpRequest, body: Any, key: IntegrationKeyRecord) -> Answer:
-    """Charge the event in a body; raises TollgateError."""
-    check_header_key(request, body)
-    event = parse_event(body, clock.now())
-    return answer(request, charge_one(ChargeRequest(event, Mode.ASK, "api", key)))
-
-
-def check_header_key(request: HttpRequest, body: Any) -> None:
+def check_header_key(header: str | None, body: Any) -> None:
     """The body's key rules here: an `Idempotency-Key` header that differs is an error."""
-    header = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if header is not None and isinstance(body, dict) and header != body.get("idempotency_key"):
         raise InvalidRequest(
             "idempotency_key_mismatch",
@@ -59,12 +55,12 @@ def check_header_key(request: HttpRequest, body: Any) -> None:
         )
 
 
-def answer(request: HttpRequest, outcome: Outcome) -> Answer:
-    """The outcome of a charge; raises what it failed with."""
+def answer(outcome: Outcome, request: Callable[[], HttpRequest]) -> Answer:
+    """The outcome of a charge; raises what it failed with. `request` is made only for a refusal."""
     if isinstance(outcome, Failed):
         raise outcome.error
     if isinstance(outcome, Denied):
-        return 402, denial_answer(outcome, request), {}
+        return 402, denial_answer(outcome, request()), {}
     assert not isinstance(outcome, Quarantined), "a charge asks; only reports are quarantined"
     body = charge_answer(outcome) if isinstance(outcome, Charged) else recorded_answer(outcome)
     if outcome.is_replay:

@@ -57,7 +57,7 @@ def read_batch(request: Request) -> tuple[Sequence[Any], Parse]:
     if kind.startswith("application/cloudevents"):
         items, parse = (body if kind.endswith("-batch+json") else [body]), parse_cloudevent
     else:
-        check_header_key(request._request, body)
+        check_header_key(request.META.get("HTTP_IDEMPOTENCY_KEY"), body)
         known = isinstance(body, dict) and "events" in body
         if known and len(body) > 1:
             other = shown(next(name for name in body if name != "events"))

@@ -1,63 +1,108 @@
 """The short way for `POST /v1/charges`, which stands in the path of the operator's calls.
 
-A plain JSON charge is answered here, before the resolver, the layers for pages and DRF's dispatch; those
-cost more than the charge itself (docs/performance.md). The pieces are the same that DRF is set up with:
-authentication, scope, body, errors, rendering. Everything else about /v1/charges goes the usual way.
+A plain JSON charge is answered here, before Django makes a request of it: its request, signals, middleware
+and dispatch cost more than the charge itself (docs/performance.md). The pieces are the same that the view
+is set up with: credential, scope, body, verb, errors, rendering. Everything else goes the usual way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any, Final
 
-from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIRequest
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from accounts.api.authentication import bearer_secret
+from accounts.api.authentication import secret_in
 from accounts.credentials import authenticate_key
-from billing.api.charges import CHARGE_SCOPE, charge_event
+from billing.api.charges import CHARGE_SCOPE, answer, check_header_key
+from billing.charging import ChargeRequest, Mode, charge_one
+from core import clock
 from core.api.errors import as_tollgate_error, error_body
-from core.api.parsers import json_body
+from core.api.parsers import checked_json
 from core.api.permissions import check_scope
 from core.api.renderers import render_json
-from core.errors import AuthenticationFailed
+from core.errors import AuthenticationFailed, TollgateError
+from core.middleware import request_id_of
+from core.sql import drop_broken_connection
+from metering.events import parse_event
 
 PATH: Final = "/v1/charges"
 JSON: Final = "application/json"
 
+Environ = dict[str, Any]
+Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+
 
 class FastLane:
-    """Middleware: answers plain JSON charges, passes everything else on."""
+    """A WSGI application: answers plain JSON charges, passes everything else on."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
+    def __init__(self, django: Application) -> None:
+        self.django = django
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer the request."""
-        if request.path_info == PATH and request.method == "POST" and is_plain_json(request):
-            return charge_response(request)
-        return self.get_response(request)
+        if environ["PATH_INFO"] != PATH or environ["REQUEST_METHOD"] != "POST" or not is_plain_json(environ):
+            return self.django(environ, start_response)
+        status, body, headers = charge_response(environ)
+        start_response(STATUSES[status], [*headers.items(), ("Content-Length", str(len(body)))])
+        return [body]
 
 
-def is_plain_json(request: HttpRequest) -> bool:
-    """Whether request and answer are JSON, so that nothing is to negotiate."""
-    accepts = request.META.get("HTTP_ACCEPT", "*/*")
-    return request.META.get("CONTENT_TYPE", "").startswith(JSON) and ("*/*" in accepts or JSON in accepts)
+STATUSES: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
-def charge_response(request: HttpRequest) -> HttpResponse:
-    """Authenticate, parse, charge, answer."""
+def is_plain_json(environ: Environ) -> bool:
+    """Whether body and answer are JSON as it is, of a length that is known and allowed."""
+    accepts, length = environ.get("HTTP_ACCEPT", "*/*"), environ.get("CONTENT_LENGTH") or ""
+    return (
+        environ.get("CONTENT_TYPE", "").startswith(JSON)
+        and ("*/*" in accepts or JSON in accepts)
+        and "HTTP_CONTENT_ENCODING" not in environ
+        and length.isdecimal()
+        and 0 < int(length) <= settings.API_BODY_MAX_BYTES
+    )
+
+
+def charge_response(environ: Environ) -> tuple[int, bytes, dict[str, str]]:
+    """Authenticate, parse, charge: status, body, headers."""
+    request_id = request_id_of(environ)
+    clear_contextvars()
+    bind_contextvars(request_id=request_id)
     headers: dict[str, str] = {}
     try:
-        secret = bearer_secret(request)
-        if secret is None:
-            raise AuthenticationFailed("not_authenticated", "Send `Authorization: Bearer tg_...`.")
-        credential = authenticate_key(secret, is_fresh=False)
-        check_scope(credential, CHARGE_SCOPE)
-        status, body, headers = charge_event(request, json_body(request), credential)
+        status, body, headers = _charge(environ, request_id)
     except Exception as exception:  # as DRF's handler does: whatever it is, the caller gets an answer
+        drop_broken_connection()
         error = as_tollgate_error(exception)
-        status, body = error.status, error_body(error, request)
+        status, body = error.status, _error_body(error, environ, request_id)
         if status == 401:
             headers = {"WWW-Authenticate": 'Bearer realm="tollgate"'}
-    return HttpResponse(render_json(body), status=status, content_type=JSON, headers=headers)
+    return status, render_json(body), {"Content-Type": JSON, "X-Request-Id": request_id, **headers}
+
+
+def _charge(environ: Environ, request_id: str) -> tuple[int, dict[str, Any], dict[str, str]]:
+    secret = secret_in(environ.get("HTTP_AUTHORIZATION", ""))
+    if secret is None:
+        raise AuthenticationFailed("not_authenticated", "Send `Authorization: Bearer tg_...`.")
+    credential = authenticate_key(secret, is_fresh=False)
+    check_scope(credential, CHARGE_SCOPE)
+    raw: bytes = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    body = checked_json(raw)
+    check_header_key(environ.get("HTTP_IDEMPOTENCY_KEY"), body)
+    event = parse_event(body, clock.now())
+    outcome = charge_one(ChargeRequest(event, Mode.ASK, "api", credential))
+    return answer(outcome, lambda: _request(environ, request_id))
+
+
+def _error_body(error: TollgateError, environ: Environ, request_id: str) -> dict[str, Any]:
+    return error_body(error, _request(environ, request_id))
+
+
+def _request(environ: Environ, request_id: str) -> WSGIRequest:
+    """Django's view of the request, for the answers that name an address of ours: errors and refusals."""
+    request = WSGIRequest(environ)
+    request.id = request_id  # type: ignore[attr-defined]
+    return request

@@ -20,6 +20,7 @@ from django.db import connection
 from billing.charging.outcomes import Outcome
 from billing.charging.path import charge_batch
 from billing.charging.requests import ChargeRequest
+from core.sql import drop_broken_connection
 
 BATCH_MAX: Final = 64
 LEADERS_MAX: Final = 1
@@ -88,6 +89,7 @@ class Queue:
     def _run(self, batch: list[Ticket]) -> None:
         numbered = [(index, ticket.request) for index, ticket in enumerate(batch)]
         try:
+            drop_broken_connection()
             outcomes = charge_batch(numbered, skip_locked=self._skip_locked)
         except BaseException as error:  # whoever waits must hear of it
             for ticket in batch:

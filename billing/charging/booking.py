@@ -33,7 +33,8 @@ from billing.store import (
     write_reratings,
 )
 from core.numbers import CONTEXT, ZERO, plain
-from core.sql import NULL, Row, copy_many, insert_few
+from core.pipeline import Pipeline
+from core.sql import NULL, Row, commits_here, copy_many, insert_few
 from metering.catalogue import CompiledMeter, freeze_meters
 from metering.store import EVENTS, GIVEN, KEYS, BucketKey, UniqueKey, add_buckets, add_uniques
 from pricing.rating.state import State
@@ -97,23 +98,28 @@ def book_item(
     return answer
 
 
-def write_batch(raw: psycopg.Connection[Any], batch: Batch, known: Known) -> None:
-    """Write it all: COPY where there is much, then one pipeline of inserts and upserts."""
+def write_batch(raw: psycopg.Connection[Any], batch: Batch, known: Known, *, is_last: bool = False) -> None:
+    """Write it all: COPY where there is much, then one pipeline of inserts and upserts.
+
+    `is_last`: nothing follows in the transaction, so it is committed with the same round trip.
+    """
     freeze_meters(batch.meters.values(), batch.now)
     batch.keys.sort(key=tuple)  # one key may reach two payers at once: all take keys in one order
     tables = ((KEYS, batch.keys), (EVENTS, batch.events), (CHARGES, batch.charges))
     few = copy_many(raw, (*tables, transfers_of(known.books.values())))
-    with raw.pipeline():
-        insert_few(raw, few)
-        write_books(raw, known.books.values())
-        write_counters(raw, batch.states)
+    with Pipeline(raw) as pipe:
+        insert_few(pipe, few)
+        write_books(pipe, known.books.values())
+        write_counters(pipe, batch.states)
         for merge, buckets in batch.buckets.items():
-            add_buckets(raw, merge, buckets)
-        add_uniques(raw, batch.uniques)
-        write_margins(raw, batch.margins)
-        write_denials(raw, batch.denials, batch.now)
-        write_overspend(raw, batch.overspend, batch.now)
-        write_reratings(raw, batch.reratings, batch.now)
+            add_buckets(pipe, merge, buckets)
+        add_uniques(pipe, batch.uniques)
+        write_margins(pipe, batch.margins)
+        write_denials(pipe, batch.denials, batch.now)
+        write_overspend(pipe, batch.overspend, batch.now)
+        write_reratings(pipe, batch.reratings, batch.now)
+        if is_last and commits_here():
+            pipe.commit()
 
 
 def _apply_states(batch: Batch, item: Planned, known: Known, rated: RatedItem) -> None:

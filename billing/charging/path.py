@@ -163,7 +163,7 @@ def _decide_and_write(
     for (item, _), answer in zip(replays, replay(raw, replays), strict=True):
         outcomes[item.index] = answer
     quarantine_events(quarantine, received_at=now)
-    write_batch(raw, batch, known)
+    write_batch(raw, batch, known, is_last=True)
     return outcomes
 
 

@@ -18,6 +18,7 @@ from billing.funding import Funds, Grant
 from billing.ledger import PayerId, open_missing, read_owed, send_lock
 from core.database_errors import Unavailable
 from core.numbers import ZERO
+from core.pipeline import Pipeline
 from core.sql import execute, number_array
 from metering.store import UniqueKey, find_keys, find_uniques
 from pricing.models import Counter
@@ -72,15 +73,15 @@ def lock_and_read(
     invoiced = plan.payers(item for item in plan.items if _is_invoiced(item))
     keys = _idempotency_keys(plan.items)
     counters, uniques = counter_keys(plan.items), unique_keys(plan.items)
-    with raw.pipeline():
-        execute(raw, BY_KEY)
-        locks = send_lock(raw, payers, skip_locked=skip_locked)
-        versions = execute(raw, VERSIONS, (number_array(plan.customer_versions),))
-        found_keys = find_keys(raw, keys)
-        found_counters = read_counters(raw, counters)
-        owed = read_owed(raw, invoiced) if invoiced else None
-        grants = read_grants(raw, payers, now)
-        found_uniques = find_uniques(raw, uniques) if uniques else None
+    with Pipeline(raw) as pipe:
+        execute(pipe, BY_KEY)
+        locks = send_lock(pipe, payers, skip_locked=skip_locked)
+        versions = execute(pipe, VERSIONS, (number_array(plan.customer_versions),))
+        found_keys = find_keys(pipe, keys)
+        found_counters = read_counters(pipe, counters)
+        owed = read_owed(pipe, invoiced) if invoiced else None
+        grants = read_grants(pipe, payers, now)
+        found_uniques = find_uniques(pipe, uniques) if uniques else None
     _check_versions(plan, versions.fetchall())
     locked = locks.fetchall()
     if open_missing(raw, payers, locked, skip_locked=skip_locked):

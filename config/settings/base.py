@@ -36,7 +36,6 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "core.middleware.RequestIdMiddleware",
     "core.api.bodies.ChunkedBodyMiddleware",
-    "billing.api.fast_lane.FastLane",
     "django.middleware.security.SecurityMiddleware",
     "allauth.account.middleware.AccountMiddleware",  # thin, and allauth insists on its place here
     "core.middleware.PagesMiddleware",

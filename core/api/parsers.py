@@ -23,9 +23,13 @@ def json_body(request: HttpRequest, *, is_checked: bool = True) -> Any:
     raw = read_body(request)
     if not raw:
         raise InvalidRequest("empty_body", "The request has no body; a JSON value was expected.")
+    return checked_json(raw) if is_checked else parse_leniently(raw)
+
+
+def checked_json(raw: bytes) -> Any:
+    """The JSON value in `raw`, checked as a whole; raises InvalidRequest."""
     value = parse_leniently(raw)
-    if is_checked:
-        check_json(value)
+    check_json(value)
     return value
 
 

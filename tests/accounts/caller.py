@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.test import Client
-
 from accounts.integration_keys import issue_integration_key
+from tests.lane_client import LaneClient
 
 
 class Answer:
@@ -36,7 +35,7 @@ class Caller:
 
     def __init__(self, secret: str | None = None) -> None:
         self.secret = secret
-        self._client = Client(raise_request_exception=False)
+        self._client = LaneClient(raise_request_exception=False)
 
     def request(
         self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None

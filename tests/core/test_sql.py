@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from django.db import connection
 
+from core.pipeline import Pipeline
 from core.sql import (
     COPY_ROWS_MIN,
     NULL,
@@ -181,8 +182,8 @@ def test_only_many_rows_go_by_copy_and_all_arrive(raw: psycopg.Connection[Any]) 
     rest = copy_many(raw, [(TABLE, many), (TABLE, few), (TABLE, [])])
     assert rest == [(TABLE, few)]
     assert words(raw) == ["m"] * COPY_ROWS_MIN
-    with raw.pipeline():
-        insert_few(raw, rest)
+    with Pipeline(raw) as pipeline:
+        insert_few(pipeline, rest)
     assert words(raw) == ["m"] * COPY_ROWS_MIN + ["f"] * (COPY_ROWS_MIN - 1)
 
 
@@ -224,9 +225,9 @@ def test_a_statement_is_prepared_once_and_what_django_sends_never(raw: psycopg.C
 
 
 def test_the_rows_of_a_pipeline_are_read_at_its_end(raw: psycopg.Connection[Any]) -> None:
-    with raw.pipeline():
-        TABLE.insert(raw, [("1", "a")])
-        first = execute(raw, "SELECT words FROM pg_temp.rows")
-        TABLE.insert(raw, [("2", "b")])
-        second = execute(raw, "SELECT count(*) FROM pg_temp.rows")
+    with Pipeline(raw) as pipeline:
+        TABLE.insert(pipeline, [("1", "a")])
+        first = execute(pipeline, "SELECT words FROM pg_temp.rows")
+        TABLE.insert(pipeline, [("2", "b")])
+        second = execute(pipeline, "SELECT count(*) FROM pg_temp.rows")
     assert (first.fetchall(), second.fetchall()) == ([("a",)], [(2,)])
