@@ -17,6 +17,7 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford: no i, l, o, u
 _VALUES = {letter: index for index, letter in enumerate(ALPHABET)}
 _UUID_LETTERS = 26  # 128 bits in base 32
 _ROW_LETTERS = 8
+_LAST_62 = (1 << 62) - 1
 
 
 def encode(number: int) -> str:
@@ -76,12 +77,15 @@ def hot_row(prefix: str, public: str) -> tuple[int, UUID]:
     return customer_id, UUID(int=number)
 
 
-def new_uuid7(at: datetime) -> UUID:
-    """A UUIDv7 (RFC 9562) of the millisecond of `at`; within one millisecond the order is random."""
-    milliseconds = int(at.timestamp() * 1000)
-    random = int.from_bytes(os.urandom(10))
-    rand_a, rand_b = random >> 62 & 0xFFF, random & ((1 << 62) - 1)
-    return UUID(int=milliseconds << 80 | 0x7 << 76 | rand_a << 64 | 0b10 << 62 | rand_b)
+def new_uuids7(at: datetime, count: int) -> list[UUID]:
+    """So many UUIDv7 (RFC 9562) of the millisecond of `at`; within one millisecond the order is random."""
+    fixed = int(at.timestamp() * 1000) << 80 | 0x7 << 76 | 0b10 << 62
+    random = os.urandom(10 * count)
+    made = []
+    for start in range(0, 10 * count, 10):
+        number = int.from_bytes(random[start : start + 10])
+        made.append(UUID(int=fixed | (number >> 62 & 0xFFF) << 64 | number & _LAST_62))
+    return made
 
 
 def uuid7_at(uuid: UUID) -> datetime:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import msgspec
 import psycopg
@@ -80,19 +78,21 @@ def book_item(
     if item.stored is None:
         _add_event(batch, item, book, seq, unmatched=unmatched, unpriced=unpriced)
         _add_usage(batch, item, rated)
-        _add_margin(
-            batch, item, [1, item.cost is not None, unmatched, unpriced, rated.amount, item.cost or ZERO]
-        )
+        change = (1, item.cost is not None, unmatched, unpriced, rated.amount, item.cost or ZERO)
+        _add_margin(batch, item, change)
     else:
         _add_rerating(batch, item, rated)
     customer_id = book.payer[0]
     if not item.lines and item.request.mode is Mode.REPORT:
         return Recorded(customer_id, item.id, batch.now, seq, unmatched, unpriced)
-    before = overspent(book.funds)
-    book.pay(seq, batch.recorded_at, "usage", item.id.hex, parts)
-    _note_overspend(batch, item, book, seq, subtract(overspent(book.funds), before))
-    _add_charge(batch, item, book, seq, rated, parts)
+    if all(part.grant_id is not None for part in parts):  # what grants pay for overspends nothing
+        book.pay(seq, batch.recorded_at, "usage", item.id_text, parts)
+    else:
+        before = overspent(book.funds)
+        book.pay(seq, batch.recorded_at, "usage", item.id_text, parts)
+        _note_overspend(batch, item, book, seq, subtract(overspent(book.funds), before))
     answer = _answer(batch, item, book, seq, rated, unmatched, unpriced)
+    _add_charge(batch, item, answer, rated, parts)
     if any(part.amount < 0 for part in parts):
         book.settle_due((), batch.now)  # what returned to an expired grant is breakage at once
     return answer
@@ -135,18 +135,21 @@ def _add_usage(batch: Batch, item: Planned, rated: RatedItem) -> None:
     """Count the event in the hourly buckets of the meters that hear it."""
     payer, workspace_id = item.attribution.payer, item.attribution.workspace_id or 0
     assert payer is not None
-    hour = hour_start(item.request.event.occurred_at, payer.time_zone)
     for heard in item.heard:
         meter = heard.meter
         batch.meters[meter.id] = meter
         merge = BUCKET_MERGE.get(meter.aggregation, "sum")
         if merge is None:
             continue
-        key = BucketKey(payer.customer_id, payer.id, meter.id, hour, workspace_id, heard.dimensions)
-        quantity = quantity_of(item, heard, rated)
-        bucket = batch.buckets.setdefault(merge, {}).setdefault(key, [None, 0])
-        bucket[0] = quantity if bucket[0] is None else _merged(merge, bucket[0], quantity)
-        bucket[1] += 1
+        key = BucketKey(payer.customer_id, payer.id, meter.id, item.hour, workspace_id, heard.dimensions)
+        quantity = heard.quantity if heard.unique is None else quantity_of(item, heard, rated)
+        buckets = batch.buckets.setdefault(merge, {})
+        bucket = buckets.get(key)
+        if bucket is None:
+            buckets[key] = [quantity, 1]
+        else:
+            bucket[0] = _merged(merge, bucket[0], quantity)
+            bucket[1] += 1
 
 
 def _merged(merge: str, old: Decimal, new: Decimal) -> Decimal:
@@ -160,14 +163,12 @@ def _add_event(
 ) -> None:
     event, found = item.request.event, item.attribution
     customer_id, payer_id = book.payer
-    key = event.idempotency_key
-    batch.keys.append(
-        (str(customer_id), key, f"\\x{item.payload_hash.hex()}", item.id.hex, batch.recorded_at)
-    )
+    key, customer = event.idempotency_key, str(customer_id)
+    batch.keys.append((customer, key, f"\\x{item.payload_hash.hex()}", item.id_text, batch.recorded_at))
     batch.events.append(
         (
-            str(customer_id),
-            item.id.hex,
+            customer,
+            item.id_text,
             batch.recorded_at,
             str(seq),
             str(payer_id),
@@ -175,7 +176,7 @@ def _add_event(
             _number(found.api_key_id),
             key,
             event.event,
-            event.occurred_at.isoformat(),
+            item.occurred_at,
             _json(event.properties),
             NULL if item.costs is None else _json(item.costs),
             _number(item.cost),
@@ -190,9 +191,9 @@ def _add_event(
 
 
 def _add_charge(
-    batch: Batch, item: Planned, book: PayerBook, seq: int, rated: RatedItem, parts: Sequence[Part]
+    batch: Batch, item: Planned, answer: Charged, rated: RatedItem, parts: Sequence[Part]
 ) -> None:
-    payer, funds, stored = item.attribution.payer, book.funds, item.stored
+    payer, stored = item.attribution.payer, item.stored
     assert payer is not None
     batch.paid += parts
     funding = [
@@ -208,34 +209,35 @@ def _add_charge(
     batch.charges.append(
         (
             str(payer.customer_id),
-            item.id.hex,
+            item.id_text,
             batch.recorded_at,
-            str(seq),
+            str(answer.seq),
             str(payer.id),
             _number(item.attribution.workspace_id),
-            (stored.event_id if stored else item.id).hex,
+            stored.event_id.hex if stored else item.id_text,
             stored.recorded_at.isoformat() if stored else batch.recorded_at,
-            item.request.event.occurred_at.isoformat(),
+            item.occurred_at,
             str(rated.amount),
             payer.currency,
             _json(rated.lines),
             _json(funding),
-            str(funds.wallet),
-            str(funds.held),
-            str(funds.available),
+            str(answer.settled),
+            str(answer.held),
+            str(answer.available),
         )
     )
 
 
-def _add_margin(batch: Batch, item: Planned, change: Sequence[Any]) -> None:
-    """Add [events, costed, unmatched, unpriced, revenue, cost] to the event's margin bucket."""
+def _add_margin(batch: Batch, item: Planned, change: tuple[int, int, int, int, Decimal, Decimal]) -> None:
+    """Add (events, costed, unmatched, unpriced, revenue, cost) to the event's margin bucket."""
     payer, event = item.attribution.payer, item.request.event
     assert payer is not None
-    hour = hour_start(event.occurred_at, payer.time_zone)
-    key = MarginKey(payer.customer_id, payer.id, hour, item.attribution.workspace_id or 0, event.event)
+    workspace_id = item.attribution.workspace_id or 0
+    key = MarginKey(payer.customer_id, payer.id, item.hour, workspace_id, event.event)
     row = batch.margins.get(key)
     if row is None:
-        row = batch.margins[key] = [0, 0, 0, 0, ZERO, ZERO]
+        batch.margins[key] = [*map(int, change[:4]), *change[4:]]
+        return
     for column in range(4):
         row[column] += change[column]
     for column in (4, 5):
@@ -249,7 +251,7 @@ def _add_rerating(batch: Batch, item: Planned, rated: RatedItem) -> None:
     assert payer is not None
     if stored.was_unmatched:
         _add_usage(batch, item, rated)
-    _add_margin(batch, item, [0, 0, -stored.was_unmatched, -stored.was_unpriced, rated.amount, ZERO])
+    _add_margin(batch, item, (0, 0, -stored.was_unmatched, -stored.was_unpriced, rated.amount, ZERO))
     batch.reratings.append((payer.customer_id, stored.event_id, item.id))
 
 
@@ -322,20 +324,3 @@ def given_fields(payload: dict[str, Any]) -> int:
 
 def _number(value: int | Decimal | None) -> str:
     return NULL if value is None else str(value)
-
-
-def hour_start(instant: datetime, time_zone: str) -> str:
-    """The start, as UTC text, of the payer's local hour that an instant falls in.
-
-    Only zones off by parts of an hour (Kolkata, Kathmandu) differ from hours of UTC.
-    """
-    return _hour_of_quarter(
-        instant.replace(minute=instant.minute // 15 * 15, second=0, microsecond=0), time_zone
-    )
-
-
-@lru_cache(maxsize=20_000)
-def _hour_of_quarter(quarter: datetime, time_zone: str) -> str:
-    offset = quarter.astimezone(ZoneInfo(time_zone)).utcoffset() or timedelta()
-    shift = timedelta(seconds=offset.total_seconds() % 3600)
-    return ((quarter + shift).replace(minute=0) - shift).isoformat()

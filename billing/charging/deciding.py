@@ -6,6 +6,7 @@ an item is allowed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
@@ -53,8 +54,7 @@ def rate_item(item: Planned, known: Known) -> RatedItem:
     rated = RatedItem()
     payer = item.attribution.payer
     assert payer is not None
-    groups = [heard.dimensions for heard in item.heard] + [line.dimensions for line in item.lines]
-    if any(len(group) > GROUP_LENGTH_MAX for group in groups):
+    if _has_long_group(item.heard) or _has_long_group(item.lines):
         raise InvalidRequest(
             "group_too_long",
             f"The values that a meter groups this event by take more than {GROUP_LENGTH_MAX} characters.",
@@ -72,6 +72,10 @@ def rate_item(item: Planned, known: Known) -> RatedItem:
             "number_out_of_range", "The price of this event has more than 20 integer digits.", "properties"
         )
     return rated
+
+
+def _has_long_group(ones: Sequence[Heard] | Sequence[PlannedLine]) -> bool:
+    return any(len(one.dimensions) > GROUP_LENGTH_MAX for one in ones)
 
 
 def quantity_of(item: Planned, one: Heard | PlannedLine, rated: RatedItem) -> Decimal:

@@ -19,10 +19,12 @@ from accounts.attribution import Attribution, attribute
 from accounts.credentials import integration_keys, valid_keys
 from accounts.directory import NO_VERSION
 from billing.charging.requests import ChargeRequest
+from billing.hours import hour_start
 from core.errors import AuthenticationFailed
-from core.ids import new_uuid7
+from core.ids import new_uuids7
 from core.models import ConfigVersion
 from core.numbers import ONE
+from metering.accept import accept_bounds
 from metering.catalogue import CompiledMeter, MeterCatalogue, meter_catalogue
 from metering.costing import CostBook, cost_book
 from metering.payload import payload_hash
@@ -77,13 +79,19 @@ class Stored:
 
 @dataclass(slots=True)
 class Planned:
-    """A request with all that is known of it before the lock. `stored`: only to be re-rated."""
+    """A request with all that is known of it before the lock. `stored`: only to be re-rated.
+
+    `occurred_at` and `hour` (the payer's local hour it falls in) are texts, as the rows have them.
+    """
 
     index: int
     request: ChargeRequest
     attribution: Attribution
     payload_hash: bytes
     id: UUID
+    id_text: str
+    occurred_at: str = ""
+    hour: str = ""
     costs: list[dict[str, Any]] | None = None
     cost: Decimal | None = None
     has_subscription: bool = False
@@ -137,13 +145,16 @@ def plan_requests(requests: Sequence[tuple[int, ChargeRequest]], now: datetime) 
     meters, costs = meter_catalogue(version), cost_book(version)
     attributions = attribute([request.event for _, request in requests])
     versions = _customer_versions(attributions)
+    earliest, latest = accept_bounds(now)
     for (_, request), found in zip(requests, attributions, strict=True):
-        found.problem = found.problem or request.window_problem(now)  # no period is made for the year 9999
+        if not earliest <= request.event.occurred_at <= latest:
+            found.problem = found.problem or request.window_problem(now)  # no period for the year 9999
     prices = _prices(requests, attributions)
     ended = _ended_keys([request for _, request in requests], version, now)
     items = []
-    for (index, request), found in zip(requests, attributions, strict=True):
-        item = Planned(index, request, found, payload_hash(request.event.payload), new_uuid7(now))
+    ids = new_uuids7(now, len(requests))
+    for (index, request), found, uuid in zip(requests, attributions, ids, strict=True):
+        item = Planned(index, request, found, payload_hash(request.event.payload), uuid, uuid.hex)
         if request.credential is not None and request.credential.id in ended:
             found.problem = AuthenticationFailed("key_ended", "This key has been revoked or has expired.")
         if found.payer is not None and found.problem is None:
@@ -190,6 +201,8 @@ def _prices(
 def _plan_item(item: Planned, meters: MeterCatalogue, costs: CostBook, prices: PayerPrices) -> None:
     event, payer = item.request.event, item.attribution.payer
     assert payer is not None
+    item.occurred_at = event.occurred_at.isoformat()
+    item.hour = hour_start(event.occurred_at, payer.time_zone)
     item.costs, item.cost = costs.cost_of(event, payer.currency)
     item.has_subscription = bool(prices.subscriptions_at(event.occurred_at))
     segments = prices.at(event.occurred_at)

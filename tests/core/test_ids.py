@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from core.errors import NotFound
-from core.ids import decode, encode, hot_id, hot_row, new_uuid7, public_id, row_id, uuid7_at
+from core.ids import decode, encode, hot_id, hot_row, new_uuids7, public_id, row_id, uuid7_at
 
 UUID_7 = UUID("019c0c1e-7b00-7123-8abc-0123456789ab")
 
@@ -101,7 +101,7 @@ def test_what_is_no_hot_id_of_the_noun_names_no_row(public: str) -> None:
 
 def test_a_new_id_has_the_version_the_variant_and_the_millisecond_of_its_instant() -> None:
     at = datetime(2026, 1, 15, 12, 0, 0, 123999, tzinfo=UTC)
-    made = [new_uuid7(at) for _ in range(200)]
+    made = new_uuids7(at, 200)
     assert {uuid.version for uuid in made} == {7}
     assert {uuid.variant for uuid in made} == {"specified in RFC 4122"}
     assert {uuid7_at(uuid) for uuid in made} == {datetime(2026, 1, 15, 12, 0, 0, 123000, tzinfo=UTC)}
@@ -110,6 +110,6 @@ def test_a_new_id_has_the_version_the_variant_and_the_millisecond_of_its_instant
 
 def test_later_ids_are_greater() -> None:
     instants = [datetime(2026, 1, 15, 12, 0, second, tzinfo=UTC) for second in range(20)]
-    made = [new_uuid7(at) for at in instants]
+    made = [new_uuids7(at, 1)[0] for at in instants]
     assert made == sorted(made)
     assert [hot_id("evt", 1, uuid) for uuid in made] == sorted(hot_id("evt", 1, uuid) for uuid in made)
