@@ -106,11 +106,12 @@ def burn(
     burnt: dict[int, Decimal] = {}
     for (component, amount), segment in zip(lines, segments, strict=False):
         for grant in grants if amount > 0 else ():
-            left = subtract(grant.remaining, burnt.get(grant.id, ZERO))
+            taken_before = burnt.get(grant.id)
+            left = subtract(grant.remaining, taken_before) if taken_before else grant.remaining
             if left <= 0 or not grant.pays_for(component, occurred_at):
                 continue
             taken = min(left, amount)
-            burnt[grant.id] = add(burnt.get(grant.id, ZERO), taken)
+            burnt[grant.id] = add(taken_before, taken) if taken_before else taken
             parts.append(Part(component, WALLET, taken, grant.id, segment))
             amount = subtract(amount, taken)
             if not amount:

@@ -7,13 +7,13 @@ counters, buckets, grants, and allot its running numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from core.pipeline import Answer
-from core.sql import NULL, HotTable, Row, Session, execute, number_array, text_array
+from core.sql import NULL, HotTable, Row, Session, execute, key_arrays
 
 PayerId = tuple[int, int]
 """(customer id, billing entity id)"""
@@ -95,7 +95,7 @@ def send_lock(raw: Session, payers: Sequence[PayerId], *, skip_locked: bool = Fa
     With `skip_locked`, rows that another transaction holds are left out instead of waited for. The one
     place that knows how rows are locked (over shards it would be UPDATE ... RETURNING).
     """
-    return execute(raw, LOCK + (" SKIP LOCKED" if skip_locked else ""), _payer_arrays(payers))
+    return execute(raw, LOCK + (" SKIP LOCKED" if skip_locked else ""), key_arrays(payers, "nn"))
 
 
 def open_missing(
@@ -114,32 +114,21 @@ def open_missing(
     missing = [payer for payer in payers if payer not in there]
     if not missing:
         return False
-    made = execute(raw, OPEN, _payer_arrays(missing))
+    made = execute(raw, OPEN, key_arrays(missing, "nn"))
     return made.rowcount > 0 or not skip_locked
 
 
 def read_owed(raw: Session, payers: Sequence[PayerId]) -> Answer:
     """(customer, payer, balance of the receivable) of locked payers; negative = owed."""
-    return execute(raw, OWED, _payer_arrays(payers))
+    return execute(raw, OWED, key_arrays(payers, "nn"))
 
 
 def apply_movements(raw: Session, movements: dict[tuple[int, int, str], Movement]) -> None:
     """Add the movements of (customer, payer, kind) to the balances; the payers' rows are locked."""
     if not movements:
         return
-    keys = list(movements)
-    execute(
-        raw,
-        MOVE,
-        (
-            number_array(customer_id for customer_id, _, _ in keys),
-            number_array(payer_id for _, payer_id, _ in keys),
-            text_array(kind for _, _, kind in keys),
-            number_array(movement.balance for movement in movements.values()),
-            number_array(movement.held for movement in movements.values()),
-            number_array(movement.seq for movement in movements.values()),
-        ),
-    )
+    values = [(moved.balance, moved.held, moved.seq) for moved in movements.values()]
+    execute(raw, MOVE, key_arrays(movements, "nnt") + key_arrays(values, "nnn"))
 
 
 def transfer_row(
@@ -159,8 +148,3 @@ def transfer_row(
         str(transfer.amount),
         NULL if transfer.grant_id is None else str(transfer.grant_id),
     )
-
-
-def _payer_arrays(payers: Iterable[PayerId]) -> tuple[str, str]:
-    payers = list(payers)
-    return number_array(payer[0] for payer in payers), number_array(payer[1] for payer in payers)

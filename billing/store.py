@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from core.sql import HotTable, Session, execute, number_array, text_array
+from core.sql import HotTable, Session, execute, key_arrays, number_array, text_array
 
 CHARGES: Final = HotTable(
     "billing_charge",
@@ -102,19 +102,8 @@ def write_margins(raw: Session, margins: dict[MarginKey, list[Any]]) -> None:
     """Add [events, costed, unmatched, unpriced, revenue, cost] to the margin buckets."""
     if not margins:
         return
-    keys, columns = list(margins), list(zip(*margins.values(), strict=True))
-    execute(
-        raw,
-        ADD_MARGINS,
-        (
-            number_array(key.customer_id for key in keys),
-            number_array(key.payer_id for key in keys),
-            text_array(key.hour for key in keys),
-            number_array(key.workspace_id for key in keys),
-            text_array(key.event for key in keys),
-            *(number_array(column) for column in columns),
-        ),
-    )
+    columns = key_arrays(margins, "nntnt") + key_arrays(margins.values(), "nnnnnn")
+    execute(raw, ADD_MARGINS, columns)
 
 
 def write_overspend(raw: Session, rows: Sequence[OverspendRow], now: datetime) -> None:

@@ -109,6 +109,15 @@ def number_array(values: Iterable[int | Decimal]) -> str:
     return "{" + ",".join(map(str, values)) + "}"
 
 
+def key_arrays(keys: Iterable[Sequence[Any]], kinds: str) -> tuple[str, ...]:
+    """The columns of keys as array literals; a letter of `kinds` for each column: n(umber) or t(ext)."""
+    columns = list(zip(*keys, strict=True)) or [()] * len(kinds)
+    return tuple(
+        number_array(column) if kind == "n" else text_array(column)
+        for column, kind in zip(columns, kinds, strict=True)
+    )
+
+
 def text_array(values: Iterable[str]) -> str:
     """An array literal of texts."""
     quoted = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]

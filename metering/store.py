@@ -7,11 +7,11 @@ COPY fails on the primary key, its batch is rolled back and done again, and find
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from core.pipeline import Answer
-from core.sql import HotTable, Session, execute, number_array, text_array
+from core.sql import HotTable, Session, execute, key_arrays, number_array
 
 GIVEN: Final = {
     "workspace": 1,
@@ -90,6 +90,9 @@ MERGE: Final = {
 }
 
 
+_MERGE_BUCKETS: Final = {merge: ADD_BUCKETS + how for merge, how in MERGE.items()}
+
+
 class UniqueKey(NamedTuple):
     """A value of a `unique` meter in its scope; `value_hash` in hex."""
 
@@ -114,49 +117,23 @@ class BucketKey(NamedTuple):
 
 def find_keys(raw: Session, keys: Sequence[tuple[int, str]]) -> Answer:
     """Of (customer, key), those that have counted: (customer, key, payload hash, event, recorded_at)."""
-    arrays = (number_array(customer for customer, _ in keys), text_array(key for _, key in keys))
-    return execute(raw, FIND_KEYS, arrays)
+    return execute(raw, FIND_KEYS, key_arrays(keys, "nt"))
 
 
 def find_uniques(raw: Session, keys: Sequence[UniqueKey]) -> Answer:
     """The 1-based positions of those keys that have occurred before."""
-    return execute(raw, FIND_UNIQUES, _unique_arrays(keys))
+    return execute(raw, FIND_UNIQUES, key_arrays(keys, "nnnttt"))
 
 
 def add_uniques(raw: Session, occurrences: dict[UniqueKey, int]) -> None:
     """Count further occurrences."""
     if occurrences:
-        execute(raw, ADD_UNIQUES, (*_unique_arrays(list(occurrences)), number_array(occurrences.values())))
+        execute(raw, ADD_UNIQUES, (*key_arrays(occurrences, "nnnttt"), number_array(occurrences.values())))
 
 
 def add_buckets(raw: Session, merge: str, buckets: dict[BucketKey, list[Any]]) -> None:
     """Merge [quantity, events] into the hourly buckets; `merge` is a key of MERGE."""
     if not buckets:
         return
-    keys, values = list(buckets), buckets.values()
-    execute(
-        raw,
-        ADD_BUCKETS + MERGE[merge],
-        (
-            number_array(key.customer_id for key in keys),
-            number_array(key.payer_id for key in keys),
-            number_array(key.meter_id for key in keys),
-            text_array(key.hour for key in keys),
-            number_array(key.workspace_id for key in keys),
-            text_array(key.dimensions for key in keys),
-            number_array(value[0] for value in values),
-            number_array(value[1] for value in values),
-        ),
-    )
-
-
-def _unique_arrays(keys: Iterable[UniqueKey]) -> tuple[str, ...]:
-    keys = list(keys)
-    return (
-        number_array(key.customer_id for key in keys),
-        number_array(key.payer_id for key in keys),
-        number_array(key.meter_id for key in keys),
-        text_array(key.scope_start for key in keys),
-        text_array(key.dimensions for key in keys),
-        text_array(key.value_hash for key in keys),
-    )
+    columns = key_arrays(buckets, "nnntnt") + key_arrays(buckets.values(), "nn")
+    execute(raw, _MERGE_BUCKETS[merge], columns)

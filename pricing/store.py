@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from core.pipeline import Answer
-from core.sql import Session, execute, number_array, text_array
+from core.sql import Session, execute, key_arrays, number_array
 from pricing.rating.state import State
 
 READ: Final = """
@@ -37,7 +37,7 @@ class CounterKey(NamedTuple):
 
 def read_counters(raw: Session, keys: Sequence[CounterKey]) -> Answer:
     """The counters that exist: the key's four columns, then the state's four."""
-    return execute(raw, READ, _key_arrays(keys))
+    return execute(raw, READ, key_arrays(keys, "nnnt"))
 
 
 def write_counters(raw: Session, states: dict[CounterKey, State]) -> None:
@@ -49,19 +49,10 @@ def write_counters(raw: Session, states: dict[CounterKey, State]) -> None:
         raw,
         WRITE,
         (
-            *_key_arrays(list(states)),
+            *key_arrays(states, "nnnt"),
             number_array(state.quantity for state in values),
             number_array(state.transactions for state in values),
             number_array(state.volume for state in values),
             number_array(state.amount for state in values),
         ),
-    )
-
-
-def _key_arrays(keys: Sequence[CounterKey]) -> tuple[str, ...]:
-    return (
-        number_array(key.customer_id for key in keys),
-        number_array(key.segment_id for key in keys),
-        number_array(key.component_id for key in keys),
-        text_array(key.dimensions for key in keys),
     )
