@@ -61,6 +61,7 @@ def is_plain_json(environ: Environ) -> bool:
         environ.get("CONTENT_TYPE", "").startswith(JSON)
         and ("*/*" in accepts or JSON in accepts)
         and "HTTP_CONTENT_ENCODING" not in environ
+        and length.isascii()
         and length.isdecimal()
         and 0 < int(length) <= settings.API_BODY_MAX_BYTES
     )

@@ -106,13 +106,15 @@ class Queue:
     def _gather(self, back: int) -> None:
         """Let those who were just answered come back, if they are many; not longer than GATHER_SECONDS."""
         with self._mutex:
-            missing = self._answered - back - (len(self._waiting) if back else 0)
             is_worth_it = self._answered + len(self._waiting) >= SIBLINGS_MIN
-            self._missing = missing if is_worth_it and missing > 0 else 0
-        if self._missing and not self._is_whole.acquire(timeout=GATHER_SECONDS):
-            with self._mutex:
-                self._missing = 0
-                self._is_whole.acquire(blocking=False)  # they may have come between the two lines
+            missing = self._answered - back - (len(self._waiting) if back else 0)
+            self._missing = missing = max(0, missing) if is_worth_it else 0
+        if not missing or self._is_whole.acquire(timeout=GATHER_SECONDS):
+            return
+        with self._mutex:
+            if not self._missing:  # the last one came between the two lines
+                self._is_whole.acquire(blocking=False)
+            self._missing = 0
 
     def _note_arrival(self) -> None:
         if self._missing:

@@ -1,0 +1,179 @@
+"""The short way for plain JSON charges: the answers of the long one, and a clear rule for who takes it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from billing.api.fast_lane import is_plain_json
+from metering.models import UsageEvent
+from tests.api_client import Api
+from tests.billing.world import Tenant, make_meter, make_tenant, make_version
+
+pytestmark = pytest.mark.django_db
+PER_TOKEN = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "0.01"}
+PLAIN = {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": "17"}
+PATH = "/v1/charges"
+
+
+@pytest.fixture
+def api() -> Api:
+    return Api("charges:write")
+
+
+@pytest.fixture
+def tenant() -> Tenant:
+    make_meter()
+    return make_tenant(make_version([PER_TOKEN]), balance="10", overdraft=Decimal(0))
+
+
+def event(tenant: Tenant, key: str, tokens: Any = 100, **fields: Any) -> dict[str, Any]:
+    body = {"idempotency_key": key, "event": "completion", "properties": {"tokens": tokens}}
+    return body | {"workspace": tenant.workspace.external_id} | fields
+
+
+def both_ways(api: Api, body: Any, **headers: str) -> tuple[Any, Any]:
+    """The answers of the short way and of the view behind it, to the same request."""
+    long = Client(raise_request_exception=False).post(
+        PATH,
+        body,
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {api.secret}"} | headers,
+    )
+    return api.post(PATH, body, **headers), long
+
+
+def content(answer: Any) -> dict[str, Any]:
+    """The body without what is of one request or one charge only."""
+    body: dict[str, Any] = answer.json()
+    for part, names in ((body, ("id", "balance")), (body.get("error", {}), ("request_id",))):
+        for name in names:
+            part.pop(name, None)
+    for line in body.get("lines", ()):
+        line.pop("position")
+    return body
+
+
+@pytest.mark.parametrize(
+    ("status", "fields"),
+    [
+        (402, {"tokens": 100_000}),
+        (400, {"tokens": 10**40}),
+        (400, {"event": ""}),
+        (400, {"occurred_at": "yesterday"}),
+        (404, {"workspace": "nowhere"}),
+        (422, {"occurred_at": "2999-01-01T00:00:00Z"}),
+    ],
+)
+def test_what_is_refused_is_refused_alike_on_both_ways(
+    api: Api, tenant: Tenant, status: int, fields: dict[str, Any]
+) -> None:
+    short, long = both_ways(api, event(tenant, "a", **fields))
+    assert (short.status_code, long.status_code) == (status, status)
+    assert content(short) == content(long)
+    assert short.headers["Content-Type"] == long.headers["Content-Type"]
+    assert not UsageEvent.objects.exists()
+
+
+def test_a_charge_is_answered_alike_on_both_ways(api: Api, tenant: Tenant) -> None:
+    short = api.post(PATH, event(tenant, "short"))
+    _, long = both_ways(api, event(tenant, "long"))  # here the view comes first
+    assert (short.status_code, long.status_code) == (201, 201)
+    assert content(short) == content(long)
+
+
+def test_a_replay_crosses_from_one_way_to_the_other(api: Api, tenant: Tenant) -> None:
+    replayed, first = both_ways(api, event(tenant, "a"))
+    assert (first.status_code, replayed.status_code) == (201, 200)
+    assert first.json() == replayed.json()
+    assert replayed.headers["Idempotent-Replayed"] == "true"
+
+
+def test_without_or_with_a_bad_credential_both_ways_say_401(api: Api, tenant: Tenant) -> None:
+    for credential in ("", "Bearer", "Basic abc", "Bearer tg_nonsense", f"Bearer {api.secret}x"):
+        short, long = both_ways(api, event(tenant, "a"), Authorization=credential)
+        assert (short.status_code, long.status_code) == (401, 401)
+        assert content(short) == content(long)
+        assert short.headers["WWW-Authenticate"] == long.headers["WWW-Authenticate"]
+
+
+def test_the_scope_is_checked_on_both_ways(tenant: Tenant) -> None:
+    short, long = both_ways(Api("read"), event(tenant, "a"))
+    assert (short.status_code, long.status_code) == (403, 403)
+    assert content(short) == content(long)
+
+
+def test_the_header_key_may_not_differ_on_either_way(api: Api, tenant: Tenant) -> None:
+    short, long = both_ways(api, event(tenant, "a"), **{"Idempotency-Key": "b"})
+    assert (short.status_code, long.status_code) == (400, 400)
+    assert content(short) == content(long)
+
+
+def test_the_callers_request_id_comes_back_in_header_and_error(api: Api, tenant: Tenant) -> None:
+    answer = api.post(PATH, event(tenant, "a", event=""), **{"X-Request-Id": "nginx-7"})
+    assert answer.headers["X-Request-Id"] == "nginx-7"
+    assert answer.json()["error"]["request_id"] == "nginx-7"
+    made = api.post(PATH, event(tenant, "a"), **{"X-Request-Id": "no spaces please"})
+    assert len(made.headers["X-Request-Id"]) == 32
+
+
+def test_a_refusal_names_our_address_as_the_caller_wrote_it(api: Api, tenant: Tenant) -> None:
+    answer = api.post(PATH, event(tenant, "a", tokens=100_000))
+    assert answer.json()["error"]["doc_url"] == "http://testserver/v1/docs/errors#payment_required"
+
+
+def test_a_packed_body_takes_the_long_way_and_is_charged(api: Api, tenant: Tenant) -> None:
+    packed = gzip.compress(json.dumps(event(tenant, "a")).encode())
+    answer = api.client.generic(
+        "POST",
+        PATH,
+        packed,
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {api.secret}", "Content-Encoding": "gzip"},
+    )
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("is_short", "environ"),
+    [
+        (True, {}),
+        (True, {"CONTENT_TYPE": "application/json; charset=utf-8"}),
+        (True, {"HTTP_ACCEPT": "application/json"}),
+        (True, {"HTTP_ACCEPT": "text/html, */*;q=0.1"}),
+        (False, {"HTTP_ACCEPT": "text/html"}),
+        (False, {"CONTENT_TYPE": "text/plain"}),
+        (False, {"CONTENT_TYPE": "application/cloudevents+json"}),
+        (False, {"HTTP_CONTENT_ENCODING": "gzip"}),
+        (False, {"CONTENT_LENGTH": ""}),
+        (False, {"CONTENT_LENGTH": "0"}),
+        (False, {"CONTENT_LENGTH": "-1"}),
+        (False, {"CONTENT_LENGTH": "many"}),
+        (False, {"CONTENT_LENGTH": "²"}),
+        (False, {"CONTENT_LENGTH": str(10**12)}),
+    ],
+)
+def test_only_plain_json_of_a_known_and_allowed_length_takes_it(
+    is_short: bool, environ: dict[str, str]
+) -> None:
+    assert is_plain_json(PLAIN | environ) == is_short
+
+
+def test_the_limit_is_the_apis(settings: Any) -> None:
+    settings.API_BODY_MAX_BYTES = 16
+    assert not is_plain_json(PLAIN)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_was_lost_costs_one_answer_at_most(api: Api, tenant: Tenant) -> None:
+    assert api.post(PATH, event(tenant, "a")).status_code == 201
+    connection.connection.pgconn.finish()
+    statuses = [api.post(PATH, event(tenant, "b")).status_code for _ in range(2)]
+    assert statuses[-1] in (200, 201)
+    assert set(statuses) <= {201, 200, 503}
