@@ -26,6 +26,7 @@ from core.sql import driver
 from pricing.models import Component, Counter, PlanVersion, Segment, Subscription
 from pricing.periods import SHORTEST, end_periods, ensure_segments
 from pricing.terms import terms_of
+from pricing.versions import check_startable
 
 DISTANCE_MAX: Final = timedelta(days=3660)
 """How far from now a subscription may start."""
@@ -133,12 +134,7 @@ def _checked_quantities(version: PlanVersion, quantities: Mapping[str, Decimal])
 def _check_fit(entity: BillingEntity, version: PlanVersion) -> None:
     if entity.status == BillingEntity.Status.CLOSED:
         raise PermissionDenied("closed", "This billing entity is closed.", "billing_entity")
-    if version.status != PlanVersion.Status.PUBLISHED:
-        raise Unprocessable(
-            "not_published",
-            f"{version} is {version.status}: subscriptions start on published ones.",
-            "plan_version",
-        )
+    check_startable(version, entity.customer_id)
     if version.plan.currency != entity.currency:
         raise Unprocessable(
             "currency_mismatch",

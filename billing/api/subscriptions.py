@@ -17,13 +17,13 @@ from accounts.api.tenants import TenantField, TenantFilter, TenantResource
 from accounts.models import BillingEntity, Customer
 from billing.subscriptions import cancel_subscription, start_subscription
 from core.api.fields import InstantField, QuantityField, TextField
-from core.api.filters import ReferenceFilter
-from core.api.references import IdField, ReferenceField
+from core.api.references import IdField
 from core.api.resources import Creatable, Listable, Readable
 from core.api.serializers import ShownSerializer, StrictSerializer
 from core.errors import NotFound
 from pricing.api.plans import PlanFilter, find_plan
 from pricing.models import PlanVersion, Subscription
+from pricing.versions import latest_published
 
 
 @extend_schema_field({"type": "string", "maxLength": 200})
@@ -43,8 +43,7 @@ class PublishedPlanField(serializers.Field[PlanVersion, Any, str, Any]):
             plan = find_plan(data)
         except NotFound as error:
             raise serializers.ValidationError(error.message, error.code) from error
-        published = plan.versions.filter(status=PlanVersion.Status.PUBLISHED)
-        version = published.select_related("plan").order_by("-number").first()
+        version = latest_published(plan)
         if version is None:
             self.fail("nothing_published")
         return version
@@ -71,7 +70,7 @@ class SubscriptionInput(StrictSerializer):
 
     billing_entity = TenantField(BillingEntity, prefix="be")
     plan = PublishedPlanField(required=False)
-    plan_version = ReferenceField(PlanVersion, prefix="pv", required=False)
+    plan_version = TenantField(PlanVersion, prefix="pv", required=False)
     external_id = TextField(required=False, allow_null=True)
     starts_at = InstantField(required=False)
     ends_at = InstantField(required=False, allow_null=True)
@@ -99,7 +98,7 @@ class SubscriptionFilters(django_filters.FilterSet):  # type: ignore[misc]
     customer = TenantFilter("customer", Customer, prefix="cus")
     billing_entity = TenantFilter("billing_entity", BillingEntity, prefix="be")
     plan = PlanFilter(field_name="version__plan_id")
-    plan_version = ReferenceFilter(field_name="version_id", prefix="pv", find_in=PlanVersion.objects.all)
+    plan_version = TenantFilter("version_id", PlanVersion, prefix="pv")
     status = django_filters.ChoiceFilter(choices=Subscription.Status.choices)
     external_id = django_filters.CharFilter()
 
