@@ -17,8 +17,8 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from accounts.models import BillingEntity
 from billing.book import PayerBook
-from billing.charging.booking import hour_start
 from billing.funding import burn
+from billing.hours import hour_start
 from billing.models import Transfer
 from billing.store import MarginKey, write_margins
 from billing.wallets import open_book
