@@ -69,6 +69,11 @@ class Reversal(models.Model):
         """The charge's that took back."""
         return hot_id("ch", self.customer_id, self.charge_id)
 
+    @property
+    def replaced_by_public_id(self) -> str | None:
+        """The id of the charge that was made instead."""
+        return None if self.replaced_by is None else hot_id("ch", self.customer_id, self.replaced_by)
+
 
 class ReversedCharge(models.Model):
     """A charge that was taken back, and by which: the key of this table makes it once at most."""
