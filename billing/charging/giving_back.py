@@ -64,9 +64,14 @@ def give_back_to(
     for (component, amount), segment in zip(rated.amounts, rated.segments, strict=True):
         if amount < 0:
             parts += give_back(component, amount.copy_negate(), paid(component, segment), segment)
+    restore(raw, book, parts)
+    return parts
+
+
+def restore(raw: psycopg.Connection[Any], book: PayerBook, parts: Sequence[Part]) -> None:
+    """Make the book ready to take the (negative) parts: the grants that they return to are in it."""
     _bring_grants(raw, book, parts)
     _uncover(raw, book, parts)
-    return parts
 
 
 def read_paid(raw: psycopg.Connection[Any], book: PayerBook, component: str, segment: int) -> list[Part]:
