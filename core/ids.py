@@ -77,6 +77,11 @@ def hot_row(prefix: str, public: str) -> tuple[int, UUID]:
     return customer_id, UUID(int=number)
 
 
+def new_uuid7(at: datetime) -> UUID:
+    """One UUIDv7 (RFC 9562) of the millisecond of `at`."""
+    return new_uuids7(at, 1)[0]
+
+
 def new_uuids7(at: datetime, count: int) -> list[UUID]:
     """So many UUIDv7 (RFC 9562) of the millisecond of `at`; within one millisecond the order is random."""
     fixed = int(at.timestamp() * 1000) << 80 | 0x7 << 76 | 0b10 << 62

@@ -47,12 +47,15 @@ class VersionPrices:
 
 @dataclass(slots=True, frozen=True)
 class SegmentPrices:
-    """The prices of one segment; events that occurred in `[starts_at, ends_at)` belong to it."""
+    """The prices of one segment; events that occurred in `[starts_at, ends_at)` belong to it.
+
+    `is_closed`: its period is closed, so that what comes now is late."""
 
     id: int
     starts_at: datetime
     ends_at: datetime
     version: VersionPrices
+    is_closed: bool = False
 
 
 @dataclass(slots=True, frozen=True)
@@ -136,7 +139,13 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
             version,
             tuple((row.pk, row.starts_at, row.ends_at) for row in rows),
             tuple(
-                SegmentPrices(segment.pk, segment.starts_at, segment.ends_at, _versions[segment.version_id])
+                SegmentPrices(
+                    segment.pk,
+                    segment.starts_at,
+                    segment.ends_at,
+                    _versions[segment.version_id],
+                    segment.closed_at is not None,
+                )
                 for row in rows
                 for segment in segments.get(row.pk, ())
             ),

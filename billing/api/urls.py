@@ -9,11 +9,13 @@ from billing.api.backfills import BackfillResource
 from billing.api.balance import BalanceView, WalletResource
 from billing.api.charge_reads import ChargeView, RecomputeView
 from billing.api.charges import ChargesView
+from billing.api.closing_lines import ClosingLineResource
 from billing.api.denials import DenialResource
 from billing.api.events import EventsView
 from billing.api.margins import CostsView, MarginsView
 from billing.api.operations import AdjustmentResource, GrantResource, TopUpResource
 from billing.api.releases import ReleaseResource
+from billing.api.reversals import ReversalResource
 from billing.api.subscriptions import SubscriptionResource
 
 router = SimpleRouter(trailing_slash=False)
@@ -22,6 +24,8 @@ router.register("top-ups", TopUpResource)
 router.register("credit-grants", GrantResource)
 router.register("adjustments", AdjustmentResource)
 router.register("denials", DenialResource)
+router.register("closing-lines", ClosingLineResource, "closing-line")
+router.register("reversals", ReversalResource, "reversal")
 router.register("subscriptions", SubscriptionResource, "subscription")
 
 urlpatterns = [

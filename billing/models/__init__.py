@@ -1,15 +1,19 @@
 """What is owed: charges, denials, the ledger, grants, and what dashboards read of them."""
 
 from billing.models.charges import Charge, Denial, Overspend, ReRating
+from billing.models.closing import ClosingLine, CreditRelease
 from billing.models.grants import CreditGrant
 from billing.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction, Transfer
 from billing.models.margins import MarginBucket
 from billing.models.operations import Adjustment, TopUp
+from billing.models.reversals import Reversal, ReversedCharge
 
 __all__ = [
     "Adjustment",
     "Charge",
+    "ClosingLine",
     "CreditGrant",
+    "CreditRelease",
     "Denial",
     "LedgerAccount",
     "LedgerEntry",
@@ -17,6 +21,8 @@ __all__ = [
     "MarginBucket",
     "Overspend",
     "ReRating",
+    "Reversal",
+    "ReversedCharge",
     "TopUp",
     "Transfer",
 ]
