@@ -32,6 +32,15 @@ components:
 """
 V2 = V1.replace('unit_price: "0.01"', 'unit_price: "0.012"').replace('"20.00"', '"25.00"')
 
+CONTRACT: dict[str, Any] = {
+    "components": {
+        "tok": {"tiers": [{"up_to": "1000", "unit_price": "0.005"}, {"up_to": None, "unit_price": "0.004"}]}
+    },
+    "base_fees": {"platform": None},
+    "discounts": [{"percent": "10", "components": ["tok"]}],
+}
+"""Half the price of the first tier, then 10 % off, and no fee."""
+
 
 @pytest.fixture
 def money() -> Iterator[Story]:
@@ -91,17 +100,8 @@ def test_a_file_its_next_version_and_a_contract(money: Story) -> None:
 
     # 15 March: Acme negotiates: half the price of the first tier, then 10 % off, and it moves.
     money.at(3, 15)
-    overrides = {
-        "components": {
-            "tok": {
-                "tiers": [{"up_to": "1000", "unit_price": "0.005"}, {"up_to": None, "unit_price": "0.004"}]
-            }
-        },
-        "base_fees": {"platform": None},
-        "discounts": [{"percent": "10", "components": ["tok"]}],
-    }
     customer = first["customer"]
-    contract = money.api.make("/v1/plan-versions", base=v2, customer=customer, overrides=overrides)
+    contract = money.api.make("/v1/plan-versions", base=v2, customer=customer, overrides=CONTRACT)
     assert (contract["base"], contract["number"]) == (v2, 1)
     refused = money.api.post("/v1/subscriptions", {"billing_entity": new, "plan_version": contract["id"]})
     assert refused.json()["error"]["code"] == "contract_of_another"
@@ -122,14 +122,18 @@ def test_a_file_its_next_version_and_a_contract(money: Story) -> None:
         Decimal("30.1"),  # 20 + 2, then 8.1
         Decimal("26.2"),  # 25 + 1.2
     ]
+    compared(money, v2, contract["id"])
 
+
+def compared(money: Story, v2: str, contract: str) -> None:
+    """What a third version would touch, and how the contract differs from the second."""
     # A third version would touch the one on v2; the retired version and the contract stand apart.
     plan = diff(money, V2.replace('"25.00"', '"30.00"'))
     assert (plan["against"], plan["subscriptions"], plan["subscriptions_elsewhere"]) == (v2, 1, 2)
     assert plan["revenue"] == "26.2"
 
     # The contract as a file is whole, and no draft of the plan comes of comparing it.
-    text = money.api.get(f"/v1/plan-versions/{contract['id']}/export").json()["yaml"]
+    text = money.api.get(f"/v1/plan-versions/{contract}/export").json()["yaml"]
     assert [(row["path"], row["kind"]) for row in diff(money, text)["changes"]] == [
         ("base_fees.platform", "removed"),
         ("components.tok.tiers[0].unit_price", "changed"),
