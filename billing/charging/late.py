@@ -128,9 +128,11 @@ def _new_lines(period: BillingPeriod, late_segments: Collection[int]) -> list[Li
         for close in closes
         if not close.component.is_live and close.segment.pk in late_segments
     ]
-    is_absorbed = any(close.meter.late_policy == ABSORB for close in closes)
-    if not is_absorbed:
-        lines += commitment_lines(period, segments, closes, booked)
+    absorbing = ZERO
+    for line in lines:
+        if line.late_policy == ABSORB:
+            absorbing = add(absorbing, line.addition.amount)
+    lines += commitment_lines(period, segments, closes, booked, absorbing)
     return [line for line in lines if line.addition.amount]
 
 

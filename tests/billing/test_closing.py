@@ -260,6 +260,19 @@ def test_a_policy_of_absorbing_does_not_keep_what_came_in_time() -> None:
     check(tenant)
 
 
+def test_what_is_absorbed_does_not_reach_a_commitment() -> None:
+    tenant = open_tenant(meter={"late_policy": "absorb"}, terms={"minimum_spend": "10"})
+    use(tenant, 4, "a", january(5))
+    run_due(CLOSED_AT)
+    use(tenant, 5, "late", january(6))
+    assert lines() == [("commitment", 6)]
+    assert (balance(tenant), balance(tenant, "leakage")) == (990, -5)
+    reverse("a")
+    assert lines() == [("commitment", 6), ("commitment", 4)]
+    assert balance(tenant) == 990
+    check(tenant)
+
+
 def test_late_usage_of_a_settled_meter_is_absorbed_too() -> None:
     tenant = open_tenant(meter={"aggregation": "latest", "late_policy": "absorb"})
     use(tenant, 8, "a", january(5))
