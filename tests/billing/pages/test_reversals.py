@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.test import Client
@@ -25,7 +26,7 @@ def charged(tenant: Tenant, key: str, tokens: int = 200) -> UsageEvent:
     return UsageEvent.objects.get(id=outcome.id)
 
 
-def page_of(staff: Client, charge_id: object) -> str:
+def page_of(staff: Client, charge_id: UUID) -> str:
     return read(staff, f"/charges/{Charge.objects.get(id=charge_id).public_id}")
 
 
