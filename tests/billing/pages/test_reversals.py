@@ -76,3 +76,18 @@ def test_the_proof_of_a_reversal_holds(staff: Client, acme: Tenant) -> None:
     text = read(staff, f"/charges/{reversal.charge_public_id}?proof")
     assert "Proved." in text
     assert "Not what is stored" not in text
+
+
+def test_a_trace_costs_what_stands_of_it(staff: Client, acme: Tenant) -> None:
+    for key, tokens in (("a", 1100), ("b", 100), ("c", 100)):
+        charge(acme, key, Mode.REPORT, properties={"tokens": tokens}, trace="podcast")
+    assert "Price of the job USD 11.00" in job(staff, acme)  # 1000 not free at 0.01, then 200 at 0.005
+    reverse_event(UsageEvent.objects.get(idempotency_key="c"), reason="A mistake")
+    assert "Price of the job USD 10.50" in job(staff, acme)
+    rerate_charges(acme.payer, list(Charge.objects.all()), clock.now(), "The price was backdated")
+    assert "Price of the job USD 10.50" in job(staff, acme)
+
+
+def job(staff: Client, tenant: Tenant) -> str:
+    """The page of the trace."""
+    return read(staff, f"/traces/{tenant.customer.public_id}/podcast")
