@@ -207,6 +207,19 @@ def test_a_weighted_sum_carries_its_level_over_the_close() -> None:
     check(tenant)
 
 
+def test_a_late_level_is_carried_into_the_closed_periods_after_it() -> None:
+    tenant = open_tenant(meter={"aggregation": "weighted_sum", "carry_over": True})
+    use(tenant, 31, "a", january(1))
+    run_due(datetime(2026, 3, 3, tzinfo=UTC))
+    assert lines() == [("usage", 31), ("usage", 31)]
+    use(tenant, 62, "late", january(31, 12))  # half a day of January, all of February
+    assert lines()[2:] == [("usage", 1), ("usage", 62)]
+    reverse("a")
+    assert lines()[4:] == [("usage", -31), ("usage", -31)]
+    assert balance(tenant) == 1000 - 1 - 62
+    check(tenant)
+
+
 def test_a_reversed_event_is_not_settled_and_one_that_is_reversed_late_is_settled_anew() -> None:
     tenant = open_tenant({"minimum": "4"}, meter={"aggregation": "avg"})
     for key, value in (("a", 100), ("b", 6), ("c", 12)):
