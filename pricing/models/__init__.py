@@ -1,7 +1,17 @@
 """At what price: plans, their versions, who is on them, and the counters of what was used."""
 
+from pricing.models.changes import SubscriptionChange
 from pricing.models.counters import Counter
 from pricing.models.plans import Component, Plan, PlanVersion
 from pricing.models.subscriptions import BillingPeriod, Segment, Subscription
 
-__all__ = ["BillingPeriod", "Component", "Counter", "Plan", "PlanVersion", "Segment", "Subscription"]
+__all__ = [
+    "BillingPeriod",
+    "Component",
+    "Counter",
+    "Plan",
+    "PlanVersion",
+    "Segment",
+    "Subscription",
+    "SubscriptionChange",
+]
