@@ -53,9 +53,14 @@ def give_back_lines(
                 [part for part in pending if (part.component, part.segment) == (component, segment)],
             )
             parts += give_back(component, amount.copy_negate(), paid, segment)
+    restore(raw, book, parts)
+    return parts
+
+
+def restore(raw: psycopg.Connection[Any], book: PayerBook, parts: Sequence[Part]) -> None:
+    """Ready the book to take parts (negative amounts) back: used-up grants, and what covered overdrafts."""
     _bring_grants(raw, book, parts)
     _uncover(raw, book, parts)
-    return parts
 
 
 def _paid(raw: psycopg.Connection[Any], book: PayerBook, component: str, segment: int) -> list[Part]:

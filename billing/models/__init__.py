@@ -1,6 +1,7 @@
 """What is owed: charges, denials, the ledger, grants, and what dashboards read of them."""
 
 from billing.models.charges import Charge, Denial, Overspend, ReRating
+from billing.models.fees import BookedFee
 from billing.models.grants import CreditGrant
 from billing.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction, Transfer
 from billing.models.margins import MarginBucket
@@ -8,6 +9,7 @@ from billing.models.operations import Adjustment, TopUp
 
 __all__ = [
     "Adjustment",
+    "BookedFee",
     "Charge",
     "CreditGrant",
     "Denial",
