@@ -119,8 +119,9 @@ def _advance_until(period: BillingPeriod, trial_ends_at: datetime, timeline: Tim
     """The period's end; the cycle's, where a cancellation after the fees were due gives nothing back."""
     subscription = period.subscription
     canceled_at = subscription.canceled_at
-    is_cut = canceled_at is not None and subscription.ends_at == period.ends_at
-    if not is_cut or subscription.credits_unused or canceled_at < max(period.starts_at, trial_ends_at):
+    if canceled_at is None or subscription.ends_at != period.ends_at or subscription.credits_unused:
+        return period.ends_at
+    if canceled_at < max(period.starts_at, trial_ends_at):
         return period.ends_at
     return timeline.cycle_at(period.starts_at).period_at(period.starts_at).end
 
