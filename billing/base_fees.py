@@ -13,9 +13,9 @@ from decimal import Decimal
 from typing import Any, Final
 
 from billing.book import PayerBook
-from billing.charging.booking import hour_start
 from billing.charging.giving_back import restore
 from billing.funding import Part, burn, give_back
+from billing.hours import hour_start
 from billing.models import BookedFee, Transfer
 from billing.store import MarginKey, write_margins
 from core.instants import instant_text

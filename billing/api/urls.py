@@ -14,6 +14,7 @@ from billing.api.events import EventsView
 from billing.api.margins import CostsView, MarginsView
 from billing.api.operations import AdjustmentResource, GrantResource, TopUpResource
 from billing.api.releases import ReleaseResource
+from billing.api.reversals import ReversalResource
 from billing.api.subscriptions import SubscriptionResource
 
 router = SimpleRouter(trailing_slash=False)
@@ -22,6 +23,7 @@ router.register("top-ups", TopUpResource)
 router.register("credit-grants", GrantResource)
 router.register("adjustments", AdjustmentResource)
 router.register("denials", DenialResource)
+router.register("reversals", ReversalResource, "reversal")
 router.register("subscriptions", SubscriptionResource, "subscription")
 
 urlpatterns = [

@@ -6,6 +6,7 @@ from billing.models.grants import CreditGrant
 from billing.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction, Transfer
 from billing.models.margins import MarginBucket
 from billing.models.operations import Adjustment, TopUp
+from billing.models.reversals import Reversal, ReversedCharge
 
 __all__ = [
     "Adjustment",
@@ -19,6 +20,8 @@ __all__ = [
     "MarginBucket",
     "Overspend",
     "ReRating",
+    "Reversal",
+    "ReversedCharge",
     "TopUp",
     "Transfer",
 ]

@@ -10,7 +10,7 @@ from uuid import UUID
 from django.conf import settings
 
 from accounts.models import BillingEntity
-from billing.rerating import rerate_events
+from billing.reversals.verbs import rerate_usage
 from core.numbers import ZERO
 from metering.models import UsageEvent
 
@@ -25,7 +25,7 @@ def rerate_since(entity: BillingEntity, since: datetime, now: datetime, reason: 
     """
     if since >= now and not _came_ahead(entity, since):
         return ZERO
-    return rerate_events(entity, since=since).amount
+    return rerate_usage(entity, since, None, now, reason).difference
 
 
 def _came_ahead(entity: BillingEntity, since: datetime) -> bool:

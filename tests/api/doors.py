@@ -52,14 +52,17 @@ class World:
 
 
 def make_world() -> World:
-    """The world, with one event in quarantine."""
+    """The world, with one event in quarantine and one that no meter hears, both under keys of their own."""
     make_meter()
     version = make_version([PER_TOKEN])
     tenant = make_tenant(version, balance="1000", overdraft=Decimal(0))
     caller = caller_with("admin")
     lost = {"idempotency_key": "lost", "event": "completion", "workspace": "nowhere"}
     assert caller.post("/v1/events", {"events": [lost]}).json["quarantined"] == 1
-    return World(caller, tenant, version.public_id, QuarantinedEvent.objects.get().public_id)
+    world = World(caller, tenant, version.public_id, QuarantinedEvent.objects.get().public_id)
+    unheard = world.event("unheard") | {"event": "unheard"}
+    assert caller.post("/v1/events", {"events": [unheard]}).json["accepted"] == 1
+    return world
 
 
 def bodies(world: World) -> Bodies:
@@ -103,6 +106,12 @@ def _billing(world: World) -> Bodies:
             "event": "completion",
             "from": INSTANT,
             "to": INSTANT,
+        },
+        ("POST", "/v1/reversals"): {
+            "idempotency_key": "door-reversal",
+            "event": "unheard",
+            "customer": world.tenant.customer.public_id,
+            "reason": "r",
         },
         ("POST", f"/v1/quarantine/{world.waiting}/release"): {},
         ("POST", f"/v1/quarantine/{world.waiting}/write-off"): {},
@@ -249,7 +258,7 @@ def _accounts(world: World) -> Bodies:
 LISTS = (  # noqa: SIM905
     "charges wallets top-ups credit-grants adjustments denials quarantine plans plan-versions subscriptions"
     " customers organizations workspaces billing-entities payer-assignments api-keys integration-keys meters"
-    " cost-rates exchange-rates currencies"
+    " cost-rates exchange-rates currencies reversals"
 ).split()
 
 
