@@ -18,7 +18,7 @@ from billing.book import PayerBook
 from billing.models import BookedFee
 from billing.periods import due_periods, move_on, open_next_periods
 from billing.subscriptions.checks import parts_of, quantity_keys, refuse_overlap
-from billing.subscriptions.usage import rerate_since
+from billing.subscriptions.usage import adds_meters, rerate_since
 from billing.wallets import open_book
 from core.errors import Conflict, InvalidRequest
 from core.numbers import ZERO, plain
@@ -60,7 +60,8 @@ def move(
         row = locked(subscription)
         ensure_segments([(row.pk, max(now, row.starts_at))])
         at = instant_of(row, at, now)
-        change = note(row, timelines_of([row])[row.pk], at)
+        before = timelines_of([row])[row.pk]
+        change = note(row, before, at)
         _store(row, change, now)
         timeline = timelines_of([row])[row.pk]
         refuse_overlap(row.billing_entity, parts_of(timeline, at), own=row)
@@ -68,8 +69,14 @@ def move(
         if at <= now:
             take_over(row, timeline, now)
         moved = Moved(row, change, settle(book, row, periods, now))
-    if at <= now:
-        moved.usage = rerate_since(row.billing_entity, at, now, change.reason or change.action)
+    if at <= now and (change.action != Action.CHANGE or change.version is not None):
+        moved.usage = rerate_since(
+            row,
+            at,
+            now,
+            adds_meters=adds_meters(before.at(at).version, timeline.at(at).version),
+            reason=change.reason or f"{change.action} of {row.public_id}",
+        )
     return moved
 
 
