@@ -111,5 +111,7 @@ def test_usage_from_ahead_of_the_clock_is_rated_by_what_covers_it(life: LifeStor
     assert life.charge(payer, occurred_at="2026-03-10T12:00:00Z", tok=1) == "1"
     life.do(subscription, "change", plan_version=life.plan(per_unit("tok", "3")))
     assert life.settled(payer) == 997
+    assert life.refusal(subscription, "pause") == (409, "usage_after"), "its new segment has begun just now"
+    life.at(3, 10, 1)
     life.do(subscription, "pause")
     assert life.settled(payer) == 1000
