@@ -139,7 +139,8 @@ def test_the_next_call_of_another_process_is_rated_on_the_new_version() -> None:
     with psycopg.connect(driver().info.dsn) as other:
         other.execute(b"UPDATE pricing_segment SET ends_at = %s WHERE id = %s", (at, segment.pk))
         other.execute(
-            b"INSERT INTO pricing_segment (customer_id, subscription_id, version_id, period_id, starts_at, ends_at)"
+            b"INSERT INTO pricing_segment"
+            b" (customer_id, subscription_id, version_id, period_id, starts_at, ends_at)"
             b" VALUES (%s, %s, %s, %s, %s, %s)",
             (segment.customer_id, segment.subscription_id, new.pk, segment.period_id, at, end),
         )
