@@ -18,7 +18,7 @@ from billing.book import PayerBook
 from billing.models import BookedFee
 from billing.periods import due_periods, move_on, open_next_periods
 from billing.subscriptions.checks import parts_of, quantity_keys, refuse_overlap
-from billing.subscriptions.usage import adds_meters, rerate_since
+from billing.subscriptions.usage import rerate_since
 from billing.wallets import open_book
 from core.errors import Conflict, InvalidRequest
 from core.numbers import ZERO, plain
@@ -58,7 +58,7 @@ def move(
     """
     with open_book(subscription.billing_entity, now) as book:
         row = locked(subscription)
-        ensure_segments([(row.pk, max(now, row.starts_at))])
+        _ensure_period(row, max(now, row.starts_at))
         at = instant_of(row, at, now)
         before = timelines_of([row])[row.pk]
         change = note(row, before, at)
@@ -74,7 +74,7 @@ def move(
             row,
             at,
             now,
-            adds_meters=adds_meters(before.at(at).version, timeline.at(at).version),
+            versions=(before.at(at).version, timeline.at(at).version),
             reason=change.reason or f"{change.action} of {row.public_id}",
         )
     return moved
@@ -117,7 +117,7 @@ def settle(
 ) -> list[BookedFee]:
     """Bring the subscription's periods up to `now`, and book what these and those due anyway still lack."""
     open_next_periods([subscription.billing_entity], now)
-    ensure_segments([(subscription.pk, now)])
+    _ensure_period(subscription, now)
     due = due_fees(_concerned(subscription, periods, now), now)
     fees = book_fees({subscription.billing_entity_id: book}, due, now)
     move_on(due, now)
@@ -140,6 +140,12 @@ def take_over(subscription: Subscription, timeline: Timeline, now: datetime) -> 
         setattr(subscription, name, values[name])
     if changed:
         subscription.save(update_fields=changed)
+
+
+def _ensure_period(subscription: Subscription, instant: datetime) -> None:
+    """Make the period that holds the instant where there is none; one statement where there is."""
+    if not subscription.periods.filter(starts_at__lte=instant, ends_at__gt=instant).exists():
+        ensure_segments([(subscription.pk, instant)])
 
 
 def _concerned(

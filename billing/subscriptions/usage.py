@@ -34,13 +34,19 @@ def charge_since_start(subscription: Subscription, now: datetime) -> Decimal:
 
 
 def rerate_since(
-    subscription: Subscription, since: datetime, now: datetime, *, adds_meters: bool, reason: str
+    subscription: Subscription,
+    since: datetime,
+    now: datetime,
+    *,
+    versions: tuple[PlanVersion, PlanVersion],
+    reason: str,
 ) -> Decimal:
     """Rate what a subscription's segments no longer cover as it was charged; what the payer pays more (less).
 
     What was charged from `since` on is taken back by new entries and charged again at what covers it now;
-    what nothing priced is charged if there is a price now. `adds_meters`: usage that other subscriptions have
-    charged may concern this one too. A part of the caller's transaction, in which the segments have changed.
+    what nothing priced is charged if there is a price now. `versions`: before and after `since`; where the
+    latter prices another meter, usage that other subscriptions have charged may concern this one too. A part
+    of the caller's transaction, in which the segments have changed.
     """
     entity = subscription.billing_entity
     if since >= now and not _came_ahead(entity, since):
@@ -52,12 +58,13 @@ def rerate_since(
         occurred_at__gte=since,
     )
     segments = list(subscription.segments.all())
+    adds_meters = _adds_meters(*versions)
     charges = [row for row in rows.order_by("seq") if _is_moved(row, segments, adds_meters)]
     done = rerate_charges(entity, charges, now, reason)
     return CONTEXT.add(done.difference, rerate_events(entity, since=since).amount)
 
 
-def adds_meters(before: PlanVersion, after: PlanVersion) -> bool:
+def _adds_meters(before: PlanVersion, after: PlanVersion) -> bool:
     """Whether a version prices a meter that another one does not."""
     return bool(_meters(after) - _meters(before))
 
