@@ -22,5 +22,7 @@ SCHEDULE: tuple[Due, ...] = (
     Due("core.tasks.clear_sessions", every=DAY),
     Due("billing.tasks.apply_subscription_changes", every=MINUTE),
     Due("billing.tasks.book_base_fees", every=MINUTE),
+    Due("billing.tasks.release_credits", every=MINUTE),
+    Due("billing.tasks.close_periods", every=MINUTE),
 )
 """In the order in which `run_due` runs them: what later rows need is done by earlier ones."""

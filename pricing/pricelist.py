@@ -48,12 +48,15 @@ class VersionPrices:
 
 @dataclass(slots=True, frozen=True)
 class SegmentPrices:
-    """The prices of one segment; events that occurred in `[starts_at, ends_at)` belong to it."""
+    """The prices of one segment; events that occurred in `[starts_at, ends_at)` belong to it.
+
+    `is_closed`: its period is closed, so that what comes now is late."""
 
     id: int
     starts_at: datetime
     ends_at: datetime
     version: VersionPrices
+    is_closed: bool = False
 
 
 @dataclass(slots=True, frozen=True)
@@ -145,7 +148,13 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
                 for starts_at, ends_at in running(row, changes.get(row.pk, ()))
             ),
             tuple(
-                SegmentPrices(segment.pk, segment.starts_at, segment.ends_at, _versions[segment.version_id])
+                SegmentPrices(
+                    segment.pk,
+                    segment.starts_at,
+                    segment.ends_at,
+                    _versions[segment.version_id],
+                    segment.closed_at is not None,
+                )
                 for row in rows
                 for segment in segments.get(row.pk, ())
             ),
