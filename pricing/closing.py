@@ -13,12 +13,12 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from core.numbers import CONTEXT, ZERO
-from pricing.base_fees import Life, trial_end
 from pricing.cycles import Cycle, Period, prorate
 from pricing.models import Segment
 from pricing.rating.component import Component
 from pricing.rating.state import State
 from pricing.terms import terms_of
+from pricing.timeline import timelines_of
 
 USAGE: Final = "usage"
 ZERO_USAGE: Final = "zero_usage"
@@ -69,9 +69,9 @@ def share(segment: Segment, amount: Decimal) -> Decimal:
     if not amount:
         return ZERO
     terms, subscription = terms_of(segment.version), segment.subscription
-    cycle = cycle_of_segment(segment)
-    life = Life(subscription.starts_at, subscription.ends_at, cycle, {})
-    begins = max(segment.starts_at, trial_end(terms_of(subscription.version), life))
+    timeline = timelines_of([subscription])[subscription.pk]
+    cycle = timeline.cycle_at(segment.starts_at)
+    begins = max(segment.starts_at, timeline.trial_ends_at())
     if begins >= segment.ends_at:
         return ZERO
     return prorate(

@@ -84,9 +84,7 @@ class BillingPeriod(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["ends_at"], condition=models.Q(status="grace"), name="period_in_grace")
-        ]
-        indexes = [
+            models.Index(fields=["ends_at"], condition=models.Q(status="grace"), name="period_in_grace"),
             models.Index(fields=["ends_at"], condition=models.Q(status="open"), name="period_open"),
             models.Index(
                 fields=["starts_at"], condition=models.Q(fees_booked_at=None), name="period_fees_not_booked"
