@@ -93,7 +93,7 @@ def subscriptions_with_credits(now: datetime) -> QuerySet[Subscription]:
 
 def due_credits(entity: BillingEntity, now: datetime) -> list[DueCredit]:
     """A payer's credits that are to be given, in the order of their time."""
-    found = []
+    found: list[DueCredit] = []
     for subscription in subscriptions_with_credits(now).filter(billing_entity=entity).order_by("pk"):
         if not never_began(subscription):
             found += _due_of(subscription, now)
