@@ -1,4 +1,4 @@
-"""What the close of a period adds to what was charged with each event. Pure but for the rows it is given.
+"""What the close of a period adds to what was charged with each event. Pure but for the timeline it reads.
 
 Minimums and commitments fall to a segment by its share of a whole cycle; F itself never does.
 docs/algorithms/closing.md has the worked tables.
@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from core.numbers import CONTEXT, ZERO
-from pricing.cycles import Cycle, Period, prorate
+from pricing.cycles import Period, prorate
 from pricing.models import Segment
 from pricing.rating.component import Component
 from pricing.rating.state import State
@@ -82,10 +81,3 @@ def share(segment: Segment, amount: Decimal) -> Decimal:
         zone=cycle.zone,
         counts_last_day=segment.ends_at == subscription.ends_at,
     )
-
-
-def cycle_of_segment(segment: Segment) -> Cycle:
-    """The cycle that a segment's own version gives it."""
-    terms, subscription = terms_of(segment.version), segment.subscription
-    zone = ZoneInfo(subscription.billing_entity.time_zone)
-    return Cycle.anchored(terms.interval, terms.anchor, subscription.anchor_at, zone)

@@ -17,6 +17,7 @@ from billing.base_fees import book_fees, due_fees
 from billing.book import PayerBook
 from billing.models import BookedFee
 from billing.periods import due_periods, move_on, open_next_periods
+from billing.recurring_credits import release_payer_credits
 from billing.subscriptions.checks import parts_of, quantity_keys, refuse_overlap
 from billing.subscriptions.usage import rerate_since
 from billing.wallets import open_book
@@ -69,6 +70,7 @@ def move(
         if at <= now:
             take_over(row, timeline, now)
         moved = Moved(row, change, settle(book, row, periods, now))
+    release_payer_credits(row.billing_entity, now)
     if at <= now and (change.action != Action.CHANGE or change.version is not None):
         moved.usage = rerate_since(
             row,

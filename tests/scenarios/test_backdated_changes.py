@@ -90,7 +90,7 @@ def test_a_change_over_a_period_that_is_over_corrects_both(life: LifeStory) -> N
     subscription = life.start(payer, life.plan(per_unit("tok", "1"), base_fees=[PLATFORM]))
     life.at(3, 20)
     life.charge(payer, tok=3)
-    life.at(4, 5)
+    life.at(4, 1, 12)
     life.run_due()
     life.charge(payer, tok=4)
     new = life.plan(per_unit("tok", "2"), base_fees=[PLATFORM | {"amount": "62"}])
@@ -115,3 +115,14 @@ def test_usage_from_ahead_of_the_clock_is_rated_by_what_covers_it(life: LifeStor
     life.at(3, 10, 1)
     life.do(subscription, "pause")
     assert life.settled(payer) == 1000
+
+
+def test_a_closed_period_is_not_changed_any_more(life: LifeStory) -> None:
+    payer = life.payer(top_up="1000")
+    subscription = life.start(payer, life.plan(base_fees=[PLATFORM]))
+    life.at(4, 20)
+    life.run_due()
+    change = {"plan_version": life.plan()}
+    assert life.refusal(subscription, "change", **change, at="2026-03-31T00:00:00Z") == (409, "period_closed")
+    life.do(subscription, "change", **change, at="2026-04-01T00:00:00Z")
+    assert life.settled(payer) == 969
