@@ -2,6 +2,7 @@
 
 from pricing.models.changes import SubscriptionChange
 from pricing.models.counters import Counter
+from pricing.models.coupons import Coupon, CouponRedemption
 from pricing.models.plans import Component, Plan, PlanVersion
 from pricing.models.subscriptions import BillingPeriod, Segment, Subscription
 
@@ -9,6 +10,8 @@ __all__ = [
     "BillingPeriod",
     "Component",
     "Counter",
+    "Coupon",
+    "CouponRedemption",
     "Plan",
     "PlanVersion",
     "Segment",

@@ -139,9 +139,7 @@ class Story:
         broken = broken_invariants(connection)
         assert broken == [], broken
         assert connection.execute(WALLETS).fetchall() == [], "a wallet holds no more than its grants"
-        assert connection.execute(REVENUE).fetchall() == [], (
-            "charges + fees + closes = revenue = margins"
-        )
+        assert connection.execute(REVENUE).fetchall() == [], "charges + fees + closes = revenue = margins"
 
     def _event(self, payer: str, occurred_at: str | None, properties: dict[str, Any]) -> dict[str, Any]:
         body = {"idempotency_key": f"k{next(self._numbers)}", "event": "call", "workspace": f"w-{payer}"}
