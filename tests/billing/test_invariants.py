@@ -39,7 +39,8 @@ DAMAGE = {
     ),
     "periods and segments of a subscription do not overlap": (
         "INSERT INTO pricing_segment"
-        " (customer_id, subscription_id, version_id, period_id, starts_at, ends_at) SELECT customer_id, subscription_id, version_id, period_id, starts_at + '1 day'::interval, ends_at"
+        " (customer_id, subscription_id, version_id, period_id, starts_at, ends_at)"
+        " SELECT customer_id, subscription_id, version_id, period_id, starts_at + '1 day'::interval, ends_at"
         " FROM pricing_segment"
     ),
     "margin buckets are the sum of events and charges": "UPDATE billing_marginbucket SET events = events + 1",
