@@ -2,7 +2,8 @@
 
 A credit is a promotional grant that ends with its own period (its `every`, not the plan's: an annual plan
 may give it monthly). Of what then is left, at most the terms' `rollover` stays: it is taken back out of
-breakage into the next grant. A period that has begun gives its credit whole; nothing is prorated.
+breakage into the next grant. A period that has begun gives its credit whole, as soon as a
+version holds that gives it and is not paused; nothing is prorated.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 from django.db.models import Count, F, Func, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
@@ -28,9 +28,10 @@ from core.ids import public_id
 from core.numbers import CONTEXT, ZERO
 from pricing.catalog.plans import CreditTerms
 from pricing.cycles import Cycle, Period
-from pricing.models import PlanVersion, Segment, Subscription
+from pricing.models import PlanVersion, Subscription
 from pricing.periods import never_began
 from pricing.terms import terms_of
+from pricing.timeline import Timeline, timelines_of
 
 logger = logging.getLogger(__name__)
 
@@ -103,30 +104,30 @@ def due_credits(entity: BillingEntity, now: datetime) -> list[DueCredit]:
 def _due_of(subscription: Subscription, now: datetime) -> Iterator[DueCredit]:
     done = CreditRelease.objects.filter(subscription_id=subscription.pk).order_by("starts_at")
     latest = dict(done.values_list("key", "ends_at"))
-    segments = list(
-        Segment.objects.filter(subscription=subscription).select_related("version").order_by("starts_at")
-    )
+    timeline = timelines_of([subscription])[subscription.pk]
     current = terms_of(subscription.version)
-    zone = ZoneInfo(subscription.billing_entity.time_zone)
     ends_at = subscription.ends_at
     for terms in current.credits:
-        cycle = Cycle.anchored(terms.every, current.anchor, subscription.anchor_at, zone)
+        cycle = Cycle.anchored(terms.every, current.anchor, subscription.anchor_at, timeline.zone)
         instant = latest.get(terms.key, subscription.starts_at)
         while instant <= now and (ends_at is None or instant < ends_at):
             whole = cycle.period_at(instant)
-            version = _version_at(subscription, segments, instant)
-            there = {credit.key: credit for credit in terms_of(version).credits}.get(terms.key)
-            if there is not None:
-                yield DueCredit(subscription, version, there, Period(instant, whole.end))
+            credit = _first_credit(subscription, timeline, terms.key, Period(instant, whole.end))
+            if credit is not None and credit.period.start <= now:
+                yield credit
             instant = whole.end
 
 
-def _version_at(subscription: Subscription, segments: list[Segment], instant: datetime) -> PlanVersion:
-    """The version that was (or is) the subscription's at an instant."""
-    for segment in segments:
-        if segment.starts_at <= instant < segment.ends_at:
-            return segment.version
-    return subscription.version
+def _first_credit(
+    subscription: Subscription, timeline: Timeline, key: str, period: Period
+) -> DueCredit | None:
+    """The credit of a period, from when on a version that gives it holds in it and is not paused."""
+    for span in timeline.spans:
+        part = span.within(period)
+        there = {credit.key: credit for credit in terms_of(span.version).credits}.get(key)
+        if part is not None and there is not None and not span.is_paused:
+            return DueCredit(subscription, span.version, there, Period(part.start, period.end))
+    return None
 
 
 def _release(book: PayerBook, credit: DueCredit, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""What the close of a period adds to what was charged with each event. Pure but for the rows it is given.
+"""What the close of a period adds to what was charged with each event. Pure but for the timeline it reads.
 
 Minimums and commitments fall to a segment by its share of a whole cycle; F itself never does.
 docs/algorithms/closing.md has the worked tables.
@@ -10,15 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from core.numbers import CONTEXT, ZERO
-from pricing.base_fees import Life, trial_end
-from pricing.cycles import Cycle, Period, prorate
+from pricing.cycles import Period, prorate
 from pricing.models import Segment
 from pricing.rating.component import Component
 from pricing.rating.state import State
 from pricing.terms import terms_of
+from pricing.timeline import timelines_of
 
 USAGE: Final = "usage"
 ZERO_USAGE: Final = "zero_usage"
@@ -69,9 +68,9 @@ def share(segment: Segment, amount: Decimal) -> Decimal:
     if not amount:
         return ZERO
     terms, subscription = terms_of(segment.version), segment.subscription
-    cycle = cycle_of_segment(segment)
-    life = Life(subscription.starts_at, subscription.ends_at, cycle, {})
-    begins = max(segment.starts_at, trial_end(terms_of(subscription.version), life))
+    timeline = timelines_of([subscription])[subscription.pk]
+    cycle = timeline.cycle_at(segment.starts_at)
+    begins = max(segment.starts_at, timeline.trial_ends_at())
     if begins >= segment.ends_at:
         return ZERO
     return prorate(
@@ -82,10 +81,3 @@ def share(segment: Segment, amount: Decimal) -> Decimal:
         zone=cycle.zone,
         counts_last_day=segment.ends_at == subscription.ends_at,
     )
-
-
-def cycle_of_segment(segment: Segment) -> Cycle:
-    """The cycle that a segment's own version gives it."""
-    terms, subscription = terms_of(segment.version), segment.subscription
-    zone = ZoneInfo(subscription.billing_entity.time_zone)
-    return Cycle.anchored(terms.interval, terms.anchor, subscription.anchor_at, zone)

@@ -12,10 +12,9 @@ from typing import Any, Final
 from django.db.models import Sum
 
 from billing.closing.settling import Settled, settle
-from billing.models import ClosingLine, Transfer
+from billing.models import BookedFee, ClosingLine
 from billing.store_closing import absorbed_by_charges
-from core.errors import InvalidRequest
-from core.instants import instant_text, parse_instant
+from core.instants import instant_text
 from core.numbers import CONTEXT, ZERO, plain
 from core.sql import driver
 from metering.catalogue import CompiledMeter, compile_meter
@@ -160,24 +159,8 @@ def booked_of(period_id: int) -> dict[tuple[int | None, int | None], Decimal]:
 
 def base_fees_of(period: BillingPeriod) -> Decimal:
     """What was booked of the period's base fees, less what went back of them."""
-    subscription = period.subscription
-    rows = Transfer.objects.filter(
-        customer_id=period.customer_id,
-        billing_entity_id=subscription.billing_entity_id,
-        reason=Transfer.Reason.BASE_FEE,
-        reference__startswith=f"{subscription.public_id}/",
-        recorded_at__gte=period.starts_at,
-    )
-    total = ZERO
-    for reference, destination, amount in rows.values_list("reference", "destination", "amount"):
-        try:
-            covers_from = parse_instant(reference.rsplit("/", 1)[-1], "reference")
-        except InvalidRequest:
-            continue
-        if period.starts_at <= covers_from < period.ends_at:
-            signed = amount if destination == "revenue" else amount.copy_negate()
-            total = CONTEXT.add(total, signed)
-    return total
+    booked = BookedFee.objects.filter(period_id=period.pk).aggregate(total=Sum("amount"))["total"]
+    return ZERO if booked is None else Decimal(booked)
 
 
 def _absorbed(period: BillingPeriod, segments: Sequence[Segment], closed_at: datetime) -> Decimal:

@@ -2,6 +2,8 @@
 
 from billing.models.charges import Charge, Denial, Overspend, ReRating
 from billing.models.closing import ClosingLine, CreditRelease
+from billing.models.coupons import CouponCredit
+from billing.models.fees import BookedFee
 from billing.models.grants import CreditGrant
 from billing.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction, Transfer
 from billing.models.margins import MarginBucket
@@ -10,8 +12,10 @@ from billing.models.reversals import Reversal, ReversedCharge
 
 __all__ = [
     "Adjustment",
+    "BookedFee",
     "Charge",
     "ClosingLine",
+    "CouponCredit",
     "CreditGrant",
     "CreditRelease",
     "Denial",

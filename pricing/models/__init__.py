@@ -1,5 +1,6 @@
 """At what price: plans, their versions, who is on them, and the counters of what was used."""
 
+from pricing.models.changes import SubscriptionChange
 from pricing.models.counters import Counter
 from pricing.models.coupons import Coupon, CouponRedemption
 from pricing.models.plans import Component, Plan, PlanVersion
@@ -15,4 +16,5 @@ __all__ = [
     "PlanVersion",
     "Segment",
     "Subscription",
+    "SubscriptionChange",
 ]

@@ -121,6 +121,9 @@ def _billing(world: World) -> Bodies:
 def _pricing(world: World) -> Bodies:
     payer, subscription = world.payer, world.tenant.subscription
     assert subscription is not None
+    address = f"/v1/subscriptions/{subscription.public_id}"
+    change = {"plan_version": world.version, "quantities": {}, "at": "period_end", "reason": "r"}
+    cancellation = {"at": "2999-01-01T00:00:00Z", "credit_unused": True, "reason": "r"}
     plan = {"plan": "door", "name": "Door", "currency": "USD", "interval": "month", "components": [PER_TOKEN]}
     return {
         ("POST", "/v1/plans"): plan,
@@ -158,7 +161,13 @@ def _pricing(world: World) -> Bodies:
             "anchor_at": INSTANT,
             "quantities": {"seats": "1"},
         },
-        ("POST", f"/v1/subscriptions/{subscription.public_id}/cancel"): {"at": "2999-01-01T00:00:00Z"},
+        ("POST", f"{address}/change"): change,
+        ("POST", f"{address}/change/preview"): change,
+        ("POST", f"{address}/pause"): {"at": "2998-01-01T00:00:00Z", "reason": "r"},
+        ("POST", f"{address}/resume"): {"at": "2999-01-01T00:00:00Z", "reason": "r"},
+        ("POST", f"{address}/withdraw"): {"change": "subch_00000001", "reason": "r"},
+        ("POST", f"{address}/cancel"): cancellation,
+        ("POST", f"{address}/cancel/preview"): cancellation,
         ("POST", "/v1/pricing/preview"): {
             "currency": "USD",
             "base_fees": [{"key": "platform", "amount": "49.00"}],

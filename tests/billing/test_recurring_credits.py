@@ -47,14 +47,12 @@ def _clock() -> Iterator[None]:
 def subscribed(
     *monthly: dict[str, Any], at: datetime | None = None, terms: dict[str, Any] | None = None, **payer: Any
 ) -> Tenant:
-    """A payer without money on a plan with these credits."""
+    """A payer without money on a plan with these credits, none of which has been given yet."""
     make_meter("m", property_path="value")
     version = make_version([PER_UNIT], credits=list(monthly), **(terms or {}))
-    tenant = make_tenant(**payer)
     at = at or day(1)
     clock.use(lambda: at)
-    tenant.subscription = start_subscription(tenant.payer, version)
-    return tenant
+    return make_tenant(version, starts_at=at, **payer)
 
 
 def run(now: datetime) -> int:
