@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.errors import InvalidRequest
 from pricing.catalog import read_plan
 from pricing.catalog.overrides import IN_A_CONTRACT, IN_A_PHASE, apply_overrides, canonical_overrides, placed
+from tests.pricing.catalog.test_catalog_fuzzed import ANYTHING, paths, quietly, with_another
 
 TIERS = [{"up_to": "1000", "unit_price": "0.01"}, {"up_to": None, "unit_price": "0.005"}]
 BASE = read_plan(
@@ -233,3 +236,30 @@ def test_overrides_have_one_notation_in_which_null_and_zero_stay() -> None:
     }
     assert canonical_overrides(found) == found
     assert list(found) == sorted(found)
+
+
+OVERRIDES: dict[str, Any] = {
+    "components": {"tok": {"tiers": TIERS}, "calls": None},
+    "base_fees": {"seats": {"unit_amount": "1"}},
+    "entitlements": {"spaces": {"limit": 5}},
+    "discounts": [{"percent": "5", "components": ["tok"]}],
+    "ramps": [{"after_months": 3, "overrides": {"components": {"tok": {"included": "5"}}}}],
+    "trial": {"days": 3},
+}
+
+
+@quietly
+@given(st.sampled_from(paths(OVERRIDES)), ANYTHING)
+def test_any_value_at_any_place_is_taken_or_named(path: tuple[Any, ...], value: Any) -> None:
+    raw = with_another(OVERRIDES, path, value)
+    refusal: InvalidRequest | None = None
+    try:
+        read_over(raw)
+    except InvalidRequest as error:
+        refusal = error
+    if refusal is None:
+        content = read_plan(apply_overrides(BASE, raw)).content()
+        assert read_plan(content).content() == content
+    else:
+        assert refusal.param is None or refusal.param.startswith("overrides")
+        assert refusal.message
