@@ -77,8 +77,8 @@ def pause_subscription(subscription: Subscription, *, at: At = None, reason: str
     """Let a subscription rest from `at` (default now; not in the past) until it is resumed.
 
     While it does, charges are denied (`no_subscription`), reported usage is recorded as unpriced, and fees
-    with `prorate` are not due; billing periods go on. Raises Conflict when it is paused already, canceled or
-    over by then.
+    with `prorate` are not due; billing periods go on. Raises Conflict when it is paused already or over by
+    then.
     """
     now = clock.now()
     refuse_past(at, now)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -117,7 +118,7 @@ def test_charges_beside_a_change_are_each_rated_once_on_one_of_both_versions() -
     def calls(name: str) -> list[Any]:
         return [charge_many([request(tenant, f"{name}-{n}", properties={"tokens": 1})])[0] for n in range(15)]
 
-    works: list[Callable[[], Any]] = [lambda name=name: calls(name) for name in "abc"]
+    works: list[Callable[[], Any]] = [partial(calls, name) for name in "abc"]
     at_once([*works, lambda: change_subscription(subscription, version=new)])
     first, second = Segment.objects.order_by("starts_at")
     assert (first.ends_at, second.version_id) == (second.starts_at, new.pk)
