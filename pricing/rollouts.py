@@ -21,6 +21,9 @@ WAITING: Final = Q(state__in=[State.PENDING, State.NOTIFIED, State.ACKNOWLEDGED,
 )
 """The members that will move, if nothing comes between."""
 
+OVER: Final = (Subscription.Status.CANCELED, Subscription.Status.ENDED)
+"""Subscriptions that nothing moves any more; one that is canceled may still run to its end."""
+
 UNDER_WAY: Final = (Status.ANNOUNCED, Status.RUNNING, Status.PAUSED)
 
 

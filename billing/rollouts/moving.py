@@ -13,7 +13,7 @@ from billing.rollouts.changing import change_version
 from core.instants import instant_text
 from core.sql import driver
 from pricing.models import Rollout, RolloutMember, Subscription
-from pricing.rollouts import WAITING
+from pricing.rollouts import OVER, WAITING
 
 State = RolloutMember.State
 MOVING: Final = (Rollout.Status.ANNOUNCED, Rollout.Status.RUNNING)
@@ -65,7 +65,7 @@ def _goes_on(rollout_pk: int) -> bool:
 
 
 def _why_it_stays(member: RolloutMember, subscription: Subscription) -> str:
-    if subscription.status != Subscription.Status.ACTIVE:
+    if subscription.status in OVER:
         return f"The subscription is {subscription.status}."
     if subscription.ends_at is not None and subscription.ends_at <= member.effective_at:
         return f"The subscription ends at {instant_text(subscription.ends_at)}."
