@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core import clock
-from tests.scenarios.changes import FeeStory, PriceChanges
+from tests.scenarios.changes import PriceChanges
 from tests.scenarios.money import Story, per_unit, tiers
 
 pytestmark = pytest.mark.django_db
 DOCUMENT = Path(__file__).parents[2] / "docs/algorithms/rollouts.md"
 APRIL = "2026-04-10T00:00:00Z"
 GRADUATED = {"key": "tok", "meter": "tok", "model": "graduated", "tiers": tiers(("10", "1"), (None, "0.5"))}
-
-
-@pytest.fixture
-def money() -> Iterator[Story]:
-    """A story with base fees; its books are checked when it has been told."""
-    story = FeeStory()
-    yield story
-    story.audit()
-    clock.use(None)
 
 
 @pytest.fixture

@@ -222,7 +222,7 @@ def test_what_fails_is_named_and_tried_again(
 ) -> None:
     good, bad = changes.customers(2, versions[0], top_up="100")
     rollout = changes.announce(versions[1], "on_date", effective_at=IN_APRIL)
-    change, broken = moving.change_version, row_id("sub", changes.subscriptions[bad])
+    change, broken = moving.change_subscription, row_id("sub", changes.subscriptions[bad])
 
     def change_or_fail(subscription: Any, *args: Any, **kwargs: Any) -> None:
         change(subscription, *args, **kwargs)
@@ -231,7 +231,7 @@ def test_what_fails_is_named_and_tried_again(
 
     money.at(4, 10)
     with monkeypatch.context() as patched:
-        patched.setattr(moving, "change_version", change_or_fail)
+        patched.setattr(moving, "change_subscription", change_or_fail)
         changes.due()
         changes.due()
     member = changes.member(rollout, bad)
