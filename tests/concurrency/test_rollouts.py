@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
+from typing import Any
 
 from billing.charging import Charged
 from billing.models import Adjustment, MakeWholeCredit
@@ -16,7 +19,7 @@ from billing.rollouts import (
 )
 from core import clock
 from core.errors import Conflict
-from pricing.models import Rollout, RolloutMember
+from pricing.models import Rollout, RolloutMember, Subscription
 from tests.billing.world import charge
 from tests.concurrency.crowd import at_once
 from tests.concurrency.rollouts import PriceChange, State, make_price_change
@@ -45,7 +48,8 @@ def test_calls_go_on_while_their_payers_are_moved() -> None:
         execute_rollouts(clock.now())
         return []
 
-    at_once([*(lambda number=number: calls(number) for number in range(6)), work])  # type: ignore[misc]
+    works: list[Callable[[], Any]] = [*(partial(calls, number) for number in range(6)), work]
+    at_once(works)
     change.check_moved_once()
 
 
@@ -96,7 +100,8 @@ def test_who_is_held_out_while_the_worker_runs_is_moved_or_held() -> None:
             return False
         return True
 
-    results = at_once([*(lambda number=number: hold(number) for number in range(12)), _run])  # type: ignore[misc]
+    works: list[Callable[[], bool]] = [*(partial(hold, number) for number in range(12)), _run]
+    results = at_once(works)
     for held, subscription in zip(results, subscriptions, strict=False):
         subscription.refresh_from_db()
         assert subscription.version_id == (change.old if held else change.new).pk
@@ -113,15 +118,21 @@ def test_two_make_whole_at_once_credit_each_difference_once() -> None:
 def test_acknowledging_at_once_leaves_no_ceiling_and_moves_once() -> None:
     change = make_price_change(8)
     subscriptions = [tenant.subscription for tenant in change.tenants if tenant.subscription is not None]
-    works = [lambda row=row: acknowledge_member(change.rollout, row) for row in subscriptions]  # type: ignore[misc]
+    works: list[Callable[[], bool]] = [partial(_acknowledge, change, row) for row in subscriptions]
     at_once([*works, _run])
     _run()
     change.check_moved_once()
     assert RolloutMember.objects.filter(acknowledged_at=None).count() == 0
 
 
-def _run() -> None:
+def _run() -> bool:
     execute_rollouts(clock.now())
+    return True
+
+
+def _acknowledge(change: PriceChange, subscription: Subscription) -> bool:
+    acknowledge_member(change.rollout, subscription)
+    return True
 
 
 def _charged_after_the_move(size: int) -> PriceChange:

@@ -73,7 +73,11 @@ def test_an_interruption_changes_nothing(values: list[int], cut: int) -> None:
 def test_meters_filter_events_by_name_and_by_property() -> None:
     picky = meter(filter=[{"property": "region", "op": "eq", "value": "eu"}])
     repricing = Repricing([priced(COMPONENT, picky)])
-    rows = [{"value": 3, "region": "eu"}, {"value": 3, "region": "us"}, {"region": "eu"}]
+    rows: list[dict[str, Any]] = [
+        {"value": 3, "region": "eu"},
+        {"value": 3, "region": "us"},
+        {"region": "eu"},
+    ]
     assert charged(repricing, rows) == [6, 0, 0]
     assert charged(repricing, rows, "other") == [0, 0, 0]
 

@@ -9,6 +9,7 @@ import pytest
 from accounts.audit import changes_of
 from billing.models import OutboxMessage
 from billing.rollouts import moving
+from billing.subscriptions import change_subscription
 from core.errors import Conflict
 from core.ids import row_id
 from pricing.models import Rollout, RolloutMember
@@ -241,10 +242,10 @@ def test_what_fails_is_named_and_tried_again(
 ) -> None:
     good, bad = changes.customers(2, versions[0], top_up="100")
     rollout = changes.announce(versions[1], "on_date", effective_at=IN_APRIL)
-    change, broken = moving.change_subscription, row_id("sub", changes.subscriptions[bad])
+    broken = row_id("sub", changes.subscriptions[bad])
 
     def change_or_fail(subscription: Any, *args: Any, **kwargs: Any) -> None:
-        change(subscription, *args, **kwargs)
+        change_subscription(subscription, *args, **kwargs)
         if subscription.pk == broken:
             raise Conflict("meter_priced_already", "An add-on prices the meter.")
 
