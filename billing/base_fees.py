@@ -23,7 +23,7 @@ from core.numbers import CONTEXT, ZERO, plain
 from core.sql import driver
 from pricing.base_fees import DueFee
 from pricing.cycles import Period
-from pricing.fee_schedule import Booked, FeeDelta, FeeSpan, outstanding, scheduled_fees
+from pricing.fee_schedule import Booked, FeeDelta, FeeSpan, one_off_fees, outstanding, scheduled_fees
 from pricing.models import BillingPeriod, Subscription
 from pricing.periods import never_began
 from pricing.terms import terms_of
@@ -91,10 +91,12 @@ def _due(
 def fees_in_period(period: BillingPeriod, timeline: Timeline) -> list[DueFee]:
     """All fees of a period by its subscription's timeline, whether due already or not."""
     subscription = period.subscription
-    trial_ends_at = timeline.trial_ends_at()
-    return scheduled_fees(
+    trial_ends_at, first = timeline.trial_ends_at(), timeline.spans[0]
+    bounds = Period(period.starts_at, period.ends_at)
+    once = one_off_fees(terms_of(first.version), first.starts_at, bounds, trial_ends_at)
+    return once + scheduled_fees(
         _fee_spans(timeline, subscription),
-        Period(period.starts_at, period.ends_at),
+        bounds,
         begins_at=trial_ends_at,
         ends_at=subscription.ends_at,
         advance_until=_advance_until(period, trial_ends_at, timeline),

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 
 from core.ids import public_id
 from core.numbers import CONTEXT, ZERO
@@ -42,17 +43,24 @@ def ceilings_in(
     """The standing ceilings by segment id and meter id; no statement when there is none.
 
     `subscriptions` come from `with_ceilings`, `segments` are theirs. A ceiling holds in the segments on its
-    version; what its period had used before the move counts in that period.
+    version, in any phase; what its period had used before the move counts in that period.
     """
     bounded = [row.pk for row in subscriptions if getattr(row, "has_ceiling", False)]
     if not bounded:
         return {}
     found: dict[int, dict[int, Ceiling]] = {}
-    for row in UsageCeiling.objects.filter(subscription_id__in=bounded, lifted_at=None):
+    for row in _standing(bounded):
         for segment in segments.get(row.subscription_id, ()):
-            if segment.version_id != row.version_id:
+            if segment.version_id not in (row.version_id, *row.phases):  # type: ignore[attr-defined]
                 continue
             used = row.used_before if segment.period_id == row.period_id else ZERO
             ceiling = Ceiling(public_id("sub", row.subscription_id), row.limit, used)
             found.setdefault(segment.pk, {})[row.meter_id] = ceiling
     return found
+
+
+def _standing(subscription_ids: Sequence[int]) -> QuerySet[UsageCeiling]:
+    """The standing ceilings, with the `phases` of their version's ramp."""
+    is_phase = Q(version__derived__phase__isnull=False)
+    rows = UsageCeiling.objects.filter(subscription_id__in=subscription_ids, lifted_at=None)
+    return rows.annotate(phases=ArrayAgg("version__derived__pk", filter=is_phase, default=Value([])))

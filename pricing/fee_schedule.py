@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from operator import attrgetter
+from typing import Final
 
 from core.numbers import CONTEXT, ZERO
 from pricing.base_fees import IN_ARREARS, DueFee
-from pricing.catalog.fees import FeeTerms
+from pricing.catalog.fees import AFTER_TRIAL, FeeTerms
 from pricing.catalog.plans import PlanTerms
 from pricing.cycles import Cycle, Period, prorate
+
+ONCE: Final = "once"
+"""The timing of a fee that each subscription pays once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,20 @@ def scheduled_fees(
         due += [_prorated(piece, period, ends_at) for piece in parts if piece.fee.prorate]
         due += _once([piece for piece in parts if not piece.fee.prorate], period)
     return sorted(due, key=lambda fee: fee.due_at)
+
+
+def one_off_fees(
+    terms: PlanTerms, starts_at: datetime, period: Period, trial_ends_at: datetime
+) -> list[DueFee]:
+    """The fees that are paid once which fall into a period: when the subscription starts, or when its trial
+    ends. `terms` are those that it started on.
+    """
+    due = []
+    for fee in terms.one_off_fees:
+        at = max(starts_at, trial_ends_at) if fee.due == AFTER_TRIAL else starts_at
+        if fee.amount and period.start <= at < period.end:
+            due.append(DueFee(fee.key, ONCE, at, Period(at, period.end), fee.amount))
+    return due
 
 
 def outstanding(

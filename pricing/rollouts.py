@@ -49,11 +49,23 @@ def upcoming_change(subscription: Subscription, now: datetime) -> UpcomingChange
     None for one that is excepted, held out for ever, on another version by now, or gone by then.
     """
     member = upcoming_member(subscription)
-    if member is None or member.from_version_id != subscription.version_id:
+    if member is None or trunk_of(member.from_version) != trunk_of(subscription.version):
         return None
     if subscription.ends_at is not None and subscription.ends_at <= member.effective_at:
         return None
     return UpcomingChange(member.to_version, max(member.effective_at, now))
+
+
+def trunk_of(version: PlanVersion) -> int:
+    """The row of the version that somebody is on, whichever phase of its ramp has come."""
+    return version.pk if version.phase is None or version.base_id is None else version.base_id
+
+
+def on_version(version_id: int, path: str = "version") -> Q:
+    """Rows on a version or on a phase of its ramp; `path` leads to their version."""
+    return Q(**{f"{path}_id": version_id}) | Q(
+        **{f"{path}__base_id": version_id, f"{path}__phase__isnull": False}
+    )
 
 
 def overages_between(old: PlanVersion, new: PlanVersion) -> tuple[Overage, ...]:

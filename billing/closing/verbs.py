@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 
 from accounts.models import BillingEntity
 from billing.closing.booking import book_lines
+from billing.closing.coupons import book_coupons
 from billing.closing.lines import period_lines
 from billing.models import ClosingLine
 from billing.wallets import open_book
@@ -67,6 +68,7 @@ def _close(entity: BillingEntity, pks: Sequence[int], now: datetime) -> list[Clo
         rows = list(periods.select_related("subscription__version", "subscription__billing_entity"))
         for period in rows:
             booked += book_lines(book, entity, period, period_lines(period), now)
+            book_coupons(book, entity, period, now)
         done = [period.pk for period in rows]
         BillingPeriod.objects.filter(pk__in=done).update(status=CLOSED, closed_at=now)
         Segment.objects.filter(period_id__in=done).update(closed_at=now)

@@ -2,6 +2,7 @@
 
 from billing.models.charges import Charge, Denial, Overspend, ReRating
 from billing.models.closing import ClosingLine, CreditRelease
+from billing.models.coupons import CouponCredit
 from billing.models.fees import BookedFee
 from billing.models.grants import CreditGrant
 from billing.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction, Transfer
@@ -16,6 +17,7 @@ __all__ = [
     "BookedFee",
     "Charge",
     "ClosingLine",
+    "CouponCredit",
     "CreditGrant",
     "CreditRelease",
     "Denial",

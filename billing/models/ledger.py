@@ -78,6 +78,7 @@ class Transfer(models.Model):
         REVERSAL = "reversal"
         CLOSE = "close"
         ROLLOVER = "rollover"
+        COUPON = "coupon"
 
     pk = models.CompositePrimaryKey("customer_id", "billing_entity_id", "seq", "position", "recorded_at")
     customer_id = models.BigIntegerField()

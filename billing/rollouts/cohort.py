@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import reduce
+from operator import or_
 from typing import Any, Final
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery, Sum
@@ -19,7 +21,7 @@ from core.ids import public_id, row_id
 from core.numbers import ZERO, plain
 from pricing.models import PlanVersion, Rollout, Subscription
 from pricing.periods import cycle_of
-from pricing.rollouts import OVER
+from pricing.rollouts import OVER, on_version
 
 REVENUE_WINDOW: Final = timedelta(days=30)
 """`min_revenue` and `max_revenue` are about what a payer brought in so long before the announcement."""
@@ -34,7 +36,8 @@ PREFIXES: Final = {"plans": "plan", "from_versions": "pv", "customers": "cus", "
 class Cohort:
     """All that is given must hold; an empty list asks for nothing. Row ids; revenue in the payer's currency.
 
-    Without plans, from-versions and subscriptions it is everybody on the new version's own plan.
+    Without plans, from-versions and subscriptions it is everybody on the new version's own plan. Contracts
+    are meant only by naming them, or their subscriptions; a from-version means the phases of its ramp too.
     """
 
     plans: Sequence[int] = ()
@@ -110,16 +113,18 @@ def effective_for(subscription: Subscription, timing: str, effective_at: datetim
 def _matching(cohort: Cohort, version: PlanVersion, now: datetime) -> QuerySet[Subscription]:
     goes_on = Q(ends_at=None) | Q(ends_at__gt=now)
     rows = Subscription.objects.filter(goes_on, version__plan__currency=version.plan.currency)
-    rows = (
-        rows.exclude(version=version)
-        .exclude(status__in=OVER)
-        .select_related("version__plan", "billing_entity")
-    )
+    rows = rows.exclude(on_version(version.pk)).exclude(status__in=OVER)
+    rows = rows.select_related("version__plan", "billing_entity")
     if not (cohort.plans or cohort.from_versions or cohort.subscriptions):
         rows = rows.filter(version__plan=version.plan)
+    if not (cohort.from_versions or cohort.subscriptions):
+        rows = rows.filter(version__customer=None)
+    if version.customer_id is not None:
+        rows = rows.filter(customer=version.customer_id)
+    if cohort.from_versions:
+        rows = rows.filter(reduce(or_, map(on_version, cohort.from_versions)))
     named = (
         ("version__plan__in", cohort.plans),
-        ("version__in", cohort.from_versions),
         ("customer__in", cohort.customers),
         ("pk__in", cohort.subscriptions),
     )

@@ -26,6 +26,7 @@ from metering.models import UsageEvent
 from pricing.models import Component, RolloutMember, Segment
 from pricing.pricelist import compile_component
 from pricing.repricing import Repricing
+from pricing.rollouts import on_version, trunk_of
 
 AT_ONCE: Final = 2000
 """Rows in memory at a time."""
@@ -64,8 +65,8 @@ def compare_member(member: RolloutMember, now: datetime) -> Comparison:
 def _segments(member: RolloutMember) -> list[Segment]:
     """Those on the new version since the move, in order."""
     rows = Segment.objects.filter(
+        on_version(trunk_of(member.to_version)),
         subscription_id=member.subscription_id,
-        version_id=member.to_version_id,
         ends_at__gt=member.effective_at,
     )
     return list(rows.select_related("period__subscription").order_by("starts_at"))
@@ -92,8 +93,8 @@ def _old_usage(member: RolloutMember, segments: Sequence[Segment]) -> Decimal:
     for _, theirs in groupby(segments, key=lambda segment: segment.period_id):
         period = list(theirs)
         before = Segment.objects.filter(
+            on_version(trunk_of(member.from_version)),
             period_id=period[0].period_id,
-            version_id=member.from_version_id,
             starts_at__lt=period[0].starts_at,
         )
         repricing = Repricing(components)

@@ -11,6 +11,7 @@ from billing.base_fees import fees_in_period
 from billing.models import BookedFee
 from core.numbers import CONTEXT, ZERO
 from pricing.models import BillingPeriod, RolloutMember
+from pricing.rollouts import trunk_of
 from pricing.timeline import Timeline, timelines_of
 
 
@@ -33,8 +34,9 @@ def compare_fees(
 
 def _without(member: RolloutMember, timeline: Timeline) -> Timeline:
     """What the subscription went through, with the old version where the move has put the new one."""
+    moved_to = trunk_of(member.to_version)
     spans = [
-        replace(span, version=member.from_version) if span.version.pk == member.to_version_id else span
+        replace(span, version=member.from_version) if trunk_of(span.version) == moved_to else span
         for span in timeline.spans
     ]
     return replace(timeline, spans=tuple(spans))

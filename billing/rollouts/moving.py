@@ -13,11 +13,11 @@ from billing.subscriptions import change_subscription
 from core.instants import instant_text
 from core.sql import driver
 from pricing.models import Rollout, RolloutMember, Subscription
-from pricing.rollouts import OVER, WAITING
+from pricing.rollouts import OVER, WAITING, trunk_of
 
 State = RolloutMember.State
 MOVING: Final = (Rollout.Status.ANNOUNCED, Rollout.Status.RUNNING)
-NOTED: Final = ("state", "moved_at", "result")
+NOTED: Final = ("state", "moved_at", "result", "from_version")
 
 
 def move_member(pk: int, now: datetime) -> bool:
@@ -70,12 +70,13 @@ def _why_it_stays(member: RolloutMember, subscription: Subscription) -> str:
         return f"The subscription is {subscription.status}."
     if subscription.ends_at is not None and subscription.ends_at <= member.effective_at:
         return f"The subscription ends at {instant_text(subscription.ends_at)}."
-    if subscription.version_id != member.from_version_id:
+    if trunk_of(subscription.version) != trunk_of(member.from_version):
         return f"The subscription is on {subscription.version} by then."
     return ""
 
 
 def _move(member: RolloutMember, subscription: Subscription, now: datetime) -> None:
+    member.from_version = subscription.version  # a ramp may have gone on since the announcement
     change_subscription(
         subscription, version=member.to_version, at=member.effective_at, reason=member.rollout.name
     )

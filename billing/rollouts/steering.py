@@ -13,7 +13,7 @@ from billing.rollouts.notices import tell_canceled
 from core import clock
 from core.errors import Conflict, InvalidRequest
 from pricing.models import Rollout, RolloutMember
-from pricing.rollouts import OVER
+from pricing.rollouts import OVER, trunk_of
 
 Status, Timing, State = Rollout.Status, Rollout.Timing, RolloutMember.State
 
@@ -107,7 +107,7 @@ def roll_back_rollout(
 
 def _to_return(original: Rollout, timing: str, effective_at: datetime) -> list[Candidate]:
     rows = RolloutMember.objects.filter(rollout=original, state=State.MOVED).select_related(
-        "from_version__plan", "subscription__version__plan", "subscription__billing_entity"
+        "from_version__plan", "to_version", "subscription__version__plan", "subscription__billing_entity"
     )
     return [
         Candidate(
@@ -116,5 +116,6 @@ def _to_return(original: Rollout, timing: str, effective_at: datetime) -> list[C
             member.from_version,
         )
         for member in rows.order_by("customer_id", "subscription_id")
-        if member.subscription.version_id == member.to_version_id and member.subscription.status not in OVER
+        if trunk_of(member.subscription.version) == trunk_of(member.to_version)
+        and member.subscription.status not in OVER
     ]

@@ -6,17 +6,17 @@ from datetime import datetime
 
 from billing.subscriptions.checks import parts_of, refuse_overlap
 from billing.subscriptions.moving import (
-    Action,
     At,
     Life,
     Moved,
-    Status,
     locked,
     move,
     refuse_past,
     settle,
     take_over,
 )
+from billing.subscriptions.ramping import restore_ramp, withdraw_ramp
+from billing.subscriptions.recording import Action, Status
 from billing.wallets import open_book
 from core import clock
 from core.errors import Conflict
@@ -80,6 +80,9 @@ def withdraw_change(change: SubscriptionChange, *, reason: str = "") -> Subscrip
             row.ends_at, row.canceled_at, row.credits_unused = change.ends_before, None, False
             row.status = Life.ACTIVE
             row.save(update_fields=["ends_at", "canceled_at", "credits_unused", "status"])
+        if change.version is not None:
+            withdraw_ramp(row, change.at)
+            restore_ramp(row, timelines_of([row])[row.pk], change.at, now)
         timeline = timelines_of([row])[row.pk]
         take_over(row, timeline, now)
         refuse_overlap(row.billing_entity, parts_of(timeline, change.at), own=row)

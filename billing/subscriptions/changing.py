@@ -8,13 +8,13 @@ from decimal import Decimal
 
 from billing.subscriptions.checks import check_fit, checked_quantities
 from billing.subscriptions.moving import (
-    Action,
     At,
     Moved,
     move,
     refuse_past,
     refuse_unless_running,
 )
+from billing.subscriptions.recording import Action
 from core import clock
 from core.errors import Conflict, InvalidRequest
 from pricing.models import PlanVersion, Subscription, SubscriptionChange

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from billing.subscriptions.moving import Action, Status, locked, settle, take_over
+from billing.subscriptions.moving import locked, settle, take_over
+from billing.subscriptions.recording import Action, Status
 from billing.wallets import open_book
 from pricing.models import Subscription, SubscriptionChange
 from pricing.timeline import timelines_of

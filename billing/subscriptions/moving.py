@@ -19,6 +19,8 @@ from billing.models import BookedFee
 from billing.periods import due_periods, move_on, open_next_periods
 from billing.recurring_credits import release_payer_credits
 from billing.subscriptions.checks import parts_of, quantity_keys, refuse_overlap
+from billing.subscriptions.ramping import schedule_ramp, withdraw_ramp
+from billing.subscriptions.recording import Action, record
 from billing.subscriptions.usage import rerate_since
 from billing.wallets import open_book
 from core.errors import Conflict, InvalidRequest
@@ -32,7 +34,6 @@ PERIOD_END: Final = "period_end"
 At = datetime | Literal["period_end"] | None
 """When a change takes effect: at once, at the end of the current billing period, or at an instant."""
 
-Action, Status = SubscriptionChange.Action, SubscriptionChange.Status
 Life = Subscription.Status
 
 
@@ -63,7 +64,11 @@ def move(
         at = instant_of(row, at, now)
         before = timelines_of([row])[row.pk]
         change = note(row, before, at)
-        _store(row, change, now)
+        if change.version is not None:
+            withdraw_ramp(row, at)
+        record(row, change, now)
+        if change.version is not None:
+            schedule_ramp(row, change.version, at, now)
         timeline = timelines_of([row])[row.pk]
         refuse_overlap(row.billing_entity, parts_of(timeline, at), own=row)
         periods = reshape_periods(row, timeline, at)
@@ -156,24 +161,3 @@ def _concerned(
     begun = Q(pk__in=[period.pk for period in periods], starts_at__lte=now)
     rows = (BillingPeriod.objects.filter(begun) | due_periods(now)).filter(subscription=subscription)
     return list(rows.select_related("subscription__version", "subscription__billing_entity"))
-
-
-def _store(subscription: Subscription, change: SubscriptionChange, now: datetime) -> None:
-    """Store a change, and before a subscription's first one, what it started with."""
-    change.customer_id, change.subscription, change.created_at = subscription.customer_id, subscription, now
-    change.status = Status.APPLIED if change.at <= now else Status.SCHEDULED
-    change.applied_at = now if change.at <= now else None
-    if not subscription.changes.exists():
-        SubscriptionChange.objects.create(
-            customer_id=subscription.customer_id,
-            subscription=subscription,
-            action=Action.START,
-            status=Status.APPLIED,
-            at=subscription.starts_at,
-            version=subscription.version,
-            quantities=subscription.quantities,
-            anchor_at=subscription.anchor_at,
-            created_at=now,
-            applied_at=now,
-        )
-    change.save()

@@ -14,7 +14,9 @@ from accounts.models import BillingEntity
 from billing.ledger import lock_accounts
 from billing.periods import book_payer_fees
 from billing.recurring_credits import release_payer_credits
-from billing.subscriptions.checks import Part, check_fit, checked_quantities, refuse_overlap
+from billing.subscriptions.checks import Part, check_fit, checked_quantities, parts_of, refuse_overlap
+from billing.subscriptions.moving import take_over
+from billing.subscriptions.ramping import schedule_ramp
 from billing.subscriptions.usage import charge_since_start
 from core import clock
 from core.database_errors import explain_constraint
@@ -23,6 +25,7 @@ from core.partitions import ensure_month
 from core.sql import driver
 from pricing.models import PlanVersion, Subscription
 from pricing.periods import ensure_segments
+from pricing.timeline import timelines_of
 
 DISTANCE_MAX: Final = timedelta(days=3660)
 """How far from now a subscription may start."""
@@ -68,6 +71,10 @@ def start_subscription(
             quantities=kept,
             created_at=now,
         )
+        if schedule_ramp(subscription, version, starts_at, now):
+            timeline = timelines_of([subscription])[subscription.pk]
+            refuse_overlap(entity, parts_of(timeline, starts_at), own=subscription)
+            take_over(subscription, timeline, now)
         ensure_segments([(subscription.pk, starts_at)])
         book_payer_fees(entity, now)
         release_payer_credits(entity, now)

@@ -85,11 +85,33 @@ MARGINS = """
     SELECT customer_id, billing_entity_id, event, m.events, e.events, m.revenue, e.revenue, m.cost, e.cost
     FROM (SELECT customer_id, billing_entity_id, event, sum(events) AS events, sum(revenue) AS revenue,
                  sum(cost) AS cost
-          FROM billing_marginbucket WHERE event NOT IN ('base_fee', 'period_close') GROUP BY 1, 2, 3) m
+          FROM billing_marginbucket WHERE event NOT IN ('base_fee', 'period_close', 'coupon')
+          GROUP BY 1, 2, 3) m
     FULL JOIN (SELECT customer_id, billing_entity_id, event, count(*) FILTER (WHERE counts) AS events,
                       sum(revenue) AS revenue, coalesce(sum(cost) FILTER (WHERE counts), 0) AS cost
                FROM counted GROUP BY 1, 2, 3) e USING (customer_id, billing_entity_id, event)
     WHERE (m.events, m.revenue, m.cost) IS DISTINCT FROM (e.events, e.revenue, e.cost)"""
+FEE_TRANSFERS = """
+    SELECT customer_id, billing_entity_id, seq, f.amount, t.amount
+    FROM (SELECT customer_id, billing_entity_id, seq, amount FROM billing_bookedfee
+          UNION ALL SELECT customer_id, billing_entity_id, seq, -amount FROM billing_couponcredit) f
+    FULL JOIN (SELECT customer_id, billing_entity_id, seq,
+                      sum(CASE WHEN destination = 'revenue' THEN amount ELSE -amount END) AS amount
+               FROM billing_transfer WHERE reason IN ('base_fee', 'coupon')
+               GROUP BY 1, 2, 3) t USING (customer_id, billing_entity_id, seq)
+    WHERE f.amount IS DISTINCT FROM t.amount"""
+PERIODS_FOLLOW = """
+    SELECT a.subscription_id, a.ends_at, b.starts_at FROM pricing_billingperiod a
+    JOIN pricing_billingperiod b ON b.subscription_id = a.subscription_id AND b.starts_at > a.starts_at
+    WHERE b.starts_at < a.ends_at
+    UNION ALL
+    SELECT a.subscription_id, a.ends_at, b.starts_at FROM pricing_segment a
+    JOIN pricing_segment b ON b.subscription_id = a.subscription_id AND b.starts_at > a.starts_at
+    WHERE b.starts_at < a.ends_at
+    UNION ALL
+    SELECT s.subscription_id, s.starts_at, s.ends_at FROM pricing_segment s
+    JOIN pricing_billingperiod p ON p.id = s.period_id
+    WHERE s.starts_at < p.starts_at OR s.ends_at > p.ends_at"""
 CLOSING_TRANSFERS = """
     SELECT customer_id, billing_entity_id, seq, c.amount, t.amount
     FROM (SELECT customer_id, billing_entity_id, seq, amount FROM billing_closingline WHERE amount <> 0) c
@@ -144,6 +166,8 @@ STATEMENTS = {
     "a reversed event costs nothing more": REVERSED_STANDS,
     "a charge is its transfers": USAGE_TRANSFERS,
     "a charge is its lines, and paid for": FUNDING,
+    "a base fee or coupon is its transfers": FEE_TRANSFERS,
+    "periods and segments of a subscription do not overlap": PERIODS_FOLLOW,
     "margin buckets are the sum of events and charges": MARGINS,
     "a closing line is its transfers": CLOSING_TRANSFERS,
     "margin buckets hold what closes booked": CLOSING_MARGINS,

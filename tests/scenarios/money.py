@@ -23,7 +23,7 @@ WALLETS = """
     WHERE a.kind = 'wallet'
     GROUP BY 1, 2, 3 HAVING a.balance > coalesce(sum(g.remaining), 0)"""
 REVENUE = """
-    SELECT a.customer_id, a.billing_entity_id, a.balance, c.amount, f.amount, l.amount, m.revenue
+    SELECT a.customer_id, a.billing_entity_id, a.balance, c.amount, f.amount, l.amount, d.amount, m.revenue
     FROM billing_ledgeraccount a
     LEFT JOIN (SELECT customer_id, billing_entity_id, sum(amount) AS amount
                FROM billing_charge GROUP BY 1, 2) c USING (customer_id, billing_entity_id)
@@ -32,10 +32,13 @@ REVENUE = """
     LEFT JOIN (SELECT customer_id, billing_entity_id, sum(amount) AS amount
                FROM billing_closingline WHERE late_policy <> 'absorb'
                GROUP BY 1, 2) l USING (customer_id, billing_entity_id)
+    LEFT JOIN (SELECT customer_id, billing_entity_id, sum(amount) AS amount
+               FROM billing_couponcredit GROUP BY 1, 2) d USING (customer_id, billing_entity_id)
     LEFT JOIN (SELECT customer_id, billing_entity_id, sum(revenue) AS revenue
                FROM billing_marginbucket GROUP BY 1, 2) m USING (customer_id, billing_entity_id)
     WHERE a.kind = 'revenue'
         AND (a.balance <> coalesce(c.amount, 0) + coalesce(f.amount, 0) + coalesce(l.amount, 0)
+                 - coalesce(d.amount, 0)
              OR a.balance <> coalesce(m.revenue, 0))"""
 
 
