@@ -14,7 +14,7 @@ from accounts.models import Customer
 from accounts.scoping import tenant_column, viewer_of, visible
 from billing.rollouts import Cohort
 from core.api.fields import AmountField, InstantField, QuantityField, TextField
-from core.api.references import ReferenceField, has_external_id
+from core.api.references import has_external_id
 from core.api.serializers import StrictSerializer
 from core.errors import NotFound
 from core.ids import row_id
@@ -104,7 +104,7 @@ class RolloutInput(StrictSerializer):
     """A price change to be. `effective_at`: from when; left out, when the least notice is over."""
 
     name = TextField(required=False)
-    plan_version = ReferenceField(PlanVersion, prefix="pv")
+    plan_version = TenantField(PlanVersion, prefix="pv")
     cohort = CohortInput(required=False)
     when = serializers.ChoiceField(Rollout.Timing.choices)
     effective_at = InstantField(required=False)

@@ -13,6 +13,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.api.tenants import TenantFilter
 from billing import rollouts
 from billing.api import rollout_inputs as inputs
 from billing.api import rollout_shapes as shapes
@@ -29,7 +30,7 @@ class RolloutFilters(django_filters.FilterSet):  # type: ignore[misc]
     """Which price changes."""
 
     status = django_filters.ChoiceFilter(choices=Rollout.Status.choices)
-    plan_version = ReferenceFilter(field_name="version_id", prefix="pv", find_in=PlanVersion.objects.all)
+    plan_version = TenantFilter("version_id", PlanVersion, prefix="pv")
     rollback_of = ReferenceFilter(field_name="rollback_of_id", prefix="ro", find_in=Rollout.objects.all)
 
 
