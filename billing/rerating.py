@@ -141,8 +141,13 @@ def _charged_components(rows: Sequence[UsageEvent]) -> dict[UUID, set[int]]:
     return {pk: {line["component_id"] for line in lines} for pk, lines in charges.values_list("id", "lines")}
 
 
-def charge_stored(raw: psycopg.Connection[Any], item: Planned, known: Known, batch: Batch) -> Charged | None:
-    """The charge of one stored event; None when nothing prices it still."""
+def charge_stored(
+    raw: psycopg.Connection[Any], item: Planned, known: Known, batch: Batch, *, is_partial: bool = False
+) -> Charged | None:
+    """The charge of one stored event; None when nothing prices it still.
+
+    `is_partial`: when only some components have a price, these are charged, as in a report.
+    """
     payer = item.attribution.payer
     if payer is None or item.attribution.problem is not None or not item.lines:
         return None
@@ -151,7 +156,7 @@ def charge_stored(raw: psycopg.Connection[Any], item: Planned, known: Known, bat
         rated = deciding.rate_item(item, known)
     except TollgateError:
         return None
-    if rated.not_priced is not None:
+    if rated.not_priced is not None and not is_partial:
         return None
     absorbed = late.settle_item(raw, item, known, rated) if item.late_segments else []
     parts = deciding.fund(item, book, rated)

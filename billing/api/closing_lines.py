@@ -11,7 +11,6 @@ from accounts.api.tenants import TenantFilter, TenantResource
 from accounts.models import BillingEntity, Customer
 from billing.models import ClosingLine
 from core.api.fields import AmountField, InstantField
-from core.api.filters import ReferenceFilter
 from core.api.references import IdField
 from core.api.resources import Listable, Readable
 from core.api.serializers import ShownSerializer
@@ -59,9 +58,7 @@ class ClosingLineFilters(django_filters.FilterSet):  # type: ignore[misc]
 
     customer = TenantFilter("customer_id", Customer, prefix="cus")
     billing_entity = TenantFilter("billing_entity_id", BillingEntity, prefix="be")
-    subscription = ReferenceFilter(
-        field_name="subscription_id", prefix="sub", find_in=Subscription.objects.all
-    )
+    subscription = TenantFilter("subscription_id", Subscription, prefix="sub")
     kind = django_filters.ChoiceFilter(choices=ClosingLine.Kind.choices)
     cause = django_filters.ChoiceFilter(choices=ClosingLine.Cause.choices)
 

@@ -6,12 +6,15 @@ document that shows them), what is to be absorbed is leakage (docs/algorithms/cl
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 import psycopg
+from django.db.models import Exists, OuterRef
 
 from accounts.models import BillingEntity
 from billing.book import PayerBook
@@ -37,10 +40,11 @@ from core.sql import driver, execute
 from metering.models import Meter
 from pricing.closing import COMMITMENT, USAGE, Addition, share
 from pricing.models import BillingPeriod, Component, Counter, Segment
-from pricing.pricelist import compile_component
+from pricing.pricelist import LIVE_AGGREGATIONS, compile_component
 from pricing.rating.component import Component as RatingComponent
 from pricing.rating.state import State
 from pricing.store import CounterKey
+from pricing.terms import terms_of
 
 ABSORB: Final = Meter.LatePolicy.ABSORB.value
 GROUPS: Final = """
@@ -101,36 +105,76 @@ def close_delta(
 def settle_closed(late: Iterable[Planned], now: datetime) -> None:
     """Settle anew, after late events were stored, what a close had worked out from events; and commitments.
 
-    The payers' rows are locked, and the batch with the events is written.
+    The payers' rows are locked, and the batch with the events is written. Each closed period is settled once
+    for all of its events; its lines name the last of them.
     """
+    by_payer: dict[int, dict[int, UUID]] = defaultdict(dict)
     for item in late:
         payer = item.attribution.payer
         assert payer is not None
-        entity = BillingEntity.objects.get(pk=payer.id)
         event_id = item.id if item.stored is None else item.stored.event_id
-        periods = BillingPeriod.objects.filter(
-            segments__in=item.late_segments, status=BillingPeriod.Status.CLOSED
-        ).select_related("subscription__version", "subscription__billing_entity")
-        for period in periods.distinct().order_by("pk"):
-            lines = _new_lines(period, item.late_segments)
-            if lines:
-                with open_book(entity, now) as book:
-                    book_lines(
-                        book, entity, period, lines, now, event_id=event_id, give_back=_give_back(period)
-                    )
+        by_payer[payer.id].update(dict.fromkeys(item.late_segments, event_id))
+    for payer_id, events in sorted(by_payer.items()):
+        entity = BillingEntity.objects.get(pk=payer_id)
+        events |= dict.fromkeys(_carried_into(events) - events.keys(), next(reversed(events.values())))
+        periods = BillingPeriod.objects.filter(segments__in=events, status=BillingPeriod.Status.CLOSED)
+        rows = periods.select_related("subscription__version", "subscription__billing_entity")
+        for period in rows.distinct().order_by("pk"):
+            _settle_period(entity, period, events, now)
 
 
-def _new_lines(period: BillingPeriod, late_segments: Collection[int]) -> list[Line]:
+def _carried_into(segment_ids: Collection[int]) -> set[int]:
+    """The closed segments after these into which a meter with `carry_over` carries its level."""
+    carrying = Component.objects.filter(version_id=OuterRef("version_id"), meter__carry_over=True)
+    late = Segment.objects.filter(pk__in=segment_ids).order_by("starts_at").first()
+    if late is None:
+        return set()
+    later = Segment.objects.filter(
+        Exists(carrying),
+        subscription__billing_entity__subscriptions=late.subscription_id,
+        closed_at__isnull=False,
+        starts_at__gt=late.starts_at,
+    )
+    return set(later.values_list("pk", flat=True))
+
+
+def _settle_period(
+    entity: BillingEntity, period: BillingPeriod, events: Mapping[int, UUID], now: datetime
+) -> None:
+    """`events`: by segment, the late event that is named."""
     segments = segments_of(period)
+    if not _may_settle(segments):
+        return
+    lines = _new_lines(period, segments, events)
+    if lines:
+        event_id = next(events[segment.pk] for segment in segments if segment.pk in events)
+        with open_book(entity, now) as book:
+            book_lines(book, entity, period, lines, now, event_id=event_id, give_back=_give_back(period))
+
+
+def _may_settle(segments: Sequence[Segment]) -> bool:
+    """Whether something of the period hangs on its whole: a settled meter or a commitment."""
+    if any(terms_of(segment.version).minimum_spend for segment in segments):
+        return True
+    versions = {segment.version_id for segment in segments}
+    settled = Component.objects.filter(version_id__in=versions)
+    return settled.exclude(meter__aggregation__in=LIVE_AGGREGATIONS).exists()
+
+
+def _new_lines(
+    period: BillingPeriod, segments: Sequence[Segment], late_segments: Collection[int]
+) -> list[Line]:
     closes, booked = component_closes(segments), booked_of(period.pk)
     lines = [
         _settled_again(close, booked.get(close.place, ZERO))
         for close in closes
         if not close.component.is_live and close.segment.pk in late_segments
     ]
-    is_absorbed = any(close.meter.late_policy == ABSORB for close in closes)
-    if not is_absorbed:
-        lines += commitment_lines(period, segments, closes, booked)
+    absorbing = ZERO
+    for line in lines:
+        if line.late_policy == ABSORB:
+            absorbing = add(absorbing, line.addition.amount)
+    lines += commitment_lines(period, segments, closes, booked, absorbing)
     return [line for line in lines if line.addition.amount]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -12,9 +13,12 @@ from django.db.models import Sum
 
 from billing.closing.settling import Settled, settle
 from billing.models import BookedFee, ClosingLine
+from billing.store_closing import absorbed_by_charges
 from core.instants import instant_text
 from core.numbers import CONTEXT, ZERO, plain
+from core.sql import driver
 from metering.catalogue import CompiledMeter, compile_meter
+from metering.models import Meter
 from pricing.closing import COMMITMENT, USAGE, Addition, additions, share, shortfall
 from pricing.models import BillingPeriod, Component, Counter, Segment
 from pricing.periods import never_began
@@ -115,8 +119,12 @@ def commitment_lines(
     segments: Sequence[Segment],
     closes: Iterable[ComponentClose],
     booked: Booked,
+    absorbing: Decimal = ZERO,
 ) -> list[Line]:
-    """What is missing to the period's minimum spend, or (below 0) was booked of it too much."""
+    """What is missing to the period's minimum spend, or (below 0) was booked of it too much.
+
+    Usage that was absorbed, or is about to be (`absorbing`), does not count: the payer did not spend it.
+    """
     commitment = ZERO
     for segment in segments:
         minimum_spend = terms_of(segment.version).minimum_spend
@@ -126,6 +134,9 @@ def commitment_lines(
     fees, usage = base_fees_of(period), ZERO
     for close in closes:
         usage = CONTEXT.add(usage, close.whole)
+    if period.closed_at is not None:
+        absorbed = CONTEXT.add(_absorbed(period, segments, period.closed_at), absorbing)
+        usage = CONTEXT.subtract(usage, absorbed)
     missing = shortfall(commitment, CONTEXT.add(fees, usage))
     amount = CONTEXT.subtract(missing, booked.get((None, None), ZERO))
     detail = {
@@ -150,6 +161,15 @@ def base_fees_of(period: BillingPeriod) -> Decimal:
     """What was booked of the period's base fees, less what went back of them."""
     booked = BookedFee.objects.filter(period_id=period.pk).aggregate(total=Sum("amount"))["total"]
     return ZERO if booked is None else Decimal(booked)
+
+
+def _absorbed(period: BillingPeriod, segments: Sequence[Segment], closed_at: datetime) -> Decimal:
+    payer = (period.customer_id, period.subscription.billing_entity_id)
+    total = absorbed_by_charges(driver(), payer, [segment.pk for segment in segments], closed_at)
+    rows = ClosingLine.objects.filter(period_id=period.pk, late_policy=Meter.LatePolicy.ABSORB)
+    for amount in rows.values_list("amount", flat=True):
+        total = CONTEXT.add(total, amount)
+    return total
 
 
 def _states(segments: Sequence[Segment]) -> dict[tuple[int, int], list[State]]:

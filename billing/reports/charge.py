@@ -162,8 +162,13 @@ def find_event(viewer: Viewer, public: str) -> EventFacts:
 
 
 def charge_of_event(viewer: Viewer, event: UsageEvent) -> Charge | None:
-    """The charge that was made for an event, with it or later; None when it was only recorded."""
+    """The charge that was made for an event, with it or later, or its reversal; None: only recorded."""
     charges = visible(Charge, viewer).filter(customer_id=event.customer_id)
+    back = visible(Reversal, viewer).filter(customer_id=event.customer_id, event_id=event.id)
+    latest = back.order_by("seq").last()
+    if latest is not None:
+        shown = latest.replaced_by or latest.charge_id
+        return charges.filter(id=shown, recorded_at=latest.recorded_at).first()
     found = charges.filter(id=event.id, recorded_at=event.recorded_at).first()
     if found is not None:
         return found

@@ -228,7 +228,7 @@ def _charge_again(work: Work, item: Planned) -> None:
     if item.attribution.payer is None:
         return
     new = {unique_key(item, use) for use in item.uniques} - work.known.uniques
-    charged = charge_stored(work.raw, item, work.known, work.batch)
+    charged = charge_stored(work.raw, item, work.known, work.batch, is_partial=True)
     if charged is not None:
         work.charged.append(charged)
         if item.index in work.reversals:

@@ -57,6 +57,7 @@ class PlanDocument(StrictSerializer):
     features = serializers.ListField(child=serializers.DictField(), required=False)
     cost_rates = serializers.ListField(child=serializers.DictField(), required=False)
     coupons = serializers.ListField(child=serializers.DictField(), required=False)
+    plans = serializers.ListField(child=serializers.DictField(), required=False)
 
 
 class ProblemShape(serializers.Serializer[Any]):
@@ -117,6 +118,21 @@ class DiffAnswer(serializers.Serializer[Any]):
     has_changes = serializers.BooleanField()
     plans = PlanDiffShape(many=True)
     others = OtherChangeShape(many=True)
+
+
+class AppliedShape(serializers.Serializer[Any]):
+    """What became of a plan, meter, cost rate or coupon; `version`: the draft, or what is published."""
+
+    noun = serializers.CharField()
+    key = serializers.CharField()
+    action = serializers.ChoiceField(["created", "changed", "unchanged", "withdrawn"])
+    version = serializers.CharField(allow_null=True)
+
+
+class AppliedAnswer(serializers.Serializer[Any]):
+    """What applying a document did, one by one."""
+
+    results = AppliedShape(many=True)
 
 
 class ExportAnswer(serializers.Serializer[Any]):

@@ -8,6 +8,7 @@ from typing import Any, Final
 import django_filters
 from django.db.models import Model, QuerySet
 from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -20,11 +21,13 @@ from core.api.resources import Creatable, Listable, Readable
 from core.api.serializers import ShownSerializer
 from core.errors import InvalidRequest, NotFound
 from core.ids import row_id
-from pricing.api.documents import DiffAnswer, PlanDocument, ValidationAnswer
+from pricing.api.documents import AppliedAnswer, DiffAnswer, PlanDocument, ValidationAnswer
+from pricing.applied import Applied
 from pricing.catalog import Catalog, CatalogError, Document, Problem, read_catalog, read_documents
+from pricing.catalog.schema import plan_file_schema
 from pricing.models import Plan, PlanVersion
 from pricing.plan_diffs import diff_catalog
-from pricing.plans import apply_single
+from pricing.plans import apply_catalog, apply_single
 from pricing.versions import with_versions
 
 READING: Final = {"POST": "read"}
@@ -137,6 +140,29 @@ class PlanResource(Listable, Readable, DocumentCreatable):
     def diff(self, request: Request, **kwargs: Any) -> Response:
         """What a document would change against what is published, and for whom; stores nothing."""
         return Response(diff_catalog(catalog_of(request.data)).as_dict())
+
+    @extend_schema(request=PlanDocument, responses={200: AppliedAnswer})
+    @action(detail=False, methods=["post"])
+    def apply(self, request: Request, **kwargs: Any) -> HttpResponseBase:
+        """Make drafts of any number of plans, and what stands beside them, all or nothing."""
+        return self.write("apply", lambda: apply_catalog(catalog_of(request.data)))
+
+    @extend_schema(responses={200: OpenApiTypes.OBJECT})
+    @action(detail=False, methods=["get"], url_path="schema", pagination_class=None, filter_backends=[])
+    def file_schema(self, request: Request, **kwargs: Any) -> Response:
+        """The JSON Schema of plan files, for editors."""
+        return Response(plan_file_schema())
+
+    def represent(self, row: Any) -> Any:
+        """A plan, or what applying a document did."""
+        if isinstance(row, list):
+            return {"results": [_result(applied) for applied in row]}
+        return super().represent(row)
+
+
+def _result(applied: Applied) -> dict[str, Any]:
+    version = None if applied.version is None else applied.version.public_id
+    return {"noun": applied.noun, "key": applied.key, "action": applied.action.value, "version": version}
 
 
 def _shown(problem: Problem) -> dict[str, Any]:

@@ -135,6 +135,7 @@ def _pricing(world: World) -> Bodies:
         ("POST", "/v1/plans"): plan,
         ("POST", "/v1/plan-versions"): plan,
         ("POST", "/v1/plans/validate"): plan,
+        ("POST", "/v1/plans/apply"): {"plans": [plan]},
         ("POST", "/v1/plans/diff"): {"yaml": "plan: door\ncurrency: USD\n"},
         ("POST", "/v1/plan-versions?"): {
             "base": world.version,

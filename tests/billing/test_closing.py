@@ -207,6 +207,19 @@ def test_a_weighted_sum_carries_its_level_over_the_close() -> None:
     check(tenant)
 
 
+def test_a_late_level_is_carried_into_the_closed_periods_after_it() -> None:
+    tenant = open_tenant(meter={"aggregation": "weighted_sum", "carry_over": True})
+    use(tenant, 31, "a", january(1))
+    run_due(datetime(2026, 3, 3, tzinfo=UTC))
+    assert lines() == [("usage", 31), ("usage", 31)]
+    use(tenant, 62, "late", january(31, 12))  # half a day of January, all of February
+    assert lines()[2:] == [("usage", 1), ("usage", 62)]
+    reverse("a")
+    assert lines()[4:] == [("usage", -31), ("usage", -31)]
+    assert balance(tenant) == 1000 - 1 - 62
+    check(tenant)
+
+
 def test_a_reversed_event_is_not_settled_and_one_that_is_reversed_late_is_settled_anew() -> None:
     tenant = open_tenant({"minimum": "4"}, meter={"aggregation": "avg"})
     for key, value in (("a", 100), ("b", 6), ("c", 12)):
@@ -257,6 +270,19 @@ def test_a_policy_of_absorbing_does_not_keep_what_came_in_time() -> None:
     use(tenant, 5, "late", january(6))
     reverse("a")
     assert (balance(tenant), balance(tenant, "leakage")) == (1000, -5)
+    check(tenant)
+
+
+def test_what_is_absorbed_does_not_reach_a_commitment() -> None:
+    tenant = open_tenant(meter={"late_policy": "absorb"}, terms={"minimum_spend": "10"})
+    use(tenant, 4, "a", january(5))
+    run_due(CLOSED_AT)
+    use(tenant, 5, "late", january(6))
+    assert lines() == [("commitment", 6)]
+    assert (balance(tenant), balance(tenant, "leakage")) == (990, -5)
+    reverse("a")
+    assert lines() == [("commitment", 6), ("commitment", 4)]
+    assert balance(tenant) == 990
     check(tenant)
 
 

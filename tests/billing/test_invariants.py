@@ -33,6 +33,16 @@ DAMAGE = {
     ),
     "a charge is its transfers": ("UPDATE billing_transfer SET amount = amount + 1 WHERE reason = 'usage'"),
     "a charge is its lines, and paid for": "UPDATE billing_charge SET funding = '[]'",
+    "a base fee or coupon is its transfers": (
+        "INSERT INTO billing_transfer SELECT customer_id, billing_entity_id, 99, 0, recorded_at, 'base_fee',"
+        " '', source, destination, 1, NULL FROM billing_transfer WHERE reason = 'usage' LIMIT 1"
+    ),
+    "periods and segments of a subscription do not overlap": (
+        "INSERT INTO pricing_segment"
+        " (customer_id, subscription_id, version_id, period_id, starts_at, ends_at)"
+        " SELECT customer_id, subscription_id, version_id, period_id, starts_at + '1 day'::interval, ends_at"
+        " FROM pricing_segment"
+    ),
     "margin buckets are the sum of events and charges": "UPDATE billing_marginbucket SET events = events + 1",
     "a closing line is its transfers": (
         "INSERT INTO billing_transfer SELECT customer_id, billing_entity_id, 99, 0, recorded_at, 'close', '',"

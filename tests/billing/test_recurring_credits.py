@@ -196,7 +196,7 @@ def test_an_overdraft_is_covered_and_a_refused_charge_goes_through_once_credit_i
 def test_the_database_refuses_a_second_release_of_a_period() -> None:
     subscribed(MONTHLY)
     run(day(1))
-    row = CreditRelease.objects.values().get()
+    row: dict[str, Any] = {**CreditRelease.objects.values().get()}
     del row["id"]
     for attempt in (lambda: CreditRelease.objects.create(**row), CreditRelease.objects.all().delete):
         with pytest.raises(DatabaseError), transaction.atomic():

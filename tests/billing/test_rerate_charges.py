@@ -16,7 +16,7 @@ from core import clock
 from metering.models import UsageBucket
 from pricing.models import Segment, Subscription
 from tests.billing.reversing import all_charges, check, event, move, reverse, subscribe, use
-from tests.billing.world import START, balance, charge, make_meter, make_tenant
+from tests.billing.world import START, balance, charge, make_meter, make_tenant, make_version
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -124,4 +124,26 @@ def test_a_failed_change_leaves_no_trace_of_its_re_rating() -> None:
         transaction.set_rollback(True)
     assert list(LedgerAccount.objects.order_by("kind").values()) == before
     assert use(tenant, "b", tokens=1).amount == 1
+    check(tenant)
+
+
+def test_components_without_a_price_do_not_keep_the_others_from_theirs() -> None:
+    """An event whose cost is not known is charged in part, when it comes and when it is charged again."""
+    make_meter()
+    tenant = make_tenant(None, balance="100")
+    subscription = subscribe(tenant, START)
+    components = [
+        {"key": "c", "meter": "tokens", "model": "per_unit", "unit_price": "3"},
+        {"key": "cost", "meter": "tokens", "model": "cost_plus", "markup": "1"},
+    ]
+    use(tenant, "a", tokens=4)
+    at = START + timedelta(days=1)
+    Segment.objects.update(ends_at=at)
+    Subscription.objects.filter(pk=subscription.pk).update(ends_at=at)
+    later = subscribe(tenant, at)
+    Subscription.objects.filter(pk=later.pk).update(version=make_version(components))
+    done = rerate_usage(tenant.payer, at, None, NOW, "Backdated")
+    assert (done.reversed, done.charged, done.charged_amount) == (1, 1, 12)
+    assert [line["component"] for line in all_charges(tenant)[-1].lines] == ["c"]
+    assert reverse("a") == -12
     check(tenant)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 TIERS = [{"up_to": "10", "unit_price": "1"}, {"up_to": None, "unit_price": "0.5"}]
 PER_UNIT = {"model": "per_unit", "unit_price": "1"}
+DOCUMENT = Path(__file__).parents[2] / "docs/algorithms/reversals.md"
 
 
 @pytest.fixture(autouse=True)
@@ -44,76 +46,48 @@ def priced(
     return make_tenant(version, balance="100")
 
 
-# Model; the values of the events a, b, c; what they cost; what reversing b and then a comes to.
-WORKED: dict[str, tuple[dict[str, Any], str, list[str], list[str], list[str]]] = {
-    "per unit": (PER_UNIT, "sum", ["3", "4", "5"], ["3", "4", "5"], ["-4", "-3"]),
-    "graduated": (
-        {"model": "graduated", "tiers": TIERS},
-        "sum",
-        ["8", "4", "6"],
-        ["8", "3", "3"],
-        ["-2", "-6"],  # 18 units, then 14: at 0.5; then 6: 4 units at 0.5 and 4 at 1
-    ),
-    "volume": (
-        {"model": "volume", "tiers": TIERS},
-        "sum",
-        ["8", "4", "1"],
-        ["8", "-2", "0.5"],
-        ["2.5", "-8"],  # 9 units cost 9 again, not 13 x 0.5
-    ),
-    "package": (
-        {"model": "package", "package_size": "5", "package_price": "2"},
-        "sum",
-        ["4", "4", "4"],
-        ["2", "2", "2"],
-        ["-2", "-2"],
-    ),
-    "included": (PER_UNIT | {"included": "6"}, "sum", ["4", "4", "4"], ["0", "2", "4"], ["-4", "-2"]),
+MODELS: dict[str, tuple[dict[str, Any], str]] = {
+    "per unit": (PER_UNIT, "sum"),
+    "graduated": ({"model": "graduated", "tiers": TIERS}, "sum"),
+    "volume": ({"model": "volume", "tiers": TIERS}, "sum"),
+    "package": ({"model": "package", "package_size": "5", "package_price": "2"}, "sum"),
+    "included": (PER_UNIT | {"included": "6"}, "sum"),
     "percentage": (
         {"model": "percentage", "rate": "0.1", "fixed_fee": "1", "min_per_transaction": "1.2"},
         "sum",
-        ["1", "10", "0"],
-        ["1.2", "2", "1.2"],
-        ["-2", "-1.2"],
     ),
-    "percentage, one free": (
-        {"model": "percentage", "rate": "0.1", "free_transactions": 1},
-        "sum",
-        ["10", "20", "30"],
-        ["0", "2", "3"],
-        ["-2", "-3"],  # without b and a, c is the free one
-    ),
-    "cost plus": (
-        {"model": "cost_plus", "markup": "1"},
-        "sum",
-        ["1", "1", "1"],
-        ["4", "4", "4"],
-        ["-4", "-4"],
-    ),
-    "maximum": (PER_UNIT, "max", ["3", "9", "5"], ["3", "6", "0"], ["-4", "0"]),
-    "count": (PER_UNIT, "count", ["7", "7", "7"], ["1", "1", "1"], ["-1", "-1"]),
-    "unique": (PER_UNIT, "unique", ["x", "x", "y"], ["1", "0", "1"], ["0", "-1"]),
-    "discount and cap": (
-        PER_UNIT | {"discount_percent": "50", "maximum": "5"},
-        "sum",
-        ["4", "4", "4"],
-        ["2", "2", "1"],
-        ["-1", "-2"],
-    ),
-    "groups": (
-        {"model": "graduated", "tiers": TIERS, "group_by": ["tokens"]},
-        "sum",
-        ["12", "12", "3"],
-        ["11", "6", "3"],
-        ["-6", "-11"],
-    ),
-    "a negative event": (PER_UNIT, "sum", ["5", "-2", "1"], ["5", "-2", "1"], ["2", "-5"]),
+    "percentage, one free": ({"model": "percentage", "rate": "0.1", "free_transactions": 1}, "sum"),
+    "cost plus": ({"model": "cost_plus", "markup": "1"}, "sum"),
+    "maximum": (PER_UNIT, "max"),
+    "count": (PER_UNIT, "count"),
+    "unique": (PER_UNIT, "unique"),
+    "discount and cap": (PER_UNIT | {"discount_percent": "50", "maximum": "5"}, "sum"),
+    "groups": ({"model": "graduated", "tiers": TIERS, "group_by": ["tokens"]}, "sum"),
+    "a negative event": (PER_UNIT, "sum"),
 }
 
 
-@pytest.mark.parametrize("name", WORKED)
-def test_a_reversal_leaves_what_the_other_events_cost(name: str) -> None:
-    model, aggregation, values, amounts, reversed_amounts = WORKED[name]
+def worked_table() -> list[tuple[str, list[str], list[str], list[str]]]:
+    """(component, events, what they cost, what reversing b and then a comes to) of the document."""
+    text = DOCUMENT.read_text().partition("## Worked table")[2].partition("\n## ")[0]
+    rows = [row for row in text.splitlines() if row.startswith("| ")][2:]
+    found = []
+    for row in rows:
+        name, *lists = [cell.strip() for cell in row.strip("|").split("|")]
+        values, amounts, back = (cell.split(", ") for cell in lists)
+        found.append((name, values, amounts, back))
+    return found
+
+
+def test_the_table_has_every_component() -> None:
+    assert [name for name, *_ in worked_table()] == list(MODELS)
+
+
+@pytest.mark.parametrize(("name", "values", "amounts", "back"), worked_table())
+def test_a_reversal_leaves_what_the_other_events_cost(
+    name: str, values: list[str], amounts: list[str], back: list[str]
+) -> None:
+    model, aggregation = MODELS[name]
     tenant = priced(model, aggregation, None if aggregation == "count" else "tokens")
     costs = [{"vendor": "v", "amount": "2", "currency": "USD"}]
     charged = [
@@ -121,7 +95,7 @@ def test_a_reversal_leaves_what_the_other_events_cost(name: str) -> None:
         for key, value in zip("abc", values, strict=True)
     ]
     assert [one.amount for one in charged if isinstance(one, Charged)] == list(map(Decimal, amounts))
-    assert [reverse(key) for key in "ba"] == list(map(Decimal, reversed_amounts))
+    assert [reverse(key) for key in "ba"] == list(map(Decimal, back))
     check(tenant)
     bucket = MarginBucket.objects.get()
     assert (bucket.events, bucket.costed, bucket.cost) == (1, 1, 2)

@@ -13,6 +13,7 @@ import pytest
 
 from billing.charging import Mode
 from billing.closing import close_periods, verbs
+from billing.closing.lines import period_lines
 from billing.models import Charge, ClosingLine, Reversal
 from billing.periods import book_base_fees
 from billing.recompute import charges_of, is_proved, recompute_charges
@@ -69,7 +70,7 @@ def test_workers_at_once_close_every_period_once() -> None:
 
 def test_a_worker_that_dies_between_payers_is_taken_over_from(monkeypatch: pytest.MonkeyPatch) -> None:
     made = tenants(4)
-    real, done = verbs.period_lines, []
+    real, done = period_lines, []
 
     def dies(period: BillingPeriod) -> Any:
         done.append(period)

@@ -10,6 +10,7 @@ import pytest
 
 from billing.subscriptions import start_subscription
 from core import clock
+from pricing.catalog.schema import plan_file_schema
 from pricing.models import Plan, PlanVersion
 from pricing.plans import apply_plan
 from pricing.versions import publish_version
@@ -185,3 +186,34 @@ def test_a_version_is_retired_once(api: Api, published: PlanVersion) -> None:
     assert api.get("/v1/plans/pro").json()["published_version"] is None
     body = {"billing_entity": make_tenant().payer.public_id, "plan": "pro"}
     assert error(api.post("/v1/subscriptions", body))[:2] == (400, "nothing_published")
+
+
+def test_several_plans_are_applied_all_or_nothing(api: Api) -> None:
+    text = FILE + '---\nplan: team\ncurrency: USD\ncoupons:\n  - {key: launch, percent: "20"}\n'
+    headers = {"Idempotency-Key": "a"}
+    answer = api.post("/v1/plans/apply", {"yaml": text}, **headers)
+    drafts = {version.plan.key: version.public_id for version in PlanVersion.objects.select_related("plan")}
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {
+            "results": [
+                {"noun": "meter", "key": "calls", "action": "created", "version": None},
+                {"noun": "coupon", "key": "launch", "action": "created", "version": None},
+                {"noun": "plan", "key": "pro", "action": "created", "version": drafts["pro"]},
+                {"noun": "plan", "key": "team", "action": "created", "version": drafts["team"]},
+            ]
+        },
+    )
+    assert api.post("/v1/plans/apply", {"yaml": text}, **headers).json() == answer.json()
+    again = api.post("/v1/plans/apply", {"yaml": text}).json()["results"]
+    assert {result["action"] for result in again} == {"unchanged"}
+    wrong = text.replace("plan: team", "plan: other").replace("USD\ncoupons", "XXY\ncoupons")
+    assert error(api.post("/v1/plans/apply", {"yaml": wrong})) == (400, "unknown_currency", "currency")
+    assert Plan.objects.count() == 2
+    assert error(Api("read").post("/v1/plans/apply", {"yaml": text}))[:2] == (403, "missing_scope")
+
+
+def test_the_schema_is_there_for_editors() -> None:
+    answer = Api("read").get("/v1/plans/schema")
+    assert (answer.status_code, answer.json()) == (200, plan_file_schema())
+    assert error(Api("charges:write").get("/v1/plans/schema"))[:2] == (403, "missing_scope")

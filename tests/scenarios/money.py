@@ -59,6 +59,11 @@ class Story:
         """Move the clock."""
         self.now = datetime(2026, month, day, hour, minute, tzinfo=UTC)
 
+    def clock_at(self, now: datetime) -> None:
+        """Move the clock to any instant, also after a command that had a clock of its own."""
+        self.now = now
+        clock.use(lambda: self.now)
+
     def meter(self, key: str, aggregation: str = "sum", **fields: Any) -> str:
         """A meter that hears `call` and takes the property of its own name."""
         make_meter(key, aggregation=aggregation, event="call", **fields)
