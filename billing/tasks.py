@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from billing import closing, periods, recurring_credits, subscriptions
+from billing import closing, periods, recurring_credits, rollouts, subscriptions
 from core import clock
 from core.audit import Source, audited
 
@@ -35,3 +35,16 @@ def close_periods() -> None:
     """Close the billing periods whose time of grace is over."""
     with audited(Source.TASK):
         closing.close_periods(clock.now())
+
+
+@shared_task
+def execute_rollouts() -> None:
+    """Tell customers of price changes when it is time, and move the subscriptions that are due."""
+    with audited(Source.TASK):
+        rollouts.execute_rollouts(clock.now())
+
+
+@shared_task
+def deliver_outbox() -> None:
+    """Take on what waits in the outbox."""
+    rollouts.deliver_outbox(clock.now())

@@ -7,13 +7,14 @@ at its customer's config version, which the charge path compares under the payer
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from core.ids import public_id
 from metering.aggregation.paths import Properties, compile_path
 from metering.aggregation.values import text_of
+from pricing.ceilings import Ceiling, ceilings_in, with_ceilings
 from pricing.models import Component, Segment, Subscription
 from pricing.periods import ensure_segments
 from pricing.rating.component import Component as RatingComponent
@@ -50,13 +51,16 @@ class VersionPrices:
 class SegmentPrices:
     """The prices of one segment; events that occurred in `[starts_at, ends_at)` belong to it.
 
-    `is_closed`: its period is closed, so that what comes now is late."""
+    `is_closed`: its period is closed, so that what comes now is late. `ceilings`: the most that may be used
+    there, by meter id.
+    """
 
     id: int
     starts_at: datetime
     ends_at: datetime
     version: VersionPrices
     is_closed: bool = False
+    ceilings: Mapping[int, Ceiling] = field(default_factory=dict)
 
 
 @dataclass(slots=True, frozen=True)
@@ -129,7 +133,8 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
     if len(_payers) > PAYERS_MAX:
         _payers.clear()
     subscriptions: dict[int, list[Subscription]] = {payer_id: [] for payer_id in wanted}
-    for subscription in Subscription.objects.filter(billing_entity_id__in=list(wanted)).order_by("id"):
+    theirs = Subscription.objects.filter(billing_entity_id__in=list(wanted)).order_by("id")
+    for subscription in with_ceilings(theirs):
         subscriptions[subscription.billing_entity_id].append(subscription)
     pks = [subscription.pk for rows in subscriptions.values() for subscription in rows]
     segments: dict[int, list[Segment]] = {}
@@ -137,6 +142,7 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
     for segment in Segment.objects.filter(subscription_id__in=pks).order_by("starts_at") if pks else ():
         segments.setdefault(segment.subscription_id, []).append(segment)
     _compile_versions({segment.version_id for rows in segments.values() for segment in rows})
+    ceilings = ceilings_in([row for rows in subscriptions.values() for row in rows], segments)
     loaded = {}
     for payer_id, version in wanted.items():
         rows = subscriptions[payer_id]
@@ -154,6 +160,7 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
                     segment.ends_at,
                     _versions[segment.version_id],
                     segment.closed_at is not None,
+                    ceilings.get(segment.pk, {}),
                 )
                 for row in rows
                 for segment in segments.get(row.pk, ())

@@ -6,8 +6,10 @@ from billing.models.coupons import CouponCredit
 from billing.models.fees import BookedFee
 from billing.models.grants import CreditGrant
 from billing.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction, Transfer
+from billing.models.make_whole import MakeWholeCredit
 from billing.models.margins import MarginBucket
 from billing.models.operations import Adjustment, TopUp
+from billing.models.outbox import OutboxMessage
 from billing.models.reversals import Reversal, ReversedCharge
 
 __all__ = [
@@ -22,7 +24,9 @@ __all__ = [
     "LedgerAccount",
     "LedgerEntry",
     "LedgerTransaction",
+    "MakeWholeCredit",
     "MarginBucket",
+    "OutboxMessage",
     "Overspend",
     "ReRating",
     "Reversal",

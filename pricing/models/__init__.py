@@ -1,9 +1,11 @@
 """At what price: plans, their versions, who is on them, and the counters of what was used."""
 
+from pricing.models.ceilings import UsageCeiling
 from pricing.models.changes import SubscriptionChange
 from pricing.models.counters import Counter
 from pricing.models.coupons import Coupon, CouponRedemption
 from pricing.models.plans import Component, Plan, PlanVersion
+from pricing.models.rollouts import Rollout, RolloutMember
 from pricing.models.subscriptions import BillingPeriod, Segment, Subscription
 
 __all__ = [
@@ -14,7 +16,10 @@ __all__ = [
     "CouponRedemption",
     "Plan",
     "PlanVersion",
+    "Rollout",
+    "RolloutMember",
     "Segment",
     "Subscription",
     "SubscriptionChange",
+    "UsageCeiling",
 ]
