@@ -12,10 +12,10 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from accounts.permissions import Right
+from accounts.staff_pages import staff_page
 from billing.demo.acts import ACTS, Act, Outcome, is_loaded
 from billing.demo.gateway import Gateway, Unreachable
 from billing.demo.notes import curl_line, read_secret
-from billing.views.access import staff_page
 from core.htmx import wants_fragment
 
 
