@@ -21,6 +21,7 @@ _ICONS: Final[dict[Tone, str]] = {
 _WORDS: Final[dict[Tone, str]] = {
     "good": """
         active charged captured paid published settled delivered succeeded accepted matched ready resolved
+        added
     """,
     "warn": """
         past_due pending grace held expiring retrying late quarantined unmatched unpriced partial
@@ -29,10 +30,11 @@ _WORDS: Final[dict[Tone, str]] = {
         suspended denied failed overdue revoked rejected overspent unbalanced error uncollectible conflict
     """,
     "info": """
-        trialing authorized open running scheduled draft upcoming queued in_review new
+        trialing authorized open running scheduled draft upcoming queued in_review new changed announced
     """,
     "neutral": """
         closed voided void expired canceled cancelled archived inactive ended superseded written_off none
+        unchanged removed retired paused
     """,
 }
 _TONES: Final[dict[str, Tone]] = {word: tone for tone, words in _WORDS.items() for word in words.split()}

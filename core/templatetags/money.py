@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from django import template
 from django.template import Context
 from django.utils.safestring import SafeString
@@ -9,6 +11,7 @@ from django.utils.safestring import SafeString
 from core.display.html import money_html
 from core.display.locale import locale_of
 from core.display.numbers import Unit
+from core.numbers import CONTEXT
 
 register = template.Library()
 
@@ -17,3 +20,9 @@ register = template.Library()
 def money(context: Context, amount: object, currency: str | Unit, exact: bool = False) -> SafeString:
     """Rounded to the minor unit, or with `exact=True` every significant decimal (unit prices)."""
     return money_html(amount, currency, locale_of(context.get("request")), exact=exact)
+
+
+@register.simple_tag
+def scaled(price: Decimal, units: Decimal) -> Decimal:
+    """The price of so many units: a price for each of them has too many zeros to read."""
+    return CONTEXT.multiply(price, units)

@@ -1,0 +1,95 @@
+"""Who is on which version: the subscriptions of all customers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+
+from accounts.scoping import viewer_of, visible
+from accounts.staff_pages import staff_page
+from core.display.html import ABSENT
+from core.pages import columns
+from core.pages.cells import custom_column, link
+from core.pages.choices import Choice, Words, filter_by
+from core.pages.columns import Reader
+from core.pages.listing import Listing
+from pricing.models import Plan, PlanVersion, Subscription
+
+
+def version_cell(row: Subscription, reader: Reader) -> str:
+    """The version as a link to its price sheet."""
+    return link(reverse("plan_version", args=[row.version.public_id]), f"v{row.version.number}")
+
+
+def quantities_text(row: Subscription) -> str:
+    """`seats 12`, or nothing."""
+    return ", ".join(f"{key} {value}" for key, value in row.quantities.items())
+
+
+def quantities_cell(row: Subscription, reader: Reader) -> str:
+    """The same in the table."""
+    return quantities_text(row) or ABSENT
+
+
+STATUSES: Final = [(str(word), str(label)) for word, label in Subscription.Status.choices]
+SUBSCRIPTIONS: Final = Listing(
+    key="subscriptions",
+    title="Subscriptions",
+    columns=(
+        columns.text("customer.name", "Customer", sort="customer__name", sub="customer.external_id"),
+        columns.text("billing_entity.name", "Payer", sort="billing_entity__name"),
+        columns.text("version.plan.name", "Plan", sort="version__plan__name"),
+        custom_column(
+            "version", "Version", version_cell, sort="version__number", csv=lambda row: row.version.number
+        ),
+        columns.status("status", "Status"),
+        columns.instant("starts_at", "From", zone_path="billing_entity.time_zone", precision="day"),
+        columns.instant("ends_at", "Until", zone_path="billing_entity.time_zone", precision="day"),
+        custom_column(
+            "quantities", "Quantities", lambda row, reader: quantities_text(row), csv=quantities_text
+        ),
+        columns.identifier("public_id", "Id").extra(),
+        columns.text("external_id", "Your id").extra(),
+        columns.identifier("version.public_id", "Version id").extra(),
+    ),
+    default_sort="customer_name",
+    search=("customer__name", "customer__external_id", "billing_entity__name", "external_id"),
+    search_hint="Search customer, payer, id",
+    row_url=lambda row: (
+        f"{reverse('customer_payers', args=[row.customer.public_id])}#{row.billing_entity.public_id}"
+    ),
+    empty_title="No subscriptions yet",
+    empty_text="A subscription puts a payer on a version; start one over the API.",
+)
+
+
+@staff_page()
+def subscriptions(request: HttpRequest) -> HttpResponseBase:
+    """The list, narrowed by plan, version and status."""
+    viewer = viewer_of(request)
+    plans = list(Plan.objects.order_by("name", "key"))
+    versions = PlanVersion.objects.exclude(status=PlanVersion.Status.DRAFT).select_related("plan")
+    listing = replace(
+        SUBSCRIPTIONS,
+        filters=filter_by(
+            Choice("plan", "version__plan_id", "plan", [(one.public_id, one.name) for one in plans]),
+            Choice(
+                "version",
+                "version_id",
+                "pv",
+                [
+                    (one.public_id, f"{one.plan.name} v{one.number}")
+                    for one in versions.defer("content").order_by("plan__name", "-number")
+                ],
+            ),
+            Words(
+                "status", "status", [(str(word), str(label)) for word, label in Subscription.Status.choices]
+            ),
+        ),
+    )
+    rows = visible(Subscription, viewer).select_related("customer", "billing_entity", "version__plan")
+    return listing.respond(request, rows.defer("version__content"))
