@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from billing import periods
+from billing import periods, rollouts
 from core import clock
 from core.audit import Source, audited
 
@@ -14,3 +14,16 @@ def book_base_fees() -> None:
     """Open the billing periods that have begun and book the base fees that are due."""
     with audited(Source.TASK):
         periods.book_base_fees(clock.now())
+
+
+@shared_task
+def execute_rollouts() -> None:
+    """Tell customers of price changes when it is time, and move the subscriptions that are due."""
+    with audited(Source.TASK):
+        rollouts.execute_rollouts(clock.now())
+
+
+@shared_task
+def deliver_outbox() -> None:
+    """Take on what waits in the outbox."""
+    rollouts.deliver_outbox(clock.now())

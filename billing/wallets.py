@@ -16,7 +16,7 @@ from django.db import transaction
 from accounts.models import BillingEntity
 from billing.book import PayerBook, grant_from_row, read_grants, transfers_of, write_books
 from billing.funding import Funds, Grant, burn
-from billing.ledger import ADJUSTMENTS, lock_accounts, read_owed
+from billing.ledger import ADJUSTMENTS, RECEIVABLE, Transfer, lock_accounts, read_owed
 from billing.models import Adjustment, CreditGrant, TopUp
 from core import clock
 from core.errors import InvalidRequest, PermissionDenied
@@ -173,6 +173,26 @@ def adjust(entity: BillingEntity, amount: Decimal, *, reason: str, by: str = "")
         row.seq = book.seq
         row.save()
         return row
+
+
+def lower_receivable(entity: BillingEntity, amount: Decimal, *, reason: str, by: str = "") -> Adjustment:
+    """Take `amount` > 0 off what a payer owes; beyond that it is in credit with us."""
+    now = clock.now()
+    _check_open(entity)
+    _check_amount(amount)
+    with open_book(entity, now) as book:
+        seq = book.next_seq()
+        credit = Transfer(ADJUSTMENTS, RECEIVABLE, amount)
+        book.post(seq, now.isoformat(), "adjustment", "", [credit])
+        return Adjustment.objects.create(
+            customer_id=entity.customer_id,
+            billing_entity_id=entity.pk,
+            seq=seq,
+            amount=amount,
+            reason=reason,
+            created_at=now,
+            created_by=by,
+        )
 
 
 def _add_grant(book: PayerBook, now: datetime, reason: str, **fields: Any) -> CreditGrant:

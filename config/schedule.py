@@ -20,6 +20,8 @@ class Due:
 SCHEDULE: tuple[Due, ...] = (
     Due("core.tasks.make_partitions", every=HOUR),
     Due("core.tasks.clear_sessions", every=DAY),
+    Due("billing.tasks.execute_rollouts", every=MINUTE),
     Due("billing.tasks.book_base_fees", every=MINUTE),
+    Due("billing.tasks.deliver_outbox", every=MINUTE),
 )
 """In the order in which `run_due` runs them: what later rows need is done by earlier ones."""

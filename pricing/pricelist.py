@@ -7,13 +7,14 @@ at its customer's config version, which the charge path compares under the payer
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from core.ids import public_id
 from metering.aggregation.paths import Properties, compile_path
 from metering.aggregation.values import text_of
+from pricing.ceilings import Ceiling, ceilings_in, with_ceilings
 from pricing.models import Component, Segment, Subscription
 from pricing.periods import ensure_segments
 from pricing.rating.component import Component as RatingComponent
@@ -47,12 +48,16 @@ class VersionPrices:
 
 @dataclass(slots=True, frozen=True)
 class SegmentPrices:
-    """The prices of one segment; events that occurred in `[starts_at, ends_at)` belong to it."""
+    """The prices of one segment; events that occurred in `[starts_at, ends_at)` belong to it.
+
+    `ceilings`: the most that may be used there, by meter id.
+    """
 
     id: int
     starts_at: datetime
     ends_at: datetime
     version: VersionPrices
+    ceilings: Mapping[int, Ceiling] = field(default_factory=dict)
 
 
 @dataclass(slots=True, frozen=True)
@@ -122,13 +127,15 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
     if len(_payers) > PAYERS_MAX:
         _payers.clear()
     subscriptions: dict[int, list[Subscription]] = {payer_id: [] for payer_id in wanted}
-    for subscription in Subscription.objects.filter(billing_entity_id__in=list(wanted)).order_by("id"):
+    theirs = Subscription.objects.filter(billing_entity_id__in=list(wanted)).order_by("id")
+    for subscription in with_ceilings(theirs):
         subscriptions[subscription.billing_entity_id].append(subscription)
     pks = [subscription.pk for rows in subscriptions.values() for subscription in rows]
     segments: dict[int, list[Segment]] = {}
     for segment in Segment.objects.filter(subscription_id__in=pks).order_by("starts_at") if pks else ():
         segments.setdefault(segment.subscription_id, []).append(segment)
     _compile_versions({segment.version_id for rows in segments.values() for segment in rows})
+    ceilings = ceilings_in([row for rows in subscriptions.values() for row in rows], segments)
     loaded = {}
     for payer_id, version in wanted.items():
         rows = subscriptions[payer_id]
@@ -136,7 +143,13 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
             version,
             tuple((row.pk, row.starts_at, row.ends_at) for row in rows),
             tuple(
-                SegmentPrices(segment.pk, segment.starts_at, segment.ends_at, _versions[segment.version_id])
+                SegmentPrices(
+                    segment.pk,
+                    segment.starts_at,
+                    segment.ends_at,
+                    _versions[segment.version_id],
+                    ceilings.get(segment.pk, {}),
+                )
                 for row in rows
                 for segment in segments.get(row.pk, ())
             ),

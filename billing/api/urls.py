@@ -14,6 +14,8 @@ from billing.api.events import EventsView
 from billing.api.margins import CostsView, MarginsView
 from billing.api.operations import AdjustmentResource, GrantResource, TopUpResource
 from billing.api.releases import ReleaseResource
+from billing.api.rollout_members import RolloutMemberResource, UsageCeilingResource
+from billing.api.rollouts import RolloutResource
 from billing.api.subscriptions import SubscriptionResource
 
 router = SimpleRouter(trailing_slash=False)
@@ -23,6 +25,8 @@ router.register("credit-grants", GrantResource)
 router.register("adjustments", AdjustmentResource)
 router.register("denials", DenialResource)
 router.register("subscriptions", SubscriptionResource, "subscription")
+router.register("rollouts", RolloutResource)
+router.register("usage-ceilings", UsageCeilingResource, "usage_ceiling")
 
 urlpatterns = [
     path("charges", ChargesView.as_view(), name="api_charges"),
@@ -30,6 +34,7 @@ urlpatterns = [
     path("charges/<str:charge_id>/recompute", RecomputeView.as_view(), name="charge_recomputed"),
     path("events", EventsView.as_view(), name="api_events"),
     path("quarantine/<id>/release", ReleaseResource.as_view({"post": "release"}), name="release"),
+    path("rollouts/<id>/members", RolloutMemberResource.as_view({"get": "list"}), name="rollout_members"),
     path("backfills", BackfillResource.as_view({"post": "create"}), name="backfills"),
     path("costs", CostsView.as_view(), name="costs"),
     path("margins", MarginsView.as_view(), name="margins"),

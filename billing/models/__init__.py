@@ -3,8 +3,10 @@
 from billing.models.charges import Charge, Denial, Overspend, ReRating
 from billing.models.grants import CreditGrant
 from billing.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction, Transfer
+from billing.models.make_whole import MakeWholeCredit
 from billing.models.margins import MarginBucket
 from billing.models.operations import Adjustment, TopUp
+from billing.models.outbox import OutboxMessage
 
 __all__ = [
     "Adjustment",
@@ -14,7 +16,9 @@ __all__ = [
     "LedgerAccount",
     "LedgerEntry",
     "LedgerTransaction",
+    "MakeWholeCredit",
     "MarginBucket",
+    "OutboxMessage",
     "Overspend",
     "ReRating",
     "TopUp",
