@@ -1,0 +1,202 @@
+"""Usage for tallies, of many payers at once: sums of buckets where those say it all, else stored events.
+
+Two statements, however many payers and tallies there are; events come as a stream, in `seq` order.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+from django.conf import settings
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
+
+from accounts.scoping import Viewer, visible
+from core.sql import driver
+from metering.models import UsageEvent
+from metering.store_sums import Stretch, sum_stretches
+from metering.usage.windows import floor_hour
+from pricing.simulation.candidates import SimulatedMeter
+from pricing.simulation.tallies import Tally
+
+EVENTS_AT_ONCE: Final = 5000
+_HOUR: Final = timedelta(hours=1)
+_DECODE: Final = msgspec.json.Decoder(float_hook=Decimal).decode
+
+
+class PayerRow(NamedTuple):
+    """What a simulation knows of a payer."""
+
+    id: int
+    customer_id: int
+    currency: str
+    zone: ZoneInfo
+
+
+@dataclass(slots=True)
+class _Hearing:
+    """A tally of one payer, and which part of its time is read from events."""
+
+    tally: Tally
+    start: datetime
+    end: datetime
+
+
+@dataclass(slots=True)
+class UsageReader:
+    """Collects what is wanted, then reads it all. `viewer` bounds what it may see.
+
+    `left_out`: events that are to count for nothing (they were reversed).
+    """
+
+    viewer: Viewer
+    left_out: Collection[UUID] = ()
+    _sums: dict[Stretch, list[Tally]] = field(default_factory=dict)
+    _heard: dict[int, dict[str, dict[SimulatedMeter, list[_Hearing]]]] = field(default_factory=dict)
+    _carrying: list[tuple[PayerRow, Tally]] = field(default_factory=list)
+    _customers: set[int] = field(default_factory=set)
+
+    def want(self, payer: PayerRow, tally: Tally) -> None:
+        """Have `tally` filled with the payer's usage of its time."""
+        self._customers.add(payer.customer_id)
+        start, end = self._bucketed(payer, tally)
+        if start < end:
+            assert tally.component.meter.id is not None
+            stretch = Stretch(payer.customer_id, payer.id, tally.component.meter.id, start, end)
+            self._sums.setdefault(stretch, []).append(tally)
+            self._listen(payer, tally, tally.start, start)
+            self._listen(payer, tally, end, tally.end)
+        else:
+            self._listen(payer, tally, tally.start, tally.end)
+        if tally.component.meter.definition.carry_over:
+            self._carrying.append((payer, tally))
+
+    def read(self) -> None:
+        """Fill the tallies: sums first, then events, then what settles at the end."""
+        for found in sum_stretches(driver(), list(self._sums)):
+            for tally in self._sums[found.stretch]:
+                names = tally.component.meter.definition.group_by
+                dimensions = dict(zip(names, json.loads(found.dimensions), strict=True))
+                tally.add_sum(dimensions, found.highest if _takes_highest(tally) else found.total)
+        self._carry_levels()
+        self._read_events()
+        for tally in self._settled():
+            tally.settle()
+
+    def _bucketed(self, payer: PayerRow, tally: Tally) -> tuple[datetime, datetime]:
+        """The whole hours of a tally's time that buckets answer for; empty when it asks for events."""
+        component, nothing = tally.component, (tally.start, tally.start)
+        counted_since = component.meter.counted_since
+        if not component.reads_buckets or counted_since is None:
+            return nothing
+        # What was recorded before a meter counted may have occurred a little after it began to.
+        first = max(tally.start, counted_since + settings.EVENT_AHEAD_MAX)
+        return _ceil_hour(first, payer.zone), floor_hour(tally.end, payer.zone)
+
+    def _listen(self, payer: PayerRow, tally: Tally, start: datetime, end: datetime) -> None:
+        if start < end:
+            meter = tally.component.meter
+            by_event = self._heard.setdefault(payer.id, {})
+            by_meter = by_event.setdefault(meter.definition.event, {})
+            by_meter.setdefault(meter, []).append(_Hearing(tally, start, end))
+
+    def _hearings(self) -> Iterator[_Hearing]:
+        for by_event in self._heard.values():
+            for by_meter in by_event.values():
+                for hearings in by_meter.values():
+                    yield from hearings
+
+    def _settled(self) -> list[Tally]:
+        return [each.tally for each in self._hearings() if not each.tally.component.is_live]
+
+    def _read_events(self) -> None:
+        hearings = list(self._hearings())
+        if not hearings:
+            return
+        start, end = min(each.start for each in hearings), max(each.end for each in hearings)
+        rows = self._events(self._heard, {name for names in self._heard.values() for name in names})
+        # Nothing is recorded long before it occurred, so older partitions are not looked at.
+        rows = rows.filter(
+            occurred_at__gte=start, occurred_at__lt=end, recorded_at__gte=start - settings.EVENT_AHEAD_MAX
+        )
+        for event_id, payer_id, name, occurred_at, text, cost in _stream(rows):
+            heard = self._heard[payer_id].get(name)
+            if heard is not None and event_id not in self.left_out:
+                _feed(heard, occurred_at, _DECODE(text), cost)
+
+    def _events(self, payer_ids: Iterable[int], names: Iterable[str]) -> QuerySet[UsageEvent]:
+        return visible(UsageEvent, self.viewer).filter(
+            customer_id__in=self._customers, billing_entity_id__in=list(payer_ids), name__in=list(names)
+        )
+
+    def _carry_levels(self) -> None:
+        """Let each group of a meter with `carry_over` begin at the sum of what came before."""
+        if not self._carrying:
+            return
+        by_payer: defaultdict[int, list[Tally]] = defaultdict(list)
+        for payer, tally in self._carrying:
+            by_payer[payer.id].append(tally)
+        names = {tally.component.meter.definition.event for _, tally in self._carrying}
+        rows = self._events(by_payer, names).filter(
+            occurred_at__lt=max(tally.start for _, tally in self._carrying)
+        )
+        levels: defaultdict[tuple[int, Any], Decimal] = defaultdict(Decimal)
+        for event_id, payer_id, name, occurred_at, text, _ in _stream(rows):
+            if event_id in self.left_out:
+                continue
+            properties = _DECODE(text)
+            for tally in by_payer[payer_id]:
+                meter = tally.component.meter.definition
+                if meter.event != name or occurred_at >= tally.start or not meter.matches(properties):
+                    continue
+                contribution = meter.contribution(properties)
+                if contribution is not None:
+                    levels[id(tally), tally.group_of(properties)] += Decimal(contribution)
+        for tallies in by_payer.values():
+            for tally in tallies:
+                for (owner, group), level in levels.items():
+                    if owner == id(tally):
+                        tally.carry(group, level)
+
+
+def _feed(
+    heard: Mapping[SimulatedMeter, Sequence[_Hearing]],
+    occurred_at: datetime,
+    properties: Mapping[str, Any],
+    cost: Decimal | None,
+) -> None:
+    """Give an event to the tallies whose meter takes something from it."""
+    for meter, hearings in heard.items():
+        if not meter.definition.matches(properties):
+            continue
+        contribution = meter.definition.contribution(properties)
+        if contribution is None:
+            continue
+        for hearing in hearings:
+            if hearing.start <= occurred_at < hearing.end:
+                hearing.tally.add_event(occurred_at, properties, contribution, cost)
+
+
+def _stream(rows: QuerySet[UsageEvent]) -> Iterator[tuple[UUID, int, str, datetime, str, Decimal | None]]:
+    """The rows by payer in `seq` order, EVENTS_AT_ONCE in memory; the caller is in a transaction."""
+    rows = rows.annotate(text=Cast("properties", TextField())).order_by("billing_entity_id", "seq")
+    columns = ("id", "billing_entity_id", "name", "occurred_at", "text", "cost")
+    yield from rows.values_list(*columns).iterator(EVENTS_AT_ONCE)
+
+
+def _takes_highest(tally: Tally) -> bool:
+    return tally.component.rating.takes_maximum
+
+
+def _ceil_hour(instant: datetime, zone: ZoneInfo) -> datetime:
+    floor = floor_hour(instant, zone)
+    return floor if floor == instant else floor + _HOUR
