@@ -18,6 +18,9 @@ from billing.views import (
     member,
     money,
     payers,
+    price_change_members,
+    price_change_verbs,
+    price_changes,
     quarantine,
     traces,
     unmatched,
@@ -65,4 +68,26 @@ mending_urls = [
     path("unmatched/rerate/ask", unmatched.ask_rerate, name="unmatched_ask"),
 ]
 
-urlpatterns = [*home_urls, *mending_urls, *customer_urls, *usage_urls, *charge_urls]
+_CHANGE = "price-changes/<str:reference>"
+price_change_urls = [
+    path("price-changes", price_changes.price_changes, name="price_changes"),
+    path("price-changes/new", price_changes.new_price_change, name="price_change_new"),
+    path(_CHANGE, price_changes.price_change, name="price_change"),
+    path(f"{_CHANGE}/progress", price_changes.price_change_progress, name="price_change_progress"),
+    path(f"{_CHANGE}/announce", price_change_verbs.announce, name="price_change_announce"),
+    path(f"{_CHANGE}/make-whole", price_change_verbs.make_whole_page, name="make_whole"),
+    path(
+        f"{_CHANGE}/members/<str:member>",
+        price_change_members.price_change_member,
+        name="price_change_member",
+    ),
+    path(
+        f"{_CHANGE}/members/<str:member>/<str:action>",
+        price_change_members.decide_member,
+        name="price_change_decide",
+    ),
+    path(f"{_CHANGE}/<str:action>", price_change_verbs.do_verb, name="price_change_do"),
+    path(f"{_CHANGE}/<str:action>/ask", price_change_verbs.ask_verb, name="price_change_ask"),
+]
+
+urlpatterns = [*home_urls, *price_change_urls, *mending_urls, *customer_urls, *usage_urls, *charge_urls]

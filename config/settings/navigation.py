@@ -33,7 +33,12 @@ STAFF_NAVIGATION = (
     ),
     Group(
         "Pricing",
-        (Item("Plans", "plans", "tags", "p"), Item("Subscriptions", "subscriptions", "repeat", "s")),
+        (
+            Item("Plans", "plans", "tags", "p"),
+            Item("Subscriptions", "subscriptions", "repeat", "s"),
+            Item("Price changes", "price_changes", "calendar-clock", "r"),
+            Item("Simulations", "simulations", "flask-round", "i"),
+        ),
     ),
     Group(
         "Money",
