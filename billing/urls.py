@@ -90,4 +90,11 @@ price_change_urls = [
     path(f"{_CHANGE}/<str:action>/ask", price_change_verbs.ask_verb, name="price_change_ask"),
 ]
 
-urlpatterns = [*home_urls, *price_change_urls, *mending_urls, *customer_urls, *usage_urls, *charge_urls]
+urlpatterns = [
+    *home_urls,
+    *price_change_urls,
+    *mending_urls,
+    *customer_urls,
+    *usage_urls,
+    *charge_urls,
+]
