@@ -25,7 +25,7 @@ from billing.charging.outcomes import Charged
 from billing.charging.planning import Planned, Stored, forget_global, plan_requests
 from billing.charging.reading import Known, StaleConfig, lock_and_read
 from billing.charging.requests import ChargeRequest, Mode
-from billing.models import Charge, ReRating
+from billing.models import Charge, ReRating, Reversal
 from core import clock
 from core.errors import TollgateError
 from core.ids import public_id
@@ -73,9 +73,10 @@ def _unpriced(
     entity: BillingEntity, since: datetime | None, until: datetime | None, event: str | None
 ) -> QuerySet[UsageEvent]:
     done = ReRating.objects.filter(customer_id=OuterRef("customer_id"), event_id=OuterRef("id"))
+    reversed_ones = Reversal.objects.filter(customer_id=OuterRef("customer_id"), event_id=OuterRef("id"))
     rows = UsageEvent.objects.filter(
         Q(unmatched=True) | Q(unpriced=True), customer_id=entity.customer_id, billing_entity_id=entity.pk
-    ).filter(~Exists(done))
+    ).filter(~Exists(done), ~Exists(reversed_ones))
     if since is not None:
         rows = rows.filter(occurred_at__gte=since)
     if until is not None:
@@ -101,7 +102,7 @@ def _rerate(rows: Sequence[UsageEvent], currency: str) -> list[Charged]:
 def _transaction(rows: Sequence[UsageEvent], currency: str, now: datetime) -> list[Charged]:
     ensure_month(now)
     requests = [
-        (index, ChargeRequest(_event(row, currency), Mode.REPORT, "rerating", is_any_age=True))
+        (index, ChargeRequest(stored_event(row, currency), Mode.REPORT, "rerating", is_any_age=True))
         for index, row in enumerate(rows)
     ]
     plan = plan_requests(requests, now)
@@ -113,10 +114,20 @@ def _transaction(rows: Sequence[UsageEvent], currency: str, now: datetime) -> li
     with transaction.atomic():
         raw = driver()
         items, known = lock_and_read(raw, plan, now)
+        gone = _reversed(rows)  # perhaps while this waited for the lock
         batch = Batch(now)
-        outcomes = [_charge(raw, item, known, batch) for item in items]
+        outcomes = [
+            charge_stored(raw, item, known, batch) for item in items if rows[item.index].id not in gone
+        ]
         write_batch(raw, batch, known)
     return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _reversed(rows: Sequence[UsageEvent]) -> set[UUID]:
+    found = Reversal.objects.filter(
+        customer_id=rows[0].customer_id, event_id__in=[row.id for row in rows], cause=Reversal.Cause.EVENT
+    )
+    return set(found.values_list("event_id", flat=True))
 
 
 def _charged_components(rows: Sequence[UsageEvent]) -> dict[UUID, set[int]]:
@@ -129,7 +140,7 @@ def _charged_components(rows: Sequence[UsageEvent]) -> dict[UUID, set[int]]:
     return {pk: {line["component_id"] for line in lines} for pk, lines in charges.values_list("id", "lines")}
 
 
-def _charge(raw: psycopg.Connection[Any], item: Planned, known: Known, batch: Batch) -> Charged | None:
+def charge_stored(raw: psycopg.Connection[Any], item: Planned, known: Known, batch: Batch) -> Charged | None:
     """The charge of one stored event; None when nothing prices it still."""
     payer = item.attribution.payer
     if payer is None or item.attribution.problem is not None or not item.lines:
@@ -149,8 +160,11 @@ def _charge(raw: psycopg.Connection[Any], item: Planned, known: Known, batch: Ba
     return outcome
 
 
-def _event(row: UsageEvent, currency: str) -> EventInput:
-    """A stored event as the path takes it: paid for by who pays for it already, at the cost it had."""
+def stored_event(row: UsageEvent, currency: str) -> EventInput:
+    """A stored event (with `properties_text`) as the path takes it.
+
+    Paid for by who pays for it already, at the cost it had.
+    """
     return EventInput(
         idempotency_key=row.idempotency_key,
         event=row.name,

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from billing import periods, rollouts
+from billing import periods, rollouts, subscriptions
 from core import clock
 from core.audit import Source, audited
+
+
+@shared_task
+def apply_subscription_changes() -> None:
+    """Carry out the scheduled changes of subscriptions whose time has come."""
+    with audited(Source.TASK):
+        subscriptions.apply_subscription_changes(clock.now())
 
 
 @shared_task

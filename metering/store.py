@@ -124,6 +124,12 @@ def find_uniques(raw: psycopg.Connection[Any], keys: Sequence[UniqueKey]) -> psy
     return execute(raw, FIND_UNIQUES, _unique_arrays(keys))
 
 
+def read_occurrences(raw: psycopg.Connection[Any], keys: Sequence[UniqueKey]) -> dict[UniqueKey, int]:
+    """How often each of the keys has occurred, where at all."""
+    found = execute(raw, FIND_UNIQUES.replace("t.n", "t.n, u.occurrences", 1), _unique_arrays(keys))
+    return {keys[position - 1]: occurrences for position, occurrences in found}
+
+
 def add_uniques(raw: psycopg.Connection[Any], occurrences: dict[UniqueKey, int]) -> None:
     """Count further occurrences."""
     if occurrences:

@@ -19,6 +19,7 @@ from pricing.models import Component, Segment, Subscription
 from pricing.periods import ensure_segments
 from pricing.rating.component import Component as RatingComponent
 from pricing.rating.component import read_component
+from pricing.timeline import changes_of, running
 
 PAYERS_MAX: Final = 100_000
 LIVE_AGGREGATIONS: Final = frozenset({"count", "sum", "max", "unique"})
@@ -62,7 +63,10 @@ class SegmentPrices:
 
 @dataclass(slots=True, frozen=True)
 class PayerPrices:
-    """All of a payer's segments, at one config version of its customer."""
+    """All of a payer's segments, at one config version of its customer.
+
+    `subscriptions` = (id, start, end) of each time in which one of its subscriptions runs and is not paused.
+    """
 
     config_version: int
     subscriptions: tuple[tuple[int, datetime, datetime | None], ...]
@@ -132,6 +136,7 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
         subscriptions[subscription.billing_entity_id].append(subscription)
     pks = [subscription.pk for rows in subscriptions.values() for subscription in rows]
     segments: dict[int, list[Segment]] = {}
+    changes = changes_of(pks)
     for segment in Segment.objects.filter(subscription_id__in=pks).order_by("starts_at") if pks else ():
         segments.setdefault(segment.subscription_id, []).append(segment)
     _compile_versions({segment.version_id for rows in segments.values() for segment in rows})
@@ -141,7 +146,11 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
         rows = subscriptions[payer_id]
         loaded[payer_id] = PayerPrices(
             version,
-            tuple((row.pk, row.starts_at, row.ends_at) for row in rows),
+            tuple(
+                (row.pk, starts_at, ends_at)
+                for row in rows
+                for starts_at, ends_at in running(row, changes.get(row.pk, ()))
+            ),
             tuple(
                 SegmentPrices(
                     segment.pk,

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from django.db.models import Count, Q, QuerySet
 
+from core.numbers import plain
 from metering.models import Meter
 from pricing.catalog.overage import Overage, introduced_overage
 from pricing.models import PlanVersion, Rollout, RolloutMember, Subscription
@@ -20,6 +21,9 @@ WAITING: Final = Q(state__in=[State.PENDING, State.NOTIFIED, State.ACKNOWLEDGED,
     state=State.HELD_OUT, held_until__isnull=False
 )
 """The members that will move, if nothing comes between."""
+
+OVER: Final = (Subscription.Status.CANCELED, Subscription.Status.ENDED)
+"""Subscriptions that nothing moves any more; one that is canceled may still run to its end."""
 
 UNDER_WAY: Final = (Status.ANNOUNCED, Status.RUNNING, Status.PAUSED)
 
@@ -57,15 +61,15 @@ def overages_between(old: PlanVersion, new: PlanVersion) -> tuple[Overage, ...]:
     return introduced_overage(old.content, new.content)
 
 
-def ceilings_of(member: RolloutMember) -> Mapping[str, Any]:
-    """The limits, by meter key, that will hold for a member: those it chose, or the old ceilings.
+def ceilings_of(member: RolloutMember) -> dict[str, str]:
+    """The quantities, by meter key, that will hold for a member: those it chose, or the old ceilings.
 
     Empty once it has acknowledged without a limit.
     """
     if member.limits or member.acknowledged_at is not None:
-        return {str(meter): limit for meter, limit in member.limits.items()}
+        return dict(member.limits)
     overages = overages_between(member.from_version, member.to_version)
-    return {overage.meter: overage.ceiling for overage in overages if overage.ceiling is not None}
+    return {overage.meter: plain(overage.ceiling) for overage in overages if overage.ceiling is not None}
 
 
 def meters_named(keys: Mapping[str, Any]) -> dict[str, Meter]:

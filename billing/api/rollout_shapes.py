@@ -18,7 +18,7 @@ class OverageSerializer(serializers.Serializer[Any]):
 
     meter = serializers.CharField()
     cause = serializers.ChoiceField(["included_falls", "was_free", "was_blocked"])
-    ceiling = AmountField(allow_null=True)
+    ceiling = serializers.CharField(allow_null=True)
 
 
 class RolloutSerializer(ShownSerializer):

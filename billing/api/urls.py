@@ -14,6 +14,7 @@ from billing.api.events import EventsView
 from billing.api.margins import CostsView, MarginsView
 from billing.api.operations import AdjustmentResource, GrantResource, TopUpResource
 from billing.api.releases import ReleaseResource
+from billing.api.reversals import ReversalResource
 from billing.api.rollout_members import RolloutMemberResource, UsageCeilingResource
 from billing.api.rollouts import RolloutResource
 from billing.api.subscriptions import SubscriptionResource
@@ -24,6 +25,7 @@ router.register("top-ups", TopUpResource)
 router.register("credit-grants", GrantResource)
 router.register("adjustments", AdjustmentResource)
 router.register("denials", DenialResource)
+router.register("reversals", ReversalResource, "reversal")
 router.register("subscriptions", SubscriptionResource, "subscription")
 router.register("rollouts", RolloutResource)
 router.register("usage-ceilings", UsageCeilingResource, "usage_ceiling")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import msgspec
 import psycopg
@@ -21,6 +19,7 @@ from billing.charging.planning import Planned
 from billing.charging.reading import Known, unique_key
 from billing.charging.requests import Mode
 from billing.funding import Part, overspent
+from billing.hours import hour_start
 from billing.models import Overspend
 from billing.store import (
     CHARGES,
@@ -79,7 +78,7 @@ def book_item(
     if item.stored is None:
         _add_event(batch, item, book, seq, unmatched=unmatched, unpriced=unpriced)
         _add_usage(batch, item, rated)
-        _add_margin(
+        add_margin(
             batch, item, [1, item.cost is not None, unmatched, unpriced, rated.amount, item.cost or ZERO]
         )
     else:
@@ -89,8 +88,8 @@ def book_item(
         return Recorded(customer_id, item.id, batch.now, seq, unmatched, unpriced)
     before = overspent(book.funds)
     book.pay(seq, batch.recorded_at, "usage", item.id.hex, parts)
-    _note_overspend(batch, item, book, seq, subtract(overspent(book.funds), before))
-    _add_charge(batch, item, book, seq, rated, parts)
+    note_overspend(batch, item, book, seq, subtract(overspent(book.funds), before))
+    add_charge(batch, item, book, seq, rated, parts)
     answer = _answer(batch, item, book, seq, rated, unmatched, unpriced)
     if any(part.amount < 0 for part in parts):
         book.settle_due((), batch.now)  # what returned to an expired grant is breakage at once
@@ -183,9 +182,10 @@ def _add_event(
     )
 
 
-def _add_charge(
+def add_charge(
     batch: Batch, item: Planned, book: PayerBook, seq: int, rated: RatedItem, parts: Sequence[Part]
 ) -> None:
+    """Write the charge's row, with the balance as it is now."""
     payer, funds, stored = item.attribution.payer, book.funds, item.stored
     assert payer is not None
     batch.paid += parts
@@ -221,7 +221,7 @@ def _add_charge(
     )
 
 
-def _add_margin(batch: Batch, item: Planned, change: Sequence[Any]) -> None:
+def add_margin(batch: Batch, item: Planned, change: Sequence[Any]) -> None:
     """Add [events, costed, unmatched, unpriced, revenue, cost] to the event's margin bucket."""
     payer, event = item.attribution.payer, item.request.event
     assert payer is not None
@@ -243,11 +243,12 @@ def _add_rerating(batch: Batch, item: Planned, rated: RatedItem) -> None:
     assert payer is not None
     if stored.was_unmatched:
         _add_usage(batch, item, rated)
-    _add_margin(batch, item, [0, 0, -stored.was_unmatched, -stored.was_unpriced, rated.amount, ZERO])
+    add_margin(batch, item, [0, 0, -stored.was_unmatched, -stored.was_unpriced, rated.amount, ZERO])
     batch.reratings.append((payer.customer_id, stored.event_id, item.id))
 
 
-def _note_overspend(batch: Batch, item: Planned, book: PayerBook, seq: int, amount: Decimal) -> None:
+def note_overspend(batch: Batch, item: Planned, book: PayerBook, seq: int, amount: Decimal) -> None:
+    """Report what a charge took below the floor; nothing for 0 or less."""
     if amount > 0:
         cause = Overspend.Cause.REPORTED if item.request.mode is Mode.REPORT else Overspend.Cause.OVERDRAFT
         batch.overspend.append(OverspendRow(*book.payer, seq, item.id, amount, cause))
@@ -316,20 +317,3 @@ def given_fields(payload: dict[str, Any]) -> int:
 
 def _number(value: int | Decimal | None) -> str:
     return NULL if value is None else str(value)
-
-
-def hour_start(instant: datetime, time_zone: str) -> str:
-    """The start, as UTC text, of the payer's local hour that an instant falls in.
-
-    Only zones off by parts of an hour (Kolkata, Kathmandu) differ from hours of UTC.
-    """
-    return _hour_of_quarter(
-        instant.replace(minute=instant.minute // 15 * 15, second=0, microsecond=0), time_zone
-    )
-
-
-@lru_cache(maxsize=20_000)
-def _hour_of_quarter(quarter: datetime, time_zone: str) -> str:
-    offset = quarter.astimezone(ZoneInfo(time_zone)).utcoffset() or timedelta()
-    shift = timedelta(seconds=offset.total_seconds() % 3600)
-    return ((quarter + shift).replace(minute=0) - shift).isoformat()

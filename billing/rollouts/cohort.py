@@ -18,6 +18,7 @@ from core.ids import public_id, row_id
 from core.numbers import ZERO, plain
 from pricing.models import PlanVersion, Rollout, Subscription
 from pricing.periods import cycle_of
+from pricing.rollouts import OVER
 
 REVENUE_WINDOW: Final = timedelta(days=30)
 """`min_revenue` and `max_revenue` are about what a payer brought in so long before the announcement."""
@@ -97,9 +98,13 @@ def effective_for(subscription: Subscription, timing: str, effective_at: datetim
 
 
 def _matching(cohort: Cohort, version: PlanVersion, now: datetime) -> QuerySet[Subscription]:
-    running = Q(status=Subscription.Status.ACTIVE) & (Q(ends_at=None) | Q(ends_at__gt=now))
-    rows = Subscription.objects.filter(running, version__plan__currency=version.plan.currency)
-    rows = rows.exclude(version=version).select_related("version__plan", "billing_entity")
+    goes_on = Q(ends_at=None) | Q(ends_at__gt=now)
+    rows = Subscription.objects.filter(goes_on, version__plan__currency=version.plan.currency)
+    rows = (
+        rows.exclude(version=version)
+        .exclude(status__in=OVER)
+        .select_related("version__plan", "billing_entity")
+    )
     if not (cohort.plans or cohort.from_versions or cohort.subscriptions):
         rows = rows.filter(version__plan=version.plan)
     named = (

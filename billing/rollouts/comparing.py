@@ -1,8 +1,8 @@
 """Old against new price of what one subscription used since a price change moved it.
 
-New is what was charged: the lines of its segments on the new version, and the base fees of those. Old is
-what the version that it came from would have charged for the same events, had it run on: the events of the
-running period from before the move come first, so that tiers and allowances stand where they would have.
+New is what was charged: the lines of its segments on the new version, and the base fees of their periods. Old
+is what the version that it came from would have charged, had it run on: the events of the running period from
+before the move come first, so that tiers and allowances stand where they would have.
 """
 
 from __future__ import annotations
@@ -14,21 +14,18 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any, Final
 
-from django.db.models import QuerySet, TextField
+from django.db.models import Exists, OuterRef, QuerySet, TextField
 from django.db.models.functions import Cast
 
-from billing.models import Charge
+from billing.models import Charge, Reversal
+from billing.rollouts.comparing_fees import compare_fees
 from core.jsonio import decode_json
 from core.numbers import CONTEXT, ZERO
 from metering.catalogue import compile_meter
 from metering.models import UsageEvent
-from pricing.base_fees import IN_ARREARS, Life, fees_of_period
-from pricing.cycles import Period
-from pricing.models import Component, PlanVersion, RolloutMember, Segment
-from pricing.periods import cycle_of
+from pricing.models import Component, RolloutMember, Segment
 from pricing.pricelist import compile_component
 from pricing.repricing import Repricing
-from pricing.terms import terms_of
 
 AT_ONCE: Final = 2000
 """Rows in memory at a time."""
@@ -56,9 +53,12 @@ def compare_member(member: RolloutMember, now: datetime) -> Comparison:
     segments = _segments(member)
     if not segments:
         return Comparison(member, ZERO, ZERO)
-    old = CONTEXT.add(_old_usage(member, segments), _fees(member, member.from_version, segments, now))
-    new = CONTEXT.add(_new_usage(member, segments), _fees(member, member.to_version, segments, now))
-    return Comparison(member, old, new)
+    old_fees, new_fees = compare_fees(member, {segment.period for segment in segments}, now)
+    return Comparison(
+        member,
+        CONTEXT.add(_old_usage(member, segments), old_fees),
+        CONTEXT.add(_new_usage(member, segments), new_fees),
+    )
 
 
 def _segments(member: RolloutMember) -> list[Segment]:
@@ -114,30 +114,14 @@ def _charge(
 
 
 def _events(member: RolloutMember, start: datetime, end: datetime) -> Iterator[Any]:
+    taken_back = Reversal.objects.filter(
+        customer_id=OuterRef("customer_id"), event_id=OuterRef("id"), cause=Reversal.Cause.EVENT
+    )
     rows = UsageEvent.objects.filter(
+        ~Exists(taken_back),
         customer_id=member.customer_id,
         billing_entity_id=member.billing_entity_id,
         occurred_at__gte=start,
         occurred_at__lt=end,
     )
     return rows.annotate(properties_text=Cast("properties", TextField())).order_by("seq").iterator(AT_ONCE)
-
-
-def _fees(member: RolloutMember, version: PlanVersion, segments: Sequence[Segment], now: datetime) -> Decimal:
-    """The base fees that a version asks for these segments, as far as they are due.
-
-    A fee that is not prorated counts where a segment is its whole period.
-    """
-    subscription, terms = member.subscription, terms_of(version)
-    quantities = {key: Decimal(quantity) for key, quantity in subscription.quantities.items()}
-    life = Life(subscription.starts_at, subscription.ends_at, cycle_of(subscription), quantities)
-    prorated = {fee.key for fee in terms.base_fees if fee.prorate}
-    amount = ZERO
-    for segment in segments:
-        span = Period(segment.starts_at, segment.ends_at)
-        is_whole = span == (segment.period.starts_at, segment.period.ends_at)
-        for fee in fees_of_period(terms, life, span):
-            is_due = fee.due_at <= now and (fee.timing != IN_ARREARS or segment.ends_at <= now)
-            if is_due and (is_whole or fee.key in prorated):
-                amount = CONTEXT.add(amount, fee.amount)
-    return amount

@@ -9,11 +9,11 @@ from django.db import transaction
 
 from billing.ledger import lock_accounts
 from billing.rollouts.ceilings import lift_ceilings, set_ceilings
-from billing.rollouts.changing import change_version
+from billing.subscriptions import change_subscription
 from core.instants import instant_text
 from core.sql import driver
 from pricing.models import Rollout, RolloutMember, Subscription
-from pricing.rollouts import WAITING
+from pricing.rollouts import OVER, WAITING
 
 State = RolloutMember.State
 MOVING: Final = (Rollout.Status.ANNOUNCED, Rollout.Status.RUNNING)
@@ -65,7 +65,7 @@ def _goes_on(rollout_pk: int) -> bool:
 
 
 def _why_it_stays(member: RolloutMember, subscription: Subscription) -> str:
-    if subscription.status != Subscription.Status.ACTIVE:
+    if subscription.status in OVER:
         return f"The subscription is {subscription.status}."
     if subscription.ends_at is not None and subscription.ends_at <= member.effective_at:
         return f"The subscription ends at {instant_text(subscription.ends_at)}."
@@ -75,7 +75,9 @@ def _why_it_stays(member: RolloutMember, subscription: Subscription) -> str:
 
 
 def _move(member: RolloutMember, subscription: Subscription, now: datetime) -> None:
-    change_version(subscription, member.to_version, at=member.effective_at, reason=member.rollout.name)
+    change_subscription(
+        subscription, version=member.to_version, at=member.effective_at, reason=member.rollout.name
+    )
     member.state, member.moved_at = State.MOVED, now
     member.result = f"{member.from_version} to {member.to_version} from {instant_text(member.effective_at)}"
     original = member.rollout.rollback_of_id

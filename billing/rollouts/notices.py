@@ -83,5 +83,5 @@ def _change(member: RolloutMember) -> dict[str, Any]:
         "to_version": public_id("pv", member.to_version_id),
         "effective_at": instant_text(member.effective_at),
         "introduces_overage": member.introduces_overage,
-        "ceilings": dict(ceilings_of(member)) if member.introduces_overage else {},
+        "ceilings": ceilings_of(member) if member.introduces_overage else {},
     }

@@ -12,7 +12,8 @@ from billing.rollouts.locking import lock_rollout, lock_waiting
 from billing.rollouts.notices import tell_canceled
 from core import clock
 from core.errors import Conflict, InvalidRequest
-from pricing.models import Rollout, RolloutMember, Subscription
+from pricing.models import Rollout, RolloutMember
+from pricing.rollouts import OVER
 
 Status, Timing, State = Rollout.Status, Rollout.Timing, RolloutMember.State
 
@@ -114,6 +115,5 @@ def _to_return(original: Rollout, timing: str, effective_at: datetime) -> list[C
             member.from_version,
         )
         for member in rows.order_by("customer_id", "subscription_id")
-        if member.subscription.version_id == member.to_version_id
-        and member.subscription.status == Subscription.Status.ACTIVE
+        if member.subscription.version_id == member.to_version_id and member.subscription.status not in OVER
     ]

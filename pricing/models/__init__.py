@@ -1,6 +1,7 @@
 """At what price: plans, their versions, who is on them, and the counters of what was used."""
 
 from pricing.models.ceilings import UsageCeiling
+from pricing.models.changes import SubscriptionChange
 from pricing.models.counters import Counter
 from pricing.models.plans import Component, Plan, PlanVersion
 from pricing.models.rollouts import Rollout, RolloutMember
@@ -16,5 +17,6 @@ __all__ = [
     "RolloutMember",
     "Segment",
     "Subscription",
+    "SubscriptionChange",
     "UsageCeiling",
 ]

@@ -14,11 +14,14 @@ class Subscription(models.Model):
     """A payer on a pinned version, in `[starts_at, ends_at)`.
 
     `anchor_at` fixes where billing periods begin; `quantities` are the seats and other fixed
-    quantities that base fees multiply.
+    quantities that base fees multiply. `version`, `quantities` and `anchor_at` are those of now; what they
+    were and will be, `pricing.timeline` folds from the subscription's changes. `credits_unused`: what its
+    cancellation (made at `canceled_at`) leaves unused of fees in advance goes back.
     """
 
     class Status(models.TextChoices):
         ACTIVE = "active"
+        PAUSED = "paused"
         CANCELED = "canceled"
         ENDED = "ended"
 
@@ -32,6 +35,8 @@ class Subscription(models.Model):
     anchor_at = models.DateTimeField()
     quantities = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField()
+    canceled_at = models.DateTimeField(null=True, blank=True)
+    credits_unused = models.BooleanField(default=False)
 
     class Meta:
         triggers = [bump_customer()]
@@ -67,6 +72,12 @@ class BillingPeriod(models.Model):
             models.UniqueConstraint(fields=["subscription", "starts_at"], name="one_period_per_start"),
             models.CheckConstraint(
                 condition=models.Q(ends_at__gt=models.F("starts_at")), name="period_ends_after_start"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["ends_at"], condition=models.Q(status="open"), name="period_open"),
+            models.Index(
+                fields=["starts_at"], condition=models.Q(fees_booked_at=None), name="period_fees_not_booked"
             ),
         ]
 

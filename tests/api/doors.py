@@ -52,14 +52,17 @@ class World:
 
 
 def make_world() -> World:
-    """The world, with one event in quarantine."""
+    """The world, with one event in quarantine and one that no meter hears, both under keys of their own."""
     make_meter()
     version = make_version([PER_TOKEN])
     tenant = make_tenant(version, balance="1000", overdraft=Decimal(0))
     caller = caller_with("admin")
     lost = {"idempotency_key": "lost", "event": "completion", "workspace": "nowhere"}
     assert caller.post("/v1/events", {"events": [lost]}).json["quarantined"] == 1
-    return World(caller, tenant, version.public_id, QuarantinedEvent.objects.get().public_id)
+    world = World(caller, tenant, version.public_id, QuarantinedEvent.objects.get().public_id)
+    unheard = world.event("unheard") | {"event": "unheard"}
+    assert caller.post("/v1/events", {"events": [unheard]}).json["accepted"] == 1
+    return world
 
 
 def bodies(world: World) -> Bodies:
@@ -104,6 +107,12 @@ def _billing(world: World) -> Bodies:
             "from": INSTANT,
             "to": INSTANT,
         },
+        ("POST", "/v1/reversals"): {
+            "idempotency_key": "door-reversal",
+            "event": "unheard",
+            "customer": world.tenant.customer.public_id,
+            "reason": "r",
+        },
         ("POST", f"/v1/quarantine/{world.waiting}/release"): {},
         ("POST", f"/v1/quarantine/{world.waiting}/write-off"): {},
     }
@@ -112,6 +121,9 @@ def _billing(world: World) -> Bodies:
 def _pricing(world: World) -> Bodies:
     payer, subscription = world.payer, world.tenant.subscription
     assert subscription is not None
+    address = f"/v1/subscriptions/{subscription.public_id}"
+    change = {"plan_version": world.version, "quantities": {}, "at": "period_end", "reason": "r"}
+    cancellation = {"at": "2999-01-01T00:00:00Z", "credit_unused": True, "reason": "r"}
     plan = {"plan": "door", "name": "Door", "currency": "USD", "interval": "month", "components": [PER_TOKEN]}
     return {
         ("POST", "/v1/plans"): plan,
@@ -126,7 +138,13 @@ def _pricing(world: World) -> Bodies:
             "anchor_at": INSTANT,
             "quantities": {"seats": "1"},
         },
-        ("POST", f"/v1/subscriptions/{subscription.public_id}/cancel"): {"at": "2999-01-01T00:00:00Z"},
+        ("POST", f"{address}/change"): change,
+        ("POST", f"{address}/change/preview"): change,
+        ("POST", f"{address}/pause"): {"at": "2998-01-01T00:00:00Z", "reason": "r"},
+        ("POST", f"{address}/resume"): {"at": "2999-01-01T00:00:00Z", "reason": "r"},
+        ("POST", f"{address}/withdraw"): {"change": "subch_00000001", "reason": "r"},
+        ("POST", f"{address}/cancel"): cancellation,
+        ("POST", f"{address}/cancel/preview"): cancellation,
         ("POST", "/v1/pricing/preview"): {
             "currency": "USD",
             "base_fees": [{"key": "platform", "amount": "49.00"}],
@@ -240,7 +258,7 @@ def _accounts(world: World) -> Bodies:
 LISTS = (  # noqa: SIM905
     "charges wallets top-ups credit-grants adjustments denials quarantine plans plan-versions subscriptions"
     " customers organizations workspaces billing-entities payer-assignments api-keys integration-keys meters"
-    " cost-rates exchange-rates currencies"
+    " cost-rates exchange-rates currencies reversals"
 ).split()
 
 

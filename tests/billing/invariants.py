@@ -45,13 +45,26 @@ KEYS = """
     FULL JOIN metering_idempotencykey k ON k.customer_id = e.customer_id AND k.key = e.idempotency_key
     WHERE e.id IS DISTINCT FROM k.event_id OR e.recorded_at IS DISTINCT FROM k.recorded_at"""
 CHARGED_TWICE = """
-    SELECT customer_id, event_id, count(*) FROM billing_charge GROUP BY 1, 2 HAVING count(*) > 1"""
+    SELECT customer_id, c.event_id, count(*) FROM billing_charge c
+    WHERE NOT EXISTS (SELECT 1 FROM billing_reversal v
+                      WHERE v.customer_id = c.customer_id AND v.charge_id = c.id)
+        AND NOT EXISTS (SELECT 1 FROM billing_reversedcharge x
+                        WHERE x.customer_id = c.customer_id AND x.charge_id = c.id)
+    GROUP BY 1, 2 HAVING count(*) > 1"""
+REVERSED_STANDS = """
+    SELECT v.customer_id, v.event_id, c.id FROM billing_reversal v
+    JOIN billing_charge c ON c.customer_id = v.customer_id AND c.event_id = v.event_id
+    WHERE v.cause = 'event'
+        AND NOT EXISTS (SELECT 1 FROM billing_reversal w
+                        WHERE w.customer_id = c.customer_id AND w.charge_id = c.id)
+        AND NOT EXISTS (SELECT 1 FROM billing_reversedcharge x
+                        WHERE x.customer_id = c.customer_id AND x.charge_id = c.id)"""
 USAGE_TRANSFERS = """
     SELECT customer_id, billing_entity_id, seq, c.amount, t.amount
     FROM (SELECT customer_id, billing_entity_id, seq, amount FROM billing_charge WHERE amount <> 0) c
     FULL JOIN (SELECT customer_id, billing_entity_id, seq,
                       sum(CASE WHEN destination = 'revenue' THEN amount ELSE -amount END) AS amount
-               FROM billing_transfer WHERE reason = 'usage'
+               FROM billing_transfer WHERE reason IN ('usage', 'reversal')
                GROUP BY 1, 2, 3) t USING (customer_id, billing_entity_id, seq)
     WHERE coalesce(c.amount, 0) <> coalesce(t.amount, 0)"""
 FUNDING = """
@@ -61,15 +74,20 @@ FUNDING = """
        OR amount <> (SELECT coalesce(sum((line->>'amount')::numeric), 0)
                      FROM jsonb_array_elements(lines) AS line)"""
 MARGINS = """
+    WITH counted AS (
+        SELECT e.customer_id, e.billing_entity_id, e.name AS event, e.cost, e.id,
+               NOT EXISTS (SELECT 1 FROM billing_reversal v WHERE v.customer_id = e.customer_id
+                               AND v.event_id = e.id AND v.cause = 'event') AS counts,
+               (SELECT coalesce(sum(c.amount), 0) FROM billing_charge c
+                WHERE c.customer_id = e.customer_id AND c.event_id = e.id) AS revenue
+        FROM metering_usageevent e)
     SELECT customer_id, billing_entity_id, event, m.events, e.events, m.revenue, e.revenue, m.cost, e.cost
     FROM (SELECT customer_id, billing_entity_id, event, sum(events) AS events, sum(revenue) AS revenue,
                  sum(cost) AS cost
-          FROM billing_marginbucket WHERE event <> 'base_fee' GROUP BY 1, 2, 3) m
-    FULL JOIN (SELECT e.customer_id, e.billing_entity_id, e.name AS event, count(*) AS events,
-                      coalesce(sum(c.amount), 0) AS revenue, coalesce(sum(e.cost), 0) AS cost
-               FROM metering_usageevent e
-               LEFT JOIN billing_charge c ON c.customer_id = e.customer_id AND c.event_id = e.id
-               GROUP BY 1, 2, 3) e USING (customer_id, billing_entity_id, event)
+          FROM billing_marginbucket WHERE event NOT IN ('base_fee', 'period_close') GROUP BY 1, 2, 3) m
+    FULL JOIN (SELECT customer_id, billing_entity_id, event, count(*) FILTER (WHERE counts) AS events,
+                      sum(revenue) AS revenue, coalesce(sum(cost) FILTER (WHERE counts), 0) AS cost
+               FROM counted GROUP BY 1, 2, 3) e USING (customer_id, billing_entity_id, event)
     WHERE (m.events, m.revenue, m.cost) IS DISTINCT FROM (e.events, e.revenue, e.cost)"""
 GRANTS = """
     SELECT g.customer_id, g.id, g.remaining, g.amount, g.covered, t.amount
@@ -102,6 +120,7 @@ STATEMENTS = {
     "seq is used once": SEQ_TWICE,
     "an event has its key": KEYS,
     "an event is charged once": CHARGED_TWICE,
+    "a reversed event costs nothing more": REVERSED_STANDS,
     "a charge is its transfers": USAGE_TRANSFERS,
     "a charge is its lines, and paid for": FUNDING,
     "margin buckets are the sum of events and charges": MARGINS,

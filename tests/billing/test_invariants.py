@@ -25,6 +25,12 @@ DAMAGE = {
         "UPDATE billing_charge SET event_id = (SELECT id FROM metering_usageevent"
         " WHERE idempotency_key = 'a')"
     ),
+    "a reversed event costs nothing more": (
+        "INSERT INTO billing_reversal (customer_id, billing_entity_id, cause, event_id, event_recorded_at,"
+        " charge_id, seq, amount, currency, reason, created_by, recorded_at) SELECT customer_id,"
+        " billing_entity_id, 'event', event_id, recorded_at, gen_random_uuid(), 9, 0, 'USD', 'r', '',"
+        " recorded_at FROM billing_charge"
+    ),
     "a charge is its transfers": ("UPDATE billing_transfer SET amount = amount + 1 WHERE reason = 'usage'"),
     "a charge is its lines, and paid for": "UPDATE billing_charge SET funding = '[]'",
     "margin buckets are the sum of events and charges": "UPDATE billing_marginbucket SET events = events + 1",

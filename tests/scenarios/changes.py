@@ -7,35 +7,9 @@ from typing import Any
 from django.utils.module_loading import import_string
 
 from config.schedule import SCHEDULE
-from core.sql import driver
-from tests.billing.invariants import broken_invariants
-from tests.scenarios.money import WALLETS, Story
+from tests.scenarios.money import Story
 
 Json = dict[str, Any]
-REVENUE = """
-    SELECT customer_id, billing_entity_id, a.balance, c.amount, f.amount, m.revenue
-    FROM billing_ledgeraccount a
-    LEFT JOIN (SELECT customer_id, billing_entity_id, sum(amount) AS amount
-               FROM billing_charge GROUP BY 1, 2) c USING (customer_id, billing_entity_id)
-    LEFT JOIN (SELECT customer_id, billing_entity_id, sum(amount) AS amount
-               FROM billing_transfer WHERE reason = 'base_fee'
-               GROUP BY 1, 2) f USING (customer_id, billing_entity_id)
-    LEFT JOIN (SELECT customer_id, billing_entity_id, sum(revenue) AS revenue
-               FROM billing_marginbucket GROUP BY 1, 2) m USING (customer_id, billing_entity_id)
-    WHERE kind = 'revenue'
-        AND (a.balance <> coalesce(c.amount, 0) + coalesce(f.amount, 0)
-             OR a.balance <> coalesce(m.revenue, 0))"""
-
-
-class FeeStory(Story):
-    """A story in which plans have base fees."""
-
-    def audit(self) -> None:
-        """Every invariant of the ledger; revenue is usage and base fees."""
-        connection = driver()
-        assert broken_invariants(connection) == []
-        assert connection.execute(WALLETS).fetchall() == [], "a wallet holds no more than its grants"
-        assert connection.execute(REVENUE).fetchall() == [], "charges + fees = revenue = margin buckets"
 
 
 class PriceChanges:

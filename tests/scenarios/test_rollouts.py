@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
 
 from billing.models import OutboxMessage
-from core import clock
 from core.ids import row_id
 from pricing.models import Subscription
 from pricing.rollouts import upcoming_change
-from tests.scenarios.changes import FeeStory, PriceChanges
+from tests.scenarios.changes import PriceChanges
 from tests.scenarios.money import Story, per_unit
 
 pytestmark = pytest.mark.django_db
 
 FEE_1 = [{"key": "platform", "amount": "10", "timing": "in_advance", "prorate": True}]
 FEE_2 = [{"key": "platform", "amount": "12", "timing": "in_advance", "prorate": True}]
-
-
-@pytest.fixture
-def money() -> Iterator[Story]:
-    """A story with base fees; its books are checked when it has been told."""
-    story = FeeStory()
-    yield story
-    story.audit()
-    clock.use(None)
 
 
 @pytest.fixture
