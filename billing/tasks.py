@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from billing import periods
+from billing import periods, simulations
 from core import clock
 from core.audit import Source, audited
 
@@ -14,3 +14,10 @@ def book_base_fees() -> None:
     """Open the billing periods that have begun and book the base fees that are due."""
     with audited(Source.TASK):
         periods.book_base_fees(clock.now())
+
+
+@shared_task
+def run_simulations() -> None:
+    """Run the simulations that wait or were left unfinished."""
+    with audited(Source.TASK):
+        simulations.run_simulations()

@@ -21,5 +21,6 @@ SCHEDULE: tuple[Due, ...] = (
     Due("core.tasks.make_partitions", every=HOUR),
     Due("core.tasks.clear_sessions", every=DAY),
     Due("billing.tasks.book_base_fees", every=MINUTE),
+    Due("billing.tasks.run_simulations", every=MINUTE / 6),
 )
 """In the order in which `run_due` runs them: what later rows need is done by earlier ones."""

@@ -14,6 +14,7 @@ from billing.api.events import EventsView
 from billing.api.margins import CostsView, MarginsView
 from billing.api.operations import AdjustmentResource, GrantResource, TopUpResource
 from billing.api.releases import ReleaseResource
+from billing.api.simulations import SimulationResource, SimulationRowResource
 from billing.api.subscriptions import SubscriptionResource
 
 router = SimpleRouter(trailing_slash=False)
@@ -23,6 +24,7 @@ router.register("credit-grants", GrantResource)
 router.register("adjustments", AdjustmentResource)
 router.register("denials", DenialResource)
 router.register("subscriptions", SubscriptionResource, "subscription")
+router.register("simulations", SimulationResource)
 
 urlpatterns = [
     path("charges", ChargesView.as_view(), name="api_charges"),
@@ -33,6 +35,11 @@ urlpatterns = [
     path("backfills", BackfillResource.as_view({"post": "create"}), name="backfills"),
     path("costs", CostsView.as_view(), name="costs"),
     path("margins", MarginsView.as_view(), name="margins"),
+    path(
+        "simulations/<simulation_id>/rows",
+        SimulationRowResource.as_view({"get": "list"}),
+        name="simulation_rows",
+    ),
     path("balance", BalanceView.as_view(), name="balance"),
     *router.urls,
 ]

@@ -2,6 +2,17 @@
 
 from pricing.models.counters import Counter
 from pricing.models.plans import Component, Plan, PlanVersion
+from pricing.models.simulations import Simulation, SimulationRow
 from pricing.models.subscriptions import BillingPeriod, Segment, Subscription
 
-__all__ = ["BillingPeriod", "Component", "Counter", "Plan", "PlanVersion", "Segment", "Subscription"]
+__all__ = [
+    "BillingPeriod",
+    "Component",
+    "Counter",
+    "Plan",
+    "PlanVersion",
+    "Segment",
+    "Simulation",
+    "SimulationRow",
+    "Subscription",
+]

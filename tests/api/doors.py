@@ -127,6 +127,18 @@ def _pricing(world: World) -> Bodies:
             "quantities": {"seats": "1"},
         },
         ("POST", f"/v1/subscriptions/{subscription.public_id}/cancel"): {"at": "2999-01-01T00:00:00Z"},
+        ("POST", "/v1/simulations"): {
+            "versions": [world.version],
+            "contents": [plan],
+            "from": "2026-01-01T00:00:00Z",
+            "to": "2026-02-01T00:00:00Z",
+            "cohort": {
+                "customers": [world.tenant.customer.public_id],
+                "billing_entities": [payer],
+                "plan": "door",
+            },
+            "grows_by": "10",
+        },
         ("POST", "/v1/pricing/preview"): {
             "currency": "USD",
             "base_fees": [{"key": "platform", "amount": "49.00"}],
@@ -240,7 +252,7 @@ def _accounts(world: World) -> Bodies:
 LISTS = (  # noqa: SIM905
     "charges wallets top-ups credit-grants adjustments denials quarantine plans plan-versions subscriptions"
     " customers organizations workspaces billing-entities payer-assignments api-keys integration-keys meters"
-    " cost-rates exchange-rates currencies"
+    " cost-rates exchange-rates currencies simulations"
 ).split()
 
 
