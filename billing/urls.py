@@ -22,6 +22,7 @@ from billing.views import (
     price_change_verbs,
     price_changes,
     quarantine,
+    simulations,
     traces,
     unmatched,
 )
@@ -90,8 +91,19 @@ price_change_urls = [
     path(f"{_CHANGE}/<str:action>/ask", price_change_verbs.ask_verb, name="price_change_ask"),
 ]
 
+_SIMULATION = "simulations/<str:reference>"
+simulation_urls = [
+    path("simulations", simulations.simulations, name="simulations"),
+    path("simulations/new", simulations.new_simulation, name="simulation_new"),
+    path(_SIMULATION, simulations.simulation, name="simulation"),
+    path(f"{_SIMULATION}/progress", simulations.simulation_progress, name="simulation_progress"),
+    path(f"{_SIMULATION}/cancel", simulations.cancel, name="simulation_cancel"),
+    path(f"{_SIMULATION}/cancel/ask", simulations.ask_cancel_simulation, name="simulation_cancel_ask"),
+]
+
 urlpatterns = [
     *home_urls,
+    *simulation_urls,
     *price_change_urls,
     *mending_urls,
     *customer_urls,

@@ -24,5 +24,6 @@ SCHEDULE: tuple[Due, ...] = (
     Due("billing.tasks.execute_rollouts", every=MINUTE),
     Due("billing.tasks.book_base_fees", every=MINUTE),
     Due("billing.tasks.deliver_outbox", every=MINUTE),
+    Due("billing.tasks.run_simulations", every=MINUTE / 6),
 )
 """In the order in which `run_due` runs them: what later rows need is done by earlier ones."""

@@ -17,6 +17,7 @@ from billing.api.releases import ReleaseResource
 from billing.api.reversals import ReversalResource
 from billing.api.rollout_members import RolloutMemberResource, UsageCeilingResource
 from billing.api.rollouts import RolloutResource
+from billing.api.simulations import SimulationResource, SimulationRowResource
 from billing.api.subscriptions import SubscriptionResource
 
 router = SimpleRouter(trailing_slash=False)
@@ -29,6 +30,7 @@ router.register("reversals", ReversalResource, "reversal")
 router.register("subscriptions", SubscriptionResource, "subscription")
 router.register("rollouts", RolloutResource)
 router.register("usage-ceilings", UsageCeilingResource, "usage_ceiling")
+router.register("simulations", SimulationResource)
 
 urlpatterns = [
     path("charges", ChargesView.as_view(), name="api_charges"),
@@ -40,6 +42,11 @@ urlpatterns = [
     path("backfills", BackfillResource.as_view({"post": "create"}), name="backfills"),
     path("costs", CostsView.as_view(), name="costs"),
     path("margins", MarginsView.as_view(), name="margins"),
+    path(
+        "simulations/<simulation_id>/rows",
+        SimulationRowResource.as_view({"get": "list"}),
+        name="simulation_rows",
+    ),
     path("balance", BalanceView.as_view(), name="balance"),
     *router.urls,
 ]

@@ -6,7 +6,7 @@ from pricing.simulation.bills import Bill, BillLine
 from pricing.simulation.candidates import Candidate, compile_catalog, compile_content, compile_versions
 from pricing.simulation.cohorts import Cohort, payers_of
 from pricing.simulation.reading import PayerRow
-from pricing.simulation.simulating import Cost, PayerResult, Simulation, simulate
+from pricing.simulation.simulating import Cost, PayerResult, Simulator, simulate
 
 __all__ = [
     "Bill",
@@ -16,7 +16,7 @@ __all__ = [
     "Cost",
     "PayerResult",
     "PayerRow",
-    "Simulation",
+    "Simulator",
     "compile_catalog",
     "compile_content",
     "compile_versions",

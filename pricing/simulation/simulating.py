@@ -80,7 +80,7 @@ class PayerResult:
 
 
 @dataclass(slots=True)
-class Simulation:
+class Simulator:
     """Versions side by side over `[window.start, window.end)`."""
 
     versions: Sequence[Candidate]
@@ -179,6 +179,6 @@ def simulate(
     Reads PAYERS_AT_ONCE payers at a time, so memory stays flat; writes nothing. docs/algorithms/simulation.md
     says what counts in a window.
     """
-    simulation = Simulation(versions, window, viewer, costs, left_out)
+    simulator = Simulator(versions, window, viewer, costs, left_out)
     for payers in in_chunks(payers_of(cohort, window, viewer), PAYERS_AT_ONCE):
-        yield from simulation.run(payers)
+        yield from simulator.run(payers)

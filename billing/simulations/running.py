@@ -1,0 +1,135 @@
+"""Running simulations in steps: each step is one transaction that moves the simulation on by some payers.
+
+A step locks the simulation's row, so that two workers never do the same payers; a worker that dies loses
+its step only, and the next one goes on from there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Final
+
+from django.db import OperationalError, transaction
+
+from accounts.scoping import OPERATOR
+from billing.simulations.asking import window_of
+from billing.simulations.sources import costs_of
+from billing.simulations.totals import totals_of
+from core import clock
+from core.errors import TollgateError
+from core.numbers import CONTEXT, plain
+from pricing.models import Simulation, SimulationRow
+from pricing.simulation import Candidate, Cohort, PayerResult, Simulator, compile_content, payers_of
+from pricing.simulation.cohorts import payer_rows
+from pricing.simulation.simulating import PAYERS_AT_ONCE
+
+Status = Simulation.Status
+TO_RUN: Final = (Status.QUEUED, Status.RUNNING)
+ROWS_AT_ONCE: Final = 1000
+logger = logging.getLogger(__name__)
+
+
+def run_simulations() -> int:
+    """Run every simulation that is queued or was left unfinished, the oldest first; gives their number."""
+    count = 0
+    for pk in Simulation.objects.filter(status__in=TO_RUN).order_by("pk").values_list("pk", flat=True):
+        run_simulation(pk)
+        count += 1
+    return count
+
+
+def run_simulation(pk: int) -> None:
+    """Run one to its end, from wherever it is; leaves one alone that another worker is at.
+
+    What is wrong with the simulation itself makes it `failed`; that the database is away is raised.
+    """
+    try:
+        for _ in _steps(pk):
+            pass
+    except OperationalError:
+        raise
+    except TollgateError as error:
+        _fail(pk, error.message)
+    except Exception:
+        logger.exception("simulation %s failed", pk)
+        _fail(pk, "Something went wrong on our side; the log says what.")
+
+
+def _steps(pk: int) -> Iterator[int]:
+    """One step after the other, each committed when it is handed out."""
+    simulator: Simulator | None = None
+    while True:
+        with transaction.atomic():
+            rows = Simulation.objects.filter(pk=pk, status__in=TO_RUN)
+            simulation = rows.select_for_update(skip_locked=True, no_key=True).first()
+            if simulation is None:
+                return
+            simulator = simulator or _simulator(simulation)
+            if not _step(simulation, simulator):
+                return
+        yield simulation.payers_done
+
+
+def _simulator(simulation: Simulation) -> Simulator:
+    return Simulator(candidates_of(simulation), window_of(simulation), costs=costs_of)
+
+
+def candidates_of(simulation: Simulation) -> list[Candidate]:
+    """What it simulates, compiled from the content that it keeps."""
+    return [compile_content(each["content"]) for each in simulation.versions]
+
+
+def _step(simulation: Simulation, simulator: Simulator) -> bool:
+    """The next payers; False once there are none left and the totals are drawn."""
+    now = clock.now()
+    payers = payers_of(Cohort.from_dict(simulation.cohort), window_of(simulation), OPERATOR)
+    if simulation.status == Status.QUEUED:
+        simulation.status, simulation.started_at = Status.RUNNING, now
+        simulation.payers_total = payers.count()
+    page = payer_rows(payers, simulation.last_payer_id, PAYERS_AT_ONCE)
+    if page:
+        rows = _rows(simulation, simulator.run(page))
+        SimulationRow.objects.bulk_create(rows, batch_size=ROWS_AT_ONCE)
+        simulation.payers_done += len(page)
+        simulation.last_payer_id = page[-1].id
+    else:
+        simulation.status, simulation.finished_at = Status.DONE, now
+        simulation.totals = totals_of(simulation)
+    simulation.save()
+    return bool(page)
+
+
+def _rows(simulation: Simulation, results: Sequence[PayerResult]) -> list[SimulationRow]:
+    """A row for each payer and version; none where the version is in another currency."""
+    return [
+        SimulationRow(
+            simulation=simulation,
+            version=number,
+            customer_id=result.payer.customer_id,
+            billing_entity_id=result.payer.id,
+            currency=result.payer.currency,
+            current=result.current.amount,
+            simulated=bill.amount,
+            difference=CONTEXT.subtract(bill.amount, result.current.amount),
+            cost=None if result.cost.events and not result.cost.costed else result.cost.amount,
+            events=result.cost.events,
+            costed=result.cost.costed,
+            unpriced=bill.unpriced,
+            lines={"current": _texts(result.current.lines), "simulated": _texts(bill.lines)},
+        )
+        for result in results
+        for number, bill in enumerate(result.simulated)
+        if bill is not None
+    ]
+
+
+def _texts(lines: Mapping[str, Decimal]) -> dict[str, str]:
+    return {key: plain(amount) for key, amount in lines.items()}
+
+
+def _fail(pk: int, problem: str) -> None:
+    Simulation.objects.filter(pk=pk, status__in=TO_RUN).update(
+        status=Status.FAILED, finished_at=clock.now(), problem=problem
+    )
