@@ -26,7 +26,7 @@ from core.pages.cells import custom_column
 from core.pages.choices import Words, filter_by
 from core.pages.columns import Reader
 from core.pages.listing import Listing
-from pricing.models import PlanVersion, Rollout, RolloutMember
+from pricing.models import PlanVersion, Rollout, RolloutMember, Simulation
 from pricing.plan_rows import running_counts
 from pricing.rollouts import UNDER_WAY, with_progress
 from pricing.views.versions import find_version
@@ -160,7 +160,13 @@ def progress_of(row: Any) -> dict[str, Any]:
 
 def draft_context(row: Any) -> dict[str, Any]:
     """What announcing a draft now would fix, or why it cannot be."""
-    context: dict[str, Any] = {"steps": steps(2), "version": row.version}
+    asked = Simulation.objects.filter(versions__contains=[{"label": row.version.public_id}])
+    context: dict[str, Any] = {
+        "steps": steps(2),
+        "version": row.version,
+        "simulations": list(asked.order_by("-pk")[:3]),
+        "customers": ",".join(row.cohort.get("customers", [])),
+    }
     try:
         context["preview"] = preview_cohort(row)
     except TollgateError as error:

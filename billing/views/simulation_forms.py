@@ -82,11 +82,17 @@ class SimulationForm(forms.Form):
 
 
 def first_values(query: Mapping[str, str], now: datetime) -> dict[str, Any]:
-    """What an empty form begins with: the last three whole months, and what the address names."""
+    """What an empty form begins with: the last three whole months, and what the address names.
+
+    A version that is named brings the customers of its own plan.
+    """
     this_month = now.date().replace(day=1)
+    named = query.get("version", "")
+    plan = Plan.objects.filter(versions=row_id("pv", named)).first() if named else None
     return {
-        "versions": [query["version"]] if "version" in query else [],
-        "plan": query.get("plan", ""),
+        "versions": [named] if plan else [],
+        "plan": plan.public_id if plan else "",
+        "customers": query.get("customers", "").replace(",", "\n"),
         "start": this_month - relativedelta(months=3),
         "end": this_month - timedelta(days=1),
         "grows_by": f"{GROWS_BY:f}",

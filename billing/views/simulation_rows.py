@@ -20,6 +20,7 @@ from billing.views.listings import DescribedListing
 from billing.views.money_forms import amount_field
 from core.display.charts import Chart, Series
 from core.display.html import percent_html
+from core.display.statuses import Tone, status_html
 from core.fields import AmountField
 from core.numbers import CONTEXT
 from core.pages import columns
@@ -73,12 +74,26 @@ def growth_cell(found: PayerRow, reader: Reader) -> str:
     return percent_html(found.growth, reader.locale)
 
 
+OUTCOMES: Final[Mapping[str, tuple[str, Tone]]] = {
+    Outcome.LOSER.value: ("Pays more", "warn"),
+    Outcome.WINNER.value: ("Pays less", "good"),
+    Outcome.UNCHANGED.value: ("Pays the same", "neutral"),
+}
+"""Outcome -> its words and tone."""
+
+
+def outcome_cell(found: PayerRow, reader: Reader) -> str:
+    """Whether it would pay more or less."""
+    words, tone = OUTCOMES[found.outcome]
+    return status_html(found.outcome, words, tone)
+
+
 ROWS: Final = DescribedListing(
     key="payers",
     title="Payers",
     columns=(
         columns.text("customer", "Customer", sort=None, sub="name"),
-        columns.status("outcome", "Outcome", sort=None),
+        custom_column("outcome", "Outcome", outcome_cell, csv=lambda found: found.outcome),
         columns.money("row.current", "Pays now", currency="unit", sort="current"),
         columns.money("row.simulated", "Would pay", currency="unit", sort="simulated"),
         columns.money("row.difference", "Difference", currency="unit", sort="difference"),
@@ -100,12 +115,7 @@ class RowsForm(forms.Form):
 
     outcome = forms.ChoiceField(
         required=False,
-        choices=[
-            ANY,
-            (Outcome.LOSER.value, "Pays more"),
-            (Outcome.WINNER.value, "Pays less"),
-            (Outcome.UNCHANGED.value, "Pays the same"),
-        ],
+        choices=[ANY, *((word, words) for word, (words, _) in OUTCOMES.items())],
     )
     grows_by = amount_field(
         label="Grows by more than %", required=False, min_value=Decimal(0), max_value=Decimal(10) ** 9

@@ -21,11 +21,11 @@ _ICONS: Final[dict[Tone, str]] = {
 _WORDS: Final[dict[Tone, str]] = {
     "good": """
         active charged captured paid published settled delivered succeeded accepted matched ready resolved
-        added moved acknowledged done accepted winner
+        added moved acknowledged done accepted
     """,
     "warn": """
         past_due pending grace held expiring retrying late quarantined unmatched unpriced partial
-        paused ceiling_kept overage loser
+        paused ceiling_kept overage
     """,
     "bad": """
         suspended denied failed overdue revoked rejected overspent unbalanced error uncollectible conflict

@@ -1,4 +1,4 @@
-"""Subscription changes and rollouts were made beside each other."""
+"""Price changes and simulations were made beside each other."""
 
 from django.db import migrations
 
