@@ -21,6 +21,7 @@ from billing.views import (
     price_change_members,
     price_change_verbs,
     price_changes,
+    price_to_come,
     quarantine,
     simulations,
     traces,
@@ -41,6 +42,7 @@ customer_urls = [
     path(f"{_ONE}/grants", grants.customer_grants, name="customer_grants"),
     path(f"{_ONE}/grants/<str:public_id>", grants.customer_grant, name="customer_grant"),
     path(f"{_ONE}/denials", denials.customer_denials, name="customer_denials"),
+    path(f"{_ONE}/price-change", price_to_come.customer_price_change, name="customer_price_change"),
     path(f"{_ONE}/audit", audit.customer_audit, name="customer_audit"),
 ]
 usage_urls = [
@@ -56,6 +58,7 @@ charge_urls = [
 home_urls = [
     path("", home.home, name="home"),
     path("usage", member.member_usage, name="member_usage"),
+    path("price-change", price_to_come.member_price_change, name="member_price_change"),
     path("demo", demo.demo, name="demo"),
     path("demo/<str:key>", demo.play, name="demo_play"),
 ]

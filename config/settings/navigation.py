@@ -63,6 +63,10 @@ STAFF_NAVIGATION = (
 MEMBER_NAVIGATION = (
     Group(
         "Account",
-        (Item("Overview", "home", "house", "h"), Item("Usage", "member_usage", "activity", "u")),
+        (
+            Item("Overview", "home", "house", "h"),
+            Item("Usage", "member_usage", "activity", "u"),
+            Item("Price changes", "member_price_change", "calendar-clock", "r"),
+        ),
     ),
 )
