@@ -16,6 +16,7 @@ from billing.api.operations import AdjustmentResource, GrantResource, TopUpResou
 from billing.api.releases import ReleaseResource
 from billing.api.simulations import SimulationResource, SimulationRowResource
 from billing.api.subscriptions import SubscriptionResource
+from billing.api.upcoming import UpcomingView
 
 router = SimpleRouter(trailing_slash=False)
 router.register("wallets", WalletResource, basename="wallet")
@@ -33,6 +34,7 @@ urlpatterns = [
     path("events", EventsView.as_view(), name="api_events"),
     path("quarantine/<id>/release", ReleaseResource.as_view({"post": "release"}), name="release"),
     path("backfills", BackfillResource.as_view({"post": "create"}), name="backfills"),
+    path("billing-entities/<str:reference>/upcoming", UpcomingView.as_view(), name="upcoming"),
     path("costs", CostsView.as_view(), name="costs"),
     path("margins", MarginsView.as_view(), name="margins"),
     path(

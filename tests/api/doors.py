@@ -127,6 +127,7 @@ def _pricing(world: World) -> Bodies:
             "quantities": {"seats": "1"},
         },
         ("POST", f"/v1/subscriptions/{subscription.public_id}/cancel"): {"at": "2999-01-01T00:00:00Z"},
+        ("POST", f"/v1/billing-entities/{payer}/upcoming"): plan,
         ("POST", "/v1/simulations"): {
             "versions": [world.version],
             "contents": [plan],
