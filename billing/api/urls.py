@@ -19,6 +19,7 @@ from billing.api.rollout_members import RolloutMemberResource, UsageCeilingResou
 from billing.api.rollouts import RolloutResource
 from billing.api.simulations import SimulationResource, SimulationRowResource
 from billing.api.subscriptions import SubscriptionResource
+from billing.api.upcoming import UpcomingView
 
 router = SimpleRouter(trailing_slash=False)
 router.register("wallets", WalletResource, basename="wallet")
@@ -40,6 +41,7 @@ urlpatterns = [
     path("quarantine/<id>/release", ReleaseResource.as_view({"post": "release"}), name="release"),
     path("rollouts/<id>/members", RolloutMemberResource.as_view({"get": "list"}), name="rollout_members"),
     path("backfills", BackfillResource.as_view({"post": "create"}), name="backfills"),
+    path("billing-entities/<str:reference>/upcoming", UpcomingView.as_view(), name="upcoming"),
     path("costs", CostsView.as_view(), name="costs"),
     path("margins", MarginsView.as_view(), name="margins"),
     path(

@@ -68,6 +68,17 @@ class SpanJob:
             lines.append(BillLine(MINIMUM_SPEND, None, top_up))
         return lines
 
+    def lines_so_far(self) -> list[BillLine]:
+        """The lines of a span that goes on: fees that were due by `until`, usage without minimums."""
+        span = self.span
+        due_fees = fees_of_period(self.candidate.terms, self.life, Period(span.start, span.end))
+        lines = [BillLine(due.key, None, due.amount) for due in due_fees if due.due_at <= span.until]
+        for component in self.candidate.components:
+            states = self.tallies[component.key][0].states.values()
+            amount = component.rating.total(component.rating.subtotal(states))
+            lines.append(BillLine(component.key, _quantity(states), amount))
+        return lines
+
     def _fee_lines(self) -> list[BillLine]:
         terms, span = self.candidate.terms, self.span
         found = []

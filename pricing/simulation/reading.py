@@ -21,6 +21,7 @@ from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
 from accounts.scoping import Viewer, visible
+from core.errors import TooLarge
 from core.sql import driver
 from metering.models import UsageEvent
 from metering.store_sums import Stretch, sum_stretches
@@ -55,11 +56,12 @@ class _Hearing:
 class UsageReader:
     """Collects what is wanted, then reads it all. `viewer` bounds what it may see.
 
-    `left_out`: events that are to count for nothing (they were reversed).
+    `left_out`: events that are to count for nothing (they were reversed). `events_max`: refuse to read more.
     """
 
     viewer: Viewer
     left_out: Collection[UUID] = ()
+    events_max: int | None = None
     _sums: dict[Stretch, list[Tally]] = field(default_factory=dict)
     _heard: dict[int, dict[str, dict[SimulatedMeter, list[_Hearing]]]] = field(default_factory=dict)
     _carrying: list[tuple[PayerRow, Tally]] = field(default_factory=list)
@@ -81,7 +83,7 @@ class UsageReader:
             self._carrying.append((payer, tally))
 
     def read(self) -> None:
-        """Fill the tallies: sums first, then events, then what settles at the end."""
+        """Fill the tallies: sums first, then events, then what settles at the end. Raises TooLarge."""
         for found in sum_stretches(driver(), list(self._sums)):
             for tally in self._sums[found.stretch]:
                 names = tally.component.meter.definition.group_by
@@ -128,7 +130,7 @@ class UsageReader:
         rows = rows.filter(
             occurred_at__gte=start, occurred_at__lt=end, recorded_at__gte=start - settings.EVENT_AHEAD_MAX
         )
-        for event_id, payer_id, name, occurred_at, text, cost in _stream(rows):
+        for event_id, payer_id, name, occurred_at, text, cost in self._stream(rows):
             heard = self._heard[payer_id].get(name)
             if heard is not None and event_id not in self.left_out:
                 _feed(heard, occurred_at, _DECODE(text), cost)
@@ -150,7 +152,7 @@ class UsageReader:
             occurred_at__lt=max(tally.start for _, tally in self._carrying)
         )
         levels: defaultdict[tuple[int, Any], Decimal] = defaultdict(Decimal)
-        for event_id, payer_id, name, occurred_at, text, _ in _stream(rows):
+        for event_id, payer_id, name, occurred_at, text, _ in self._stream(rows):
             if event_id in self.left_out:
                 continue
             properties = _DECODE(text)
@@ -166,6 +168,18 @@ class UsageReader:
                 for (owner, group), level in levels.items():
                     if owner == id(tally):
                         tally.carry(group, level)
+
+    def _stream(
+        self, rows: QuerySet[UsageEvent]
+    ) -> Iterator[tuple[UUID, int, str, datetime, str, Decimal | None]]:
+        """The rows by payer in `seq` order, EVENTS_AT_ONCE in memory; the caller is in a transaction."""
+        rows = rows.annotate(text=Cast("properties", TextField())).order_by("billing_entity_id", "seq")
+        columns = ("id", "billing_entity_id", "name", "occurred_at", "text", "cost")
+        for number, row in enumerate(rows.values_list(*columns).iterator(EVENTS_AT_ONCE)):
+            if number == self.events_max:
+                says = f"This would read more than {number:,} events; a simulation may."
+                raise TooLarge("too_many_events", says)
+            yield row
 
 
 def _feed(
@@ -184,13 +198,6 @@ def _feed(
         for hearing in hearings:
             if hearing.start <= occurred_at < hearing.end:
                 hearing.tally.add_event(occurred_at, properties, contribution, cost)
-
-
-def _stream(rows: QuerySet[UsageEvent]) -> Iterator[tuple[UUID, int, str, datetime, str, Decimal | None]]:
-    """The rows by payer in `seq` order, EVENTS_AT_ONCE in memory; the caller is in a transaction."""
-    rows = rows.annotate(text=Cast("properties", TextField())).order_by("billing_entity_id", "seq")
-    columns = ("id", "billing_entity_id", "name", "occurred_at", "text", "cost")
-    yield from rows.values_list(*columns).iterator(EVENTS_AT_ONCE)
 
 
 def _takes_highest(tally: Tally) -> bool:

@@ -145,6 +145,7 @@ def _pricing(world: World) -> Bodies:
         ("POST", f"{address}/withdraw"): {"change": "subch_00000001", "reason": "r"},
         ("POST", f"{address}/cancel"): cancellation,
         ("POST", f"{address}/cancel/preview"): cancellation,
+        ("POST", f"/v1/billing-entities/{payer}/upcoming"): plan,
         ("POST", "/v1/simulations"): {
             "versions": [world.version],
             "contents": [plan],
