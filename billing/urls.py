@@ -18,6 +18,7 @@ from billing.views import (
     member,
     money,
     payers,
+    plan_editor,
     price_change_members,
     price_change_verbs,
     price_changes,
@@ -94,6 +95,10 @@ price_change_urls = [
     path(f"{_CHANGE}/<str:action>/ask", price_change_verbs.ask_verb, name="price_change_ask"),
 ]
 
+plan_urls = [
+    path("plan-editor", plan_editor.plan_editor, name="plan_new"),
+    path("plans/<str:reference>/edit", plan_editor.plan_editor, name="plan_edit"),
+]
 _SIMULATION = "simulations/<str:reference>"
 simulation_urls = [
     path("simulations", simulations.simulations, name="simulations"),
@@ -106,6 +111,7 @@ simulation_urls = [
 
 urlpatterns = [
     *home_urls,
+    *plan_urls,
     *simulation_urls,
     *price_change_urls,
     *mending_urls,
