@@ -12,6 +12,7 @@ from billing.api.charges import ChargesView
 from billing.api.denials import DenialResource
 from billing.api.events import EventsView
 from billing.api.margins import CostsView, MarginsView
+from billing.api.metrics import CompareMetricsView
 from billing.api.operations import AdjustmentResource, GrantResource, TopUpResource
 from billing.api.releases import ReleaseResource
 from billing.api.reversals import ReversalResource
@@ -43,6 +44,7 @@ urlpatterns = [
     path("backfills", BackfillResource.as_view({"post": "create"}), name="backfills"),
     path("billing-entities/<str:reference>/upcoming", UpcomingView.as_view(), name="upcoming"),
     path("costs", CostsView.as_view(), name="costs"),
+    path("meters/compare", CompareMetricsView.as_view(), name="meters_compare"),
     path("margins", MarginsView.as_view(), name="margins"),
     path(
         "simulations/<simulation_id>/rows",
