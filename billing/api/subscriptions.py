@@ -33,7 +33,6 @@ from billing.subscriptions import (
     withdraw_change,
 )
 from billing.subscriptions.previewing import preview_cancellation, preview_change
-from core.api.filters import ReferenceFilter
 from core.api.references import find_referenced
 from core.api.resources import Creatable, Listable, Readable
 from pricing.api.plans import PlanFilter
@@ -46,7 +45,7 @@ class SubscriptionFilters(django_filters.FilterSet):  # type: ignore[misc]
     customer = TenantFilter("customer", Customer, prefix="cus")
     billing_entity = TenantFilter("billing_entity", BillingEntity, prefix="be")
     plan = PlanFilter(field_name="version__plan_id")
-    plan_version = ReferenceFilter(field_name="version_id", prefix="pv", find_in=PlanVersion.objects.all)
+    plan_version = TenantFilter("version_id", PlanVersion, prefix="pv")
     status = django_filters.ChoiceFilter(choices=Subscription.Status.choices)
     external_id = django_filters.CharFilter()
 

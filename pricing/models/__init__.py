@@ -3,6 +3,7 @@
 from pricing.models.ceilings import UsageCeiling
 from pricing.models.changes import SubscriptionChange
 from pricing.models.counters import Counter
+from pricing.models.coupons import Coupon, CouponRedemption
 from pricing.models.plans import Component, Plan, PlanVersion
 from pricing.models.rollouts import Rollout, RolloutMember
 from pricing.models.simulations import Simulation, SimulationRow
@@ -12,6 +13,8 @@ __all__ = [
     "BillingPeriod",
     "Component",
     "Counter",
+    "Coupon",
+    "CouponRedemption",
     "Plan",
     "PlanVersion",
     "Rollout",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pghistory
+import pgtrigger
 from django.db import models
 
 from accounts.models import BillingEntity, Customer
@@ -39,7 +40,21 @@ class Subscription(models.Model):
     credits_unused = models.BooleanField(default=False)
 
     class Meta:
-        triggers = [bump_customer()]
+        triggers = [
+            bump_customer(),
+            pgtrigger.Trigger(
+                name="contract_of_its_customer",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Insert | pgtrigger.UpdateOf("version_id", "customer_id"),  # type: ignore[no-untyped-call]
+                func=(
+                    "IF EXISTS (SELECT FROM pricing_planversion"
+                    " WHERE id = NEW.version_id AND customer_id <> NEW.customer_id) THEN"
+                    " RAISE EXCEPTION 'the version is a contract of another customer'"
+                    " USING ERRCODE = 'check_violation', CONSTRAINT = 'contract_of_its_customer'; END IF;"
+                    " RETURN NEW;"
+                ),
+            ),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(ends_at__gt=models.F("starts_at")), name="subscription_ends_after_start"
