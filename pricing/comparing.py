@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from core.numbers import CONTEXT, ONE, ZERO
 from pricing.catalog.plans import PlanTerms
-from pricing.sheet import ComponentSheet, PriceRow, component_sheets
+from pricing.sheet import ComponentSheet, PriceRow, component_sheets, ramp_sheets
 
 T = TypeVar("T")
 ADDED, REMOVED, CHANGED, UNCHANGED = "added", "removed", "changed", "unchanged"
@@ -62,11 +62,14 @@ class Comparison:
     components: tuple[ComponentPair, ...]
     credits: tuple[Pair[Any], ...]
     entitlements: tuple[Pair[Any], ...]
+    one_off_fees: tuple[Pair[Any], ...]
+    ramps: tuple[Pair[Any], ...]
 
     @property
     def counts(self) -> dict[str, int]:
         """How many things were added, removed and changed."""
-        pairs = [*self.facts, *self.fees, *self.components, *self.credits, *self.entitlements]
+        lists = (self.fees, self.components, self.credits, self.entitlements, self.one_off_fees, self.ramps)
+        pairs = [*self.facts, *(pair for pairs in lists for pair in pairs)]
         return {mark: sum(pair.mark == mark for pair in pairs) for mark in (ADDED, REMOVED, CHANGED)}
 
     @property
@@ -83,6 +86,8 @@ def compare_versions(old: PlanTerms, new: PlanTerms) -> Comparison:
         components=tuple(_components(old, new)),
         credits=tuple(_pairs(old.credits, new.credits, lambda credit: credit.key)),
         entitlements=tuple(_pairs(old.entitlements, new.entitlements, lambda one: one.feature)),
+        one_off_fees=tuple(_pairs(old.one_off_fees, new.one_off_fees, lambda fee: fee.key)),
+        ramps=tuple(_pairs(ramp_sheets(old), ramp_sheets(new), lambda phase: phase.key)),
     )
 
 

@@ -18,19 +18,28 @@ DRAFT = PlanVersion.Status.DRAFT
 
 @dataclass(frozen=True, slots=True)
 class VersionRow:
-    """A version; `running` counts the subscriptions that are on it now. `before`: the one before it."""
+    """A version; `running` counts the subscriptions on it now. `before`: what it followed or derives from."""
 
     version: PlanVersion
     running: int
     before: PlanVersion | None = None
 
+    @property
+    def label(self) -> str:
+        """What pages call it."""
+        return version_label(self.version)
+
 
 @dataclass(frozen=True, slots=True)
 class PlanRow:
-    """A plan with its versions, the newest first."""
+    """A plan with its own versions, the newest first, and what is derived from them.
+
+    `derived`: contracts of single customers, and phases of ramps.
+    """
 
     plan: Plan
     versions: tuple[VersionRow, ...]
+    derived: tuple[VersionRow, ...] = ()
 
     @property
     def latest(self) -> PlanVersion | None:
@@ -44,8 +53,8 @@ class PlanRow:
 
     @property
     def running(self) -> int:
-        """The subscriptions on all of its versions."""
-        return sum(row.running for row in self.versions)
+        """The subscriptions on all of its versions, contracts too."""
+        return sum(row.running for row in (*self.versions, *self.derived))
 
     @property
     def behind(self) -> int:
@@ -54,13 +63,27 @@ class PlanRow:
         return sum(row.running for row in self.versions if latest and row.version.number < latest.number)
 
 
+def version_label(version: PlanVersion) -> str:
+    """`v2`, `v2, phase 1`, or `contract 1 of Acme`: what pages call a version beside its plan's name."""
+    name = f"v{version.number}"
+    if version.customer is not None:
+        name = f"contract {version.number} of {version.customer.name}"
+    return name if version.phase is None else f"{name}, phase {version.phase}"
+
+
+def with_labels(versions: QuerySet[PlanVersion]) -> list[tuple[PlanVersion, str]]:
+    """Versions with what pages call them; one statement."""
+    return [(version, version_label(version)) for version in versions.select_related("plan", "customer")]
+
+
 def plan_rows(viewer: Viewer, now: datetime, plans: Iterable[Plan] | None = None) -> list[PlanRow]:
     """The plans (None: all), by key; three statements."""
     chosen = list(Plan.objects.order_by("key") if plans is None else plans)
-    versions = PlanVersion.objects.filter(plan__in=chosen).defer("content").order_by("-number")
+    versions = visible(PlanVersion, viewer).filter(plan__in=chosen).select_related("customer", "base")
     found: dict[int, list[PlanVersion]] = defaultdict(list)
-    for version in versions:
-        found[version.plan_id].append(version)
+    derived: dict[int, list[PlanVersion]] = defaultdict(list)
+    for version in versions.defer("content", "base__content").order_by("-number", "customer__name", "phase"):
+        (found if version.base_id is None else derived)[version.plan_id].append(version)
     counts = running_counts(viewer, now)
     return [
         PlanRow(
@@ -69,6 +92,7 @@ def plan_rows(viewer: Viewer, now: datetime, plans: Iterable[Plan] | None = None
                 VersionRow(one, counts.get(one.pk, 0), before)
                 for one, before in zip_longest(found[plan.pk], found[plan.pk][1:])
             ),
+            tuple(VersionRow(one, counts.get(one.pk, 0), one.base) for one in derived[plan.pk]),
         )
         for plan in chosen
     ]

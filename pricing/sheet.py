@@ -10,6 +10,7 @@ from typing import Any, Final
 from core.numbers import CONTEXT, ONE
 from pricing.catalog.components import ComponentTerms
 from pricing.catalog.plans import PlanTerms
+from pricing.catalog.ramps import RampPhase
 
 MODEL_WORDS: Final[Mapping[str, str]] = {
     "per_unit": "One price for every unit",
@@ -85,6 +86,19 @@ class ComponentSheet:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class RampSheet:
+    """One phase: from when, and which parts of the plan it changes."""
+
+    key: str
+    parts: tuple[str, ...]
+
+
+def ramp_sheets(terms: PlanTerms) -> list[RampSheet]:
+    """The phases of a plan, in order of time."""
+    return [RampSheet(_begin(phase), tuple(_parts(phase.overrides))) for phase in terms.ramps]
+
+
 def component_sheets(terms: PlanTerms) -> list[ComponentSheet]:
     """The priced lines of a plan, in its order."""
     return [component_sheet(component) for component in terms.components]
@@ -144,3 +158,30 @@ def _scale(prices: Iterator[Decimal]) -> Decimal:
     """How many units a price is said for, so that its smallest one has few zeros after the point."""
     smallest = min((price for price in prices if price), default=ONE)
     return next((per for bound, per in _SCALES if smallest >= bound), _LARGEST_SCALE)
+
+
+def _begin(phase: RampPhase) -> str:
+    if phase.starts_on is not None:
+        return phase.starts_on.isoformat()
+    months = phase.after_months or 0
+    return f"after {months} month{'' if months == 1 else 's'}"
+
+
+def _parts(overrides: Mapping[str, Any]) -> Iterator[str]:
+    """`components tok: unit_price 0.01`, one for each part that is overridden."""
+    for section, value in overrides.items():
+        name = section.replace("_", " ").capitalize()
+        if not isinstance(value, Mapping):
+            yield f"{name}: {value}"
+            continue
+        for key, change in value.items():
+            if change is None:
+                yield f"{name} {key}: gone"
+            elif isinstance(change, Mapping):
+                yield f"{name} {key}: {', '.join(f'{what} {_brief(to)}' for what, to in change.items())}"
+            else:
+                yield f"{name} {key}: {_brief(change)}"
+
+
+def _brief(value: Any) -> str:
+    return f"{len(value)} entries" if isinstance(value, list) else str(value)

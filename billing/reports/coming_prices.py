@@ -10,13 +10,14 @@ from typing import Final
 
 from accounts.models import BillingEntity
 from accounts.scoping import Viewer, visible
+from core.numbers import round_significant
 from metering.models import Meter
 from pricing.comparing import Comparison, compare_versions
 from pricing.models import PlanVersion, RolloutMember
 from pricing.rollouts import UNDER_WAY, WAITING, overages_between
 from pricing.simulation import Candidate, compile_versions
 from pricing.simulation.coming import Coming
-from pricing.simulation.upcoming import Statement, UpcomingSubscription, upcoming_of
+from pricing.simulation.upcoming import LinePair, Statement, UpcomingSubscription, upcoming_of
 
 MINIMUM_SPEND: Final = "minimum_spend"
 
@@ -41,9 +42,9 @@ class ComingPrice:
         last = [("past", statement) for statement in reversed(self.upcoming.last)]
         return [*last, ("so_far", self.upcoming.so_far), ("projection", self.upcoming.projection)]
 
-    def lines_of(self, statement: Statement) -> list[tuple[str, str, object]]:
-        """The lines of a statement as (name, unit, both amounts)."""
-        return [(*self.labels.get(line.key, (line.key, "")), line) for line in statement.lines]
+    def lines_of(self, statement: Statement) -> list[tuple[str, str, Decimal | None, LinePair]]:
+        """The lines as (name, unit, quantity, both amounts); quantities whole or to 4 digits."""
+        return [(*self.labels.get(line.key, (line.key, "")), _used(line), line) for line in statement.lines]
 
 
 def waiting_changes(
@@ -143,3 +144,9 @@ def _overages(
         (one.meter, meters[one.meter].name if one.meter in meters else one.meter, one.ceiling)
         for one in overages_between(member.from_version, member.to_version)
     ]
+
+
+def _used(line: LinePair) -> Decimal | None:
+    """What was used; a projection has more decimals than it knows."""
+    quantity = next((side.quantity for side in (line.upcoming, line.current) if side is not None), None)
+    return None if not quantity else round_significant(quantity, 4)

@@ -26,6 +26,7 @@ from pricing.catalog.diff import Change, diff_contents
 from pricing.catalog.yaml_out import write_documents
 from pricing.models import Plan, PlanVersion
 from pricing.plans import apply_catalog
+from pricing.versions import latest_published, own_versions
 
 FILE: Final = "plan.yaml"
 QUANTITY: Final = "quantity-"
@@ -113,17 +114,15 @@ def page_context(request: HttpRequest, plan: Plan | None, checked: Checked) -> d
 
 def text_of(plan: Plan) -> str:
     """The file of a plan's draft, or of its newest version."""
-    versions = plan.versions.order_by("-number")
+    versions = own_versions(plan).order_by("-number")
     version = versions.filter(status=PlanVersion.Status.DRAFT).first() or versions.first()
     return write_documents([version.content]) if version else EXAMPLE.replace("example", plan.key, 1)
 
 
 def changes_of(economics: PlanEconomics) -> tuple[PlanVersion | None, Sequence[Change]]:
     """The newest published version of the plan, and what the text changes against it."""
-    published = PlanVersion.objects.filter(plan__key=economics.terms.key).exclude(
-        status=PlanVersion.Status.DRAFT
-    )
-    latest = published.order_by("-number").first()
+    plan = Plan.objects.filter(key=economics.terms.key).first()
+    latest = latest_published(plan) if plan else None
     diff = diff_contents(None if latest is None else latest.content, economics.terms.content())
     return latest, diff.changes
 

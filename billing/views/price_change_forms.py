@@ -18,6 +18,7 @@ from core.api.references import find_referenced
 from core.errors import NotFound
 from core.ids import row_id
 from pricing.models import PlanVersion, Rollout
+from pricing.plan_rows import with_labels
 
 TIMINGS: Final = [
     (Rollout.Timing.AT_RENEWAL, "Each at its next renewal from that date on"),
@@ -144,11 +145,13 @@ def midnight_utc(day: date | None) -> datetime | None:
     return None if day is None else datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-def version_choices(version: PlanVersion, counts: dict[int, int]) -> list[tuple[str, str]]:
+def version_choices(viewer: Viewer, version: PlanVersion, counts: dict[int, int]) -> list[tuple[str, str]]:
     """The other published versions of the currency on which somebody is, those of the same plan first."""
-    others = PlanVersion.objects.filter(plan__currency=version.plan.currency, pk__in=counts)
-    rows = others.exclude(pk=version.pk).defer("content").select_related("plan")
-    ordered = sorted(rows, key=lambda one: (one.plan_id != version.plan_id, one.plan.name, -one.number))
-    return [
-        (one.public_id, f"{one.plan.name} v{one.number}: {counts[one.pk]} subscriptions") for one in ordered
-    ]
+    others = visible(PlanVersion, viewer).filter(plan__currency=version.plan.currency, pk__in=counts)
+    rows = with_labels(others.exclude(pk=version.pk).defer("content"))
+    rows.sort(key=lambda pair: (pair[0].plan_id != version.plan_id, pair[0].plan.name, -pair[0].number))
+    return [(one.public_id, f"{one.plan.name} {label}: {_counted(counts[one.pk])}") for one, label in rows]
+
+
+def _counted(number: int) -> str:
+    return f"{number} subscription{'' if number == 1 else 's'}"

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from accounts.models import User
 from accounts.permissions import Right, may
-from accounts.scoping import viewer_of, visible
+from accounts.scoping import Viewer, viewer_of, visible
 from accounts.staff_pages import staff_page
 from billing.rollouts import draft_rollout, preview_cohort
 from billing.views.price_change_forms import CohortForm, version_choices
@@ -88,11 +88,11 @@ def new_price_change(request: HttpRequest) -> HttpResponseBase:
     viewer = viewer_of(request)
     counts = dict(running_counts(viewer, clock.now()))
     if "version" not in request.GET:
-        context = {"steps": steps(0), "versions": newest_versions(counts), "crumbs": crumbs("New")}
+        context = {"steps": steps(0), "versions": newest_versions(viewer, counts), "crumbs": crumbs("New")}
         return render(request, "billing/price_changes/version.html", context)
-    version = find_version(request.GET["version"])
+    version = find_version(viewer, request.GET["version"])
     data = request.POST if request.method == "POST" else None
-    form = CohortForm(data, viewer, version_choices(version, counts))
+    form = CohortForm(data, viewer, version_choices(viewer, version, counts))
     if data is not None and form.is_valid():
         try:
             made = draft_rollout(version, cohort=form.cohort(), by=name_of(request), **form.terms())
@@ -174,12 +174,12 @@ def draft_context(row: Any) -> dict[str, Any]:
     return context
 
 
-def newest_versions(counts: dict[int, int]) -> list[tuple[PlanVersion, int]]:
+def newest_versions(viewer: Viewer, counts: dict[int, int]) -> list[tuple[PlanVersion, int]]:
     """The newest published version of each plan, with how many subscriptions are on its older ones."""
-    published = PlanVersion.objects.filter(status=PlanVersion.Status.PUBLISHED).defer("content")
+    published = visible(PlanVersion, viewer).filter(status=PlanVersion.Status.PUBLISHED, base=None)
     newest: dict[int, PlanVersion] = {}
     behind: dict[int, int] = {}
-    for version in published.select_related("plan").order_by("plan__name", "-number"):
+    for version in published.defer("content").select_related("plan").order_by("plan__name", "-number"):
         newest.setdefault(version.plan_id, version)
         if newest[version.plan_id] is not version:
             behind[version.plan_id] = behind.get(version.plan_id, 0) + counts.get(version.pk, 0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date
@@ -30,9 +31,12 @@ from core.api.references import find_referenced
 from core.display.charts import Chart, Series
 from core.display.locale import locale_of
 from core.errors import TollgateError
-from pricing.comparing import price_change
+from pricing.comparing import UNCHANGED, Comparison, price_change
 from pricing.models import RolloutMember
 from pricing.views.versions import find_version
+
+OPERATORS_OWN: Final = frozenset({"margin_floor", "family", "plan", "proration"})
+"""Terms of a plan that are no price."""
 
 
 @member_page
@@ -55,7 +59,7 @@ def customer_price_change(request: HttpRequest, reference: str) -> HttpResponseB
     """The same for staff, before the customer is told; `?version=` shows any version as if it came."""
     frame, viewer, now = open_frame(request, reference), viewer_of(request), clock.now()
     named = request.GET.get("version", "")
-    version = find_version(named) if named else None
+    version = find_version(viewer, named) if named else None
     coming = coming_prices(viewer, frame.payers, now, is_told=False, hypothetical=version)
     context = frame_context(request, frame, "customer_price_change")
     context |= {"coming": [shown(request, one) for one in coming], "as_of": now, "version": version}
@@ -68,7 +72,7 @@ def shown(request: HttpRequest, coming: ComingPrice) -> dict[str, Any]:
     units: Mapping[str, Currency] = currency_units()
     code = coming.payer.currency
     unit = units.get(code, code)
-    comparison = coming.comparison
+    comparison = for_customers(coming.comparison)
     return {
         "coming": coming,
         "unit": unit,
@@ -79,10 +83,24 @@ def shown(request: HttpRequest, coming: ComingPrice) -> dict[str, Any]:
         "components": [
             (pair, coming.labels.get(pair.key), [(row, price_change(row)) for row in pair.prices])
             for pair in comparison.components
-            if pair.mark != "unchanged"
         ],
+        "comparison": comparison,
+        "changes_prices": not comparison.is_same,
         "form": LimitsForm(None, coming.overages),
     }
+
+
+def for_customers(comparison: Comparison) -> Comparison:
+    """What a customer sees of a comparison: what changes for it, and nothing of the operator's margin."""
+    facts = [pair for pair in comparison.facts if pair.key not in OPERATORS_OWN]
+    return replace(
+        comparison,
+        facts=tuple(facts),
+        fees=tuple(pair for pair in comparison.fees if pair.mark != UNCHANGED),
+        credits=tuple(pair for pair in comparison.credits if pair.mark != UNCHANGED),
+        entitlements=tuple(pair for pair in comparison.entitlements if pair.mark != UNCHANGED),
+        components=tuple(pair for pair in comparison.components if pair.mark != UNCHANGED),
+    )
 
 
 def periods_chart(request: HttpRequest, coming: ComingPrice, unit: str | Currency) -> Chart:

@@ -21,6 +21,7 @@ from core.errors import NotFound
 from core.ids import row_id
 from core.pages.choices import ANY
 from pricing.models import Plan, PlanVersion
+from pricing.plan_rows import with_labels
 from pricing.simulation import Cohort
 
 
@@ -49,10 +50,10 @@ class SimulationForm(forms.Form):
     def __init__(self, data: Any, viewer: Viewer, initial: Mapping[str, Any]) -> None:
         super().__init__(data, initial=dict(initial))
         self._viewer = viewer
-        versions = PlanVersion.objects.defer("content").select_related("plan")
+        versions = visible(PlanVersion, viewer).defer("content").order_by("plan__name", "base_id", "-number")
         self.fields["versions"].choices = [  # type: ignore[attr-defined]
-            (one.public_id, f"{one.plan.name} v{one.number} ({one.plan.currency}), {one.status}")
-            for one in versions.order_by("plan__name", "-number")
+            (one.public_id, f"{one.plan.name} {label} ({one.plan.currency}), {one.status}")
+            for one, label in with_labels(versions)
         ]
         plans = Plan.objects.order_by("name", "key")
         self.fields["plan"].choices = [ANY, *((one.public_id, one.name) for one in plans)]  # type: ignore[attr-defined]

@@ -30,7 +30,7 @@ from core.pages.choices import Words, filter_by
 from core.pages.confirm import Confirmation, ask
 from core.pages.listing import Listing
 from pricing.models import Simulation
-from pricing.views.versions import VERSIONS
+from pricing.views.versions import find_version
 
 Status = Simulation.Status
 STATUSES: Final = [(str(word), str(label)) for word, label in Status.choices]
@@ -79,9 +79,10 @@ def simulations(request: HttpRequest) -> HttpResponseBase:
 def new_simulation(request: HttpRequest) -> HttpResponseBase:
     """The form; by POST the simulation is queued."""
     data = request.POST if request.method == "POST" else None
-    form = SimulationForm(data, viewer_of(request), first_values(request.GET.dict(), clock.now()))
+    viewer = viewer_of(request)
+    form = SimulationForm(data, viewer, first_values(request.GET.dict(), clock.now()))
     if data is not None and form.is_valid():
-        versions = [find_referenced(VERSIONS, "pv", one) for one in form.cleaned_data["versions"]]
+        versions = [find_version(viewer, one) for one in form.cleaned_data["versions"]]
         try:
             asked = request_simulation(versions, **form.question(), created_by=name_of(request))
             return redirect("simulation", asked.public_id)

@@ -9,6 +9,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 
 from accounts.permissions import Right
+from accounts.scoping import viewer_of
 from accounts.staff_pages import staff_page
 from core.errors import TollgateError
 from core.pages.confirm import Confirmation, ask, wrong_word
@@ -20,7 +21,7 @@ from pricing.views.versions import find_version
 @staff_page(Right.MANAGE_PRICES)
 def publish(request: HttpRequest, reference: str) -> HttpResponseBase:
     """Ask, and by POST with the word publish."""
-    version = find_version(reference)
+    version = find_version(viewer_of(request), reference)
     question = publishing_question(version)
     if request.method != "POST":
         return ask(request, question)

@@ -18,11 +18,12 @@ from core.pages.choices import Choice, Words, filter_by
 from core.pages.columns import Reader
 from core.pages.listing import Listing
 from pricing.models import Plan, PlanVersion, Subscription
+from pricing.plan_rows import version_label, with_labels
 
 
 def version_cell(row: Subscription, reader: Reader) -> str:
     """The version as a link to its price sheet."""
-    return link(reverse("plan_version", args=[row.version.public_id]), f"v{row.version.number}")
+    return link(reverse("plan_version", args=[row.version.public_id]), version_label(row.version))
 
 
 def quantities_text(row: Subscription) -> str:
@@ -44,14 +45,16 @@ SUBSCRIPTIONS: Final = Listing(
         columns.text("billing_entity.name", "Payer", sort="billing_entity__name"),
         columns.text("version.plan.name", "Plan", sort="version__plan__name"),
         custom_column(
-            "version", "Version", version_cell, sort="version__number", csv=lambda row: row.version.number
+            "version",
+            "Version",
+            version_cell,
+            sort="version__number",
+            csv=lambda row: version_label(row.version),
         ),
         columns.status("status", "Status"),
         columns.instant("starts_at", "From", zone_path="billing_entity.time_zone", precision="day"),
         columns.instant("ends_at", "Until", zone_path="billing_entity.time_zone", precision="day"),
-        custom_column(
-            "quantities", "Quantities", lambda row, reader: quantities_text(row), csv=quantities_text
-        ),
+        custom_column("quantities", "Quantities", quantities_cell, csv=quantities_text),
         columns.identifier("public_id", "Id").extra(),
         columns.text("external_id", "Your id").extra(),
         columns.identifier("version.public_id", "Version id").extra(),
@@ -72,7 +75,7 @@ def subscriptions(request: HttpRequest) -> HttpResponseBase:
     """The list, narrowed by plan, version and status."""
     viewer = viewer_of(request)
     plans = list(Plan.objects.order_by("name", "key"))
-    versions = PlanVersion.objects.exclude(status=PlanVersion.Status.DRAFT).select_related("plan")
+    versions = visible(PlanVersion, viewer).exclude(status=PlanVersion.Status.DRAFT).defer("content")
     listing = replace(
         SUBSCRIPTIONS,
         filters=filter_by(
@@ -82,8 +85,8 @@ def subscriptions(request: HttpRequest) -> HttpResponseBase:
                 "version_id",
                 "pv",
                 [
-                    (one.public_id, f"{one.plan.name} v{one.number}")
-                    for one in versions.defer("content").order_by("plan__name", "-number")
+                    (one.public_id, f"{one.plan.name} {label}")
+                    for one, label in with_labels(versions.order_by("plan__name", "base_id", "-number"))
                 ],
             ),
             Words(
@@ -91,5 +94,7 @@ def subscriptions(request: HttpRequest) -> HttpResponseBase:
             ),
         ),
     )
-    rows = visible(Subscription, viewer).select_related("customer", "billing_entity", "version__plan")
+    rows = visible(Subscription, viewer).select_related(
+        "customer", "billing_entity", "version__plan", "version__customer"
+    )
     return listing.respond(request, rows.defer("version__content"))

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from accounts.models import Currency
 from accounts.permissions import Right, may
-from accounts.scoping import viewer_of
+from accounts.scoping import Viewer, viewer_of, visible
 from accounts.staff_pages import staff_page
 from core import clock
 from core.api.references import find_referenced
@@ -19,16 +19,15 @@ from core.errors import NotFound
 from metering.models import Meter
 from pricing.comparing import compare_versions, price_change
 from pricing.models import PlanVersion
-from pricing.plan_rows import running_counts
-from pricing.sheet import component_sheets
+from pricing.plan_rows import running_counts, version_label, with_labels
+from pricing.sheet import component_sheets, ramp_sheets
 from pricing.terms import terms_of
 
-VERSIONS = PlanVersion.objects.select_related("plan")
 
-
-def find_version(reference: str) -> PlanVersion:
+def find_version(viewer: Viewer, reference: str) -> PlanVersion:
     """The version of a public id; raises NotFound."""
-    version: PlanVersion = find_referenced(VERSIONS, "pv", reference)
+    versions = visible(PlanVersion, viewer).select_related("plan", "customer", "base")
+    version: PlanVersion = find_referenced(versions, "pv", reference)
     return version
 
 
@@ -38,24 +37,26 @@ def sheet_context(version: PlanVersion) -> dict[str, Any]:
     meters = {meter.key: meter for meter in Meter.objects.filter(key__in=terms.meters)}
     sheets = [(sheet, meters.get(sheet.meter)) for sheet in component_sheets(terms)]
     unit = Currency.objects.filter(pk=terms.currency).first()
-    return {"terms": terms, "sheets": sheets, "unit": unit or terms.currency, "meters": meters}
+    return {"terms": terms, "sheets": sheets, "unit": unit or terms.currency, "ramps": ramp_sheets(terms)}
 
 
 @staff_page()
 def version(request: HttpRequest, reference: str) -> HttpResponseBase:
     """The price sheet of one version."""
-    found = find_version(reference)
-    others = PlanVersion.objects.filter(plan=found.plan).exclude(pk=found.pk).defer("content")
+    viewer = viewer_of(request)
+    found = find_version(viewer, reference)
+    others = visible(PlanVersion, viewer).filter(plan=found.plan).exclude(pk=found.pk).defer("content")
     context = {
         "version": found,
+        "label": version_label(found),
         "plan": found.plan,
-        "others": list(others.order_by("-number")),
-        "running": running_counts(viewer_of(request), clock.now()).get(found.pk, 0),
+        "others": with_labels(others.order_by("base_id", "-number")),
+        "running": running_counts(viewer, clock.now()).get(found.pk, 0),
         "may_change": may(request.user, Right.MANAGE_PRICES),
         "crumbs": [
             ("Plans", reverse("plans")),
             (found.plan.name, reverse("plan", args=[found.plan.key])),
-            (f"v{found.number}", ""),
+            (version_label(found), ""),
         ],
     }
     return render(request, "pricing/versions/version.html", context | sheet_context(found))
@@ -64,15 +65,18 @@ def version(request: HttpRequest, reference: str) -> HttpResponseBase:
 @staff_page()
 def plan_diff(request: HttpRequest) -> HttpResponseBase:
     """Two versions of one plan side by side: `?old=&new=`."""
-    old, new = (find_version(request.GET.get(name, "")) for name in ("old", "new"))
+    viewer = viewer_of(request)
+    old, new = (find_version(viewer, request.GET.get(name, "")) for name in ("old", "new"))
     if old.plan_id != new.plan_id:
         raise NotFound("not_found", "Only versions of one plan can be compared.")
     comparison = compare_versions(terms_of(old), terms_of(new))
-    counts = running_counts(viewer_of(request), clock.now())
+    counts = running_counts(viewer, clock.now())
     context = sheet_context(new) | {
         "old": old,
         "new": new,
         "plan": new.plan,
+        "old_name": version_label(old),
+        "new_name": version_label(new),
         "comparison": comparison,
         "components": [
             (pair, [(row, price_change(row)) for row in pair.prices]) for pair in comparison.components
@@ -82,7 +86,7 @@ def plan_diff(request: HttpRequest) -> HttpResponseBase:
         "crumbs": [
             ("Plans", reverse("plans")),
             (new.plan.name, reverse("plan", args=[new.plan.key])),
-            (f"v{old.number} and v{new.number}", ""),
+            ("Comparison", ""),
         ],
     }
     return render(request, "pricing/versions/diff.html", context)
