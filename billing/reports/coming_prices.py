@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
 
 from accounts.models import BillingEntity
 from accounts.scoping import Viewer, visible
@@ -16,10 +15,9 @@ from pricing.comparing import Comparison, compare_versions
 from pricing.models import PlanVersion, RolloutMember
 from pricing.rollouts import UNDER_WAY, WAITING, overages_between
 from pricing.simulation import Candidate, compile_versions
+from pricing.simulation.bills import MINIMUM_SPEND
 from pricing.simulation.coming import Coming
 from pricing.simulation.upcoming import LinePair, Statement, UpcomingSubscription, upcoming_of
-
-MINIMUM_SPEND: Final = "minimum_spend"
 
 
 @dataclass(frozen=True, slots=True)

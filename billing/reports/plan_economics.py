@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
@@ -17,6 +17,7 @@ from metering.models import Meter
 from pricing.catalog import PlanTerms
 from pricing.rating import preview
 from pricing.sheet import ComponentSheet, component_sheets
+from pricing.simulation.bills import MINIMUM_SPEND
 from pricing.simulation.unit_costs import UnitCosts
 
 BY_QUANTITY: Final = frozenset({"per_unit", "graduated", "volume", "package", "graduated_percentage"})
@@ -28,7 +29,9 @@ class ComponentEconomics:
     """A priced line and what its unit costs, over the last 30 days and per customer.
 
     `typical` is what a customer used of it on average; `price` what a unit of that would bring on average
-    at the price being typed. None: nothing was used, or the model does not price a bare quantity.
+    at the price being typed. None: nothing was used, or the model does not price a bare quantity. `shared`
+    are the components that earn on the same calls; `margin` is then that of all of them together, because
+    the cost of a call is not one component's alone.
     """
 
     sheet: ComponentSheet
@@ -36,13 +39,15 @@ class ComponentEconomics:
     costs: UnitCosts | None
     typical: Decimal | None
     price: Decimal | None
+    shared: tuple[str, ...] = ()
+    margin: Decimal | None = None
 
     @property
-    def margin(self) -> Decimal | None:
-        """The part of revenue that is left at that price."""
+    def revenue(self) -> Decimal | None:
+        """What all that was used would bring at that price."""
         if self.costs is None or self.price is None:
             return None
-        return self.costs.margin_at(self.price)
+        return CONTEXT.multiply(self.price, self.costs.quantity)
 
     @property
     def per(self) -> Decimal:
@@ -84,6 +89,7 @@ def plan_economics(terms: PlanTerms, asked: Mapping[str, str], now: datetime) ->
         found.append(
             ComponentEconomics(sheet, meters.get(sheet.meter), costs.get(sheet.meter), typical, price)
         )
+    components = tuple(_with_margin(part, found) for part in found)
     quantities = {
         key: _asked(asked.get(key), typical or ZERO)
         for key, typical in typicals.items()
@@ -92,8 +98,22 @@ def plan_economics(terms: PlanTerms, asked: Mapping[str, str], now: datetime) ->
     try:
         sample = _sample(document | _fees(terms), quantities, units)
     except TollgateError as error:
-        return PlanEconomics(terms, tuple(found), None, error.message)
-    return PlanEconomics(terms, tuple(found), sample)
+        return PlanEconomics(terms, components, None, error.message)
+    return PlanEconomics(terms, components, _with_minimum(sample, terms.minimum_spend))
+
+
+def _with_margin(part: ComponentEconomics, all_parts: list[ComponentEconomics]) -> ComponentEconomics:
+    """The component with the margin of all that earn on the calls that it counts."""
+    together = [
+        one for one in all_parts if one.meter and part.meter and one.meter.event == part.meter.event
+    ] or [part]
+    revenues = [one.revenue for one in together if one.revenue is not None]
+    costs = [one.costs.cost for one in together if one.costs is not None]
+    if part.revenue is None or not costs:
+        return part
+    revenue = sum(revenues, ZERO)
+    margin = CONTEXT.divide(CONTEXT.subtract(revenue, max(costs)), revenue) if revenue else None
+    return replace(part, shared=tuple(one.sheet.key for one in together if one is not part), margin=margin)
 
 
 def _is_by_quantity(sheets: list[ComponentSheet], key: str) -> bool:
@@ -130,6 +150,14 @@ def _sample(
         for line in answer["lines"]
     )
     return SampleMonth(dict(quantities), lines, Decimal(answer["total"]))
+
+
+def _with_minimum(sample: SampleMonth, minimum: Decimal) -> SampleMonth:
+    """The sample with what is missing up to the plan's minimum spend."""
+    if sample.total >= minimum:
+        return sample
+    missing = CONTEXT.subtract(minimum, sample.total)
+    return replace(sample, lines=(*sample.lines, (MINIMUM_SPEND, None, missing)), total=minimum)
 
 
 def _fees(terms: PlanTerms) -> dict[str, Any]:
