@@ -44,6 +44,9 @@ customer_urls = [
     path(f"{_ONE}/grants/<str:public_id>", grants.customer_grant, name="customer_grant"),
     path(f"{_ONE}/denials", denials.customer_denials, name="customer_denials"),
     path(f"{_ONE}/price-change", price_to_come.customer_price_change, name="customer_price_change"),
+    path(
+        f"{_ONE}/price-change/<str:version_id>", price_to_come.customer_price_change, name="customer_price_as"
+    ),
     path(f"{_ONE}/audit", audit.customer_audit, name="customer_audit"),
 ]
 usage_urls = [

@@ -55,11 +55,10 @@ def member_price_change(request: HttpRequest, frame: CustomerFrame) -> HttpRespo
 
 
 @staff_page()
-def customer_price_change(request: HttpRequest, reference: str) -> HttpResponseBase:
-    """The same for staff, before the customer is told; `?version=` shows any version as if it came."""
+def customer_price_change(request: HttpRequest, reference: str, version_id: str = "") -> HttpResponseBase:
+    """The same for staff, before the customer is told; with a version, as if that one came."""
     frame, viewer, now = open_frame(request, reference), viewer_of(request), clock.now()
-    named = request.GET.get("version", "")
-    version = find_version(viewer, named) if named else None
+    version = find_version(viewer, version_id) if version_id else None
     coming = coming_prices(viewer, frame.payers, now, is_told=False, hypothetical=version)
     context = frame_context(request, frame, "customer_price_change")
     context |= {"coming": [shown(request, one) for one in coming], "as_of": now, "version": version}
