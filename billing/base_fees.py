@@ -21,7 +21,7 @@ from billing.store import MarginKey, write_margins
 from core.instants import instant_text
 from core.numbers import CONTEXT, ZERO, plain
 from core.sql import driver
-from pricing.base_fees import Life, trial_end
+from pricing.base_fees import DueFee
 from pricing.cycles import Period
 from pricing.fee_schedule import Booked, FeeDelta, FeeSpan, outstanding, scheduled_fees
 from pricing.models import BillingPeriod, Subscription
@@ -80,25 +80,25 @@ def _due(
     now: datetime,
 ) -> PeriodFees:
     subscription = period.subscription
-    trial_ends_at = trial_end_of(subscription, timeline)
+    trial_ends_at = timeline.trial_ends_at()
     if never_began(subscription):
         lost = outstanding((), booked, now) if subscription.credits_unused else []
         return PeriodFees(period, trial_ends_at, tuple(lost))
-    due = scheduled_fees(
+    due = fees_in_period(period, timeline)
+    return PeriodFees(period, trial_ends_at, tuple(outstanding(due, booked, now)))
+
+
+def fees_in_period(period: BillingPeriod, timeline: Timeline) -> list[DueFee]:
+    """All fees of a period by its subscription's timeline, whether due already or not."""
+    subscription = period.subscription
+    trial_ends_at = timeline.trial_ends_at()
+    return scheduled_fees(
         _fee_spans(timeline, subscription),
         Period(period.starts_at, period.ends_at),
         begins_at=trial_ends_at,
         ends_at=subscription.ends_at,
         advance_until=_advance_until(period, trial_ends_at, timeline),
     )
-    return PeriodFees(period, trial_ends_at, tuple(outstanding(due, booked, now)))
-
-
-def trial_end_of(subscription: Subscription, timeline: Timeline) -> datetime:
-    """When the trial ends, which the version that the subscription started on gives it."""
-    first = timeline.spans[0]
-    life = Life(subscription.starts_at, subscription.ends_at, timeline.cycle_of(first), first.quantities)
-    return trial_end(terms_of(first.version), life)
 
 
 def _fee_spans(timeline: Timeline, subscription: Subscription) -> list[FeeSpan]:

@@ -86,15 +86,30 @@ class Fold:
             quantity = quantity.copy_negate()
         else:
             result = self._add(key, component, charged, usage)
+        amount, late = result.amount, line.get("late")
+        if late is not None:
+            amount = self._late(key, component, Decimal(late["minimum"]), result.state)
+            late = late | {"f": plain(result.amount)}
         self.states[key], self.subtotals[segment, pk] = result.state, result.subtotal
-        return line | {
+        again = {
             "component": component.key,
             "meter": component.meter_key,
             "quantity": plain(quantity),
-            "amount": plain(result.amount),
+            "amount": plain(amount),
             "position": {"from": plain(result.position_from), "to": plain(result.position_to)},
             "dimensions": dimensions,
         }
+        return line | again | ({} if late is None else {"late": late})
+
+    def _late(
+        self, key: tuple[int, int, str], component: PricedComponent, minimum: Decimal, after: State
+    ) -> Decimal:
+        """What usage of a closed segment changes of the whole: the closes after less before."""
+        groups = {place: state for place, state in self.states.items() if place[:2] == key[:2]}
+        closes = [
+            component.rating.close(states.values(), minimum) for states in (groups | {key: after}, groups)
+        ]
+        return CONTEXT.subtract(*closes)
 
     def _add(
         self, key: tuple[int, int, str], component: PricedComponent, charged: ChargedEvent, usage: Usage

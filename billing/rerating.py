@@ -19,7 +19,7 @@ from django.db.models.functions import Cast
 
 from accounts.directory import directory
 from accounts.models import BillingEntity
-from billing.charging import deciding, giving_back
+from billing.charging import deciding, giving_back, late
 from billing.charging.booking import Batch, book_item, write_batch
 from billing.charging.outcomes import Charged
 from billing.charging.planning import Planned, Stored, forget_global, plan_requests
@@ -120,6 +120,7 @@ def _transaction(rows: Sequence[UsageEvent], currency: str, now: datetime) -> li
             charge_stored(raw, item, known, batch) for item in items if rows[item.index].id not in gone
         ]
         write_batch(raw, batch, known)
+        late.settle_closed(batch.late, now)
     return [outcome for outcome in outcomes if outcome is not None]
 
 
@@ -152,9 +153,11 @@ def charge_stored(raw: psycopg.Connection[Any], item: Planned, known: Known, bat
         return None
     if rated.not_priced is not None:
         return None
+    absorbed = late.settle_item(raw, item, known, rated) if item.late_segments else []
     parts = deciding.fund(item, book, rated)
     if any(amount < 0 for _, amount in rated.amounts):
         parts += giving_back.give_back_lines(raw, book, rated, batch.paid)
+    parts += absorbed
     outcome = book_item(batch, item, known, book, rated, parts)
     assert isinstance(outcome, Charged)
     return outcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from billing import periods, rollouts, simulations, subscriptions
+from billing import closing, periods, recurring_credits, rollouts, simulations, subscriptions
 from core import clock
 from core.audit import Source, audited
 
@@ -21,6 +21,20 @@ def book_base_fees() -> None:
     """Open the billing periods that have begun and book the base fees that are due."""
     with audited(Source.TASK):
         periods.book_base_fees(clock.now())
+
+
+@shared_task
+def release_credits() -> None:
+    """Give the recurring credits whose period has begun."""
+    with audited(Source.TASK):
+        recurring_credits.release_credits(clock.now())
+
+
+@shared_task
+def close_periods() -> None:
+    """Close the billing periods whose time of grace is over."""
+    with audited(Source.TASK):
+        closing.close_periods(clock.now())
 
 
 @shared_task

@@ -23,6 +23,8 @@ SCHEDULE: tuple[Due, ...] = (
     Due("billing.tasks.apply_subscription_changes", every=MINUTE),
     Due("billing.tasks.execute_rollouts", every=MINUTE),
     Due("billing.tasks.book_base_fees", every=MINUTE),
+    Due("billing.tasks.release_credits", every=MINUTE),
+    Due("billing.tasks.close_periods", every=MINUTE),
     Due("billing.tasks.deliver_outbox", every=MINUTE),
     Due("billing.tasks.run_simulations", every=MINUTE / 6),
 )

@@ -51,13 +51,15 @@ class VersionPrices:
 class SegmentPrices:
     """The prices of one segment; events that occurred in `[starts_at, ends_at)` belong to it.
 
-    `ceilings`: the most that may be used there, by meter id.
+    `is_closed`: its period is closed, so that what comes now is late. `ceilings`: the most that may be used
+    there, by meter id.
     """
 
     id: int
     starts_at: datetime
     ends_at: datetime
     version: VersionPrices
+    is_closed: bool = False
     ceilings: Mapping[int, Ceiling] = field(default_factory=dict)
 
 
@@ -157,6 +159,7 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
                     segment.starts_at,
                     segment.ends_at,
                     _versions[segment.version_id],
+                    segment.closed_at is not None,
                     ceilings.get(segment.pk, {}),
                 )
                 for row in rows

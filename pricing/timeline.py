@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from pricing.base_fees import Life, trial_end
 from pricing.cycles import Anchor, Cycle, Interval, Period
 from pricing.models import PlanVersion, Subscription, SubscriptionChange
 from pricing.terms import terms_of
@@ -76,6 +77,12 @@ class Timeline:
         """The cycle that billing periods follow in one of the spans."""
         interval, anchor = span.rhythm
         return Cycle.anchored(interval, anchor, span.anchor_at, self.zone)
+
+    def trial_ends_at(self) -> datetime:
+        """When the trial ends, which the version that the subscription started on gives it."""
+        first = self.spans[0]
+        life = Life(first.starts_at, first.ends_at, self.cycle_of(first), first.quantities)
+        return trial_end(terms_of(first.version), life)
 
     def restarts(self) -> list[datetime]:
         """The instants at which a new cycle starts: a period ends there and another one begins."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import django_filters
@@ -85,7 +86,9 @@ class ReversalResource(Listable, Readable, Creatable, TenantResource):
 
     def request_key(self) -> str | None:
         """The body's key, which the header may only repeat."""
-        header, body = idempotency_key(self.request), self.request.data.get("idempotency_key")
+        data = self.request.data
+        body = data.get("idempotency_key") if isinstance(data, Mapping) else None
+        header = idempotency_key(self.request)
         if header is not None and body is not None and header != body:
             raise InvalidRequest(
                 "key_mismatch", "The Idempotency-Key header differs from the body's key.", "Idempotency-Key"

@@ -9,6 +9,7 @@ from billing.api.backfills import BackfillResource
 from billing.api.balance import BalanceView, WalletResource
 from billing.api.charge_reads import ChargeView, RecomputeView
 from billing.api.charges import ChargesView
+from billing.api.closing_lines import ClosingLineResource
 from billing.api.denials import DenialResource
 from billing.api.events import EventsView
 from billing.api.margins import CostsView, MarginsView
@@ -28,6 +29,7 @@ router.register("top-ups", TopUpResource)
 router.register("credit-grants", GrantResource)
 router.register("adjustments", AdjustmentResource)
 router.register("denials", DenialResource)
+router.register("closing-lines", ClosingLineResource, "closing-line")
 router.register("reversals", ReversalResource, "reversal")
 router.register("subscriptions", SubscriptionResource, "subscription")
 router.register("rollouts", RolloutResource)

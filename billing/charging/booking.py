@@ -61,6 +61,7 @@ class Batch:
     meters: dict[int, CompiledMeter] = field(default_factory=dict)
     paid: list[Part] = field(default_factory=list)
     reratings: list[tuple[int, UUID, UUID]] = field(default_factory=list)
+    late: list[Planned] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Write the transaction's instant out once: every row bears it."""
@@ -75,6 +76,8 @@ def book_item(
     unmatched = not item.is_matched
     unpriced = item.is_matched and (not item.is_priced or rated.not_priced is not None)
     _apply_states(batch, item, known, rated)
+    if item.late_segments:
+        batch.late.append(item)
     if item.stored is None:
         _add_event(batch, item, book, seq, unmatched=unmatched, unpriced=unpriced)
         _add_usage(batch, item, rated)

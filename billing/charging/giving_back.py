@@ -69,7 +69,7 @@ def give_back_to(
 
 
 def restore(raw: psycopg.Connection[Any], book: PayerBook, parts: Sequence[Part]) -> None:
-    """Ready the book to take parts (negative amounts) back: used-up grants, and what covered overdrafts."""
+    """Make the book ready to take the (negative) parts: the grants that they return to are in it."""
     _bring_grants(raw, book, parts)
     _uncover(raw, book, parts)
 

@@ -77,7 +77,9 @@ class Stored:
 
 @dataclass(slots=True)
 class Planned:
-    """A request with all that is known of it before the lock. `stored`: only to be re-rated."""
+    """A request with all that is known of it before the lock. `stored`: only to be re-rated.
+
+    `late_segments`: those that price it and are closed already."""
 
     index: int
     request: ChargeRequest
@@ -93,6 +95,7 @@ class Planned:
     lines: list[PlannedLine] = field(default_factory=list)
     uniques: set[UniqueUse] = field(default_factory=set)
     stored: Stored | None = None
+    late_segments: set[int] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -206,6 +209,8 @@ def _plan_item(item: Planned, meters: MeterCatalogue, costs: CostBook, prices: P
         for segment in segments:
             for component in segment.version.by_meter.get(meter.id, ()):
                 item.is_priced = True
+                if segment.is_closed:
+                    item.late_segments.add(segment.id)
                 if component.is_live:
                     item.lines.append(_line(item, segment, component, heard))
 

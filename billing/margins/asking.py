@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
@@ -149,10 +149,8 @@ def _revenues(customer_id: int, events: QuerySet[UsageEvent]) -> dict[UUID, Deci
     found: defaultdict[UUID, Decimal] = defaultdict(lambda: ZERO)
     back = Reversal.objects.filter(customer_id=customer_id, event_id__in=ids)
     again = back.filter(replaced_by__isnull=False).values("replaced_by")
-    parts = [
-        charges.filter(id__in=each).values_list("id", "event_id", "amount")
-        for each in (ids, later, back.values("charge_id"), again)
-    ]
+    ways: Sequence[Any] = (ids, later, back.values("charge_id"), again)
+    parts = [charges.filter(id__in=each).values_list("id", "event_id", "amount") for each in ways]
     for _, event_id, amount in parts[0].union(*parts[1:]):
         found[event_id] = CONTEXT.add(found[event_id], amount)
     return found

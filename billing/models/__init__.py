@@ -1,6 +1,7 @@
 """What is owed: charges, denials, the ledger, grants, and what dashboards read of them."""
 
 from billing.models.charges import Charge, Denial, Overspend, ReRating
+from billing.models.closing import ClosingLine, CreditRelease
 from billing.models.fees import BookedFee
 from billing.models.grants import CreditGrant
 from billing.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction, Transfer
@@ -14,7 +15,9 @@ __all__ = [
     "Adjustment",
     "BookedFee",
     "Charge",
+    "ClosingLine",
     "CreditGrant",
+    "CreditRelease",
     "Denial",
     "LedgerAccount",
     "LedgerEntry",

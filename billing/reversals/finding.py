@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 from billing.models import Reversal
 from core.errors import NotFound, Unprocessable
@@ -52,7 +53,7 @@ def _by_key(key: str, customer_id: int | None) -> UsageEvent | None:
     ).first()
 
 
-def reversals_of(customer_id: int, event_id: object) -> list[Reversal]:
+def reversals_of(customer_id: int, event_id: UUID) -> list[Reversal]:
     """What was taken back of an event, in order, with the charges that each took back."""
     rows = Reversal.objects.filter(customer_id=customer_id, event_id=event_id).order_by("seq")
     return list(rows.prefetch_related("reversed_charges"))

@@ -16,7 +16,7 @@ from django.db import transaction
 
 from accounts.directory import directory
 from billing.book import PayerBook
-from billing.charging import deciding, giving_back
+from billing.charging import deciding, giving_back, late
 from billing.charging.booking import Batch, add_charge, add_margin, note_overspend, write_batch
 from billing.charging.deciding import RatedItem
 from billing.charging.outcomes import Charged
@@ -151,10 +151,14 @@ def _take_back(work: Work, item: Planned) -> None:
         return  # it was left without a price by an earlier re-rating
     book, batch = work.book_of(item), work.batch
     rated = work.undoing.undo(item, charges)
-    parts = _fund(work, item, book, rated)
+    item.late_segments |= work.undoing.closed & {line["segment"] for line in rated.lines}
+    absorbed = late.settle_item(work.raw, item, work.known, rated) if item.late_segments else []
+    parts = _fund(work, item, book, rated) + absorbed
     for key in work.undoing.apply(item, charges, rated):
         batch.uniques[key] = batch.uniques.get(key, 0) - 1
     batch.states.update(rated.states)
+    if item.late_segments:
+        batch.late.append(item)
     seq = book.next_seq()
     taking = replace(item, id=new_uuid7(work.now))
     before = overspent(book.funds)
@@ -256,3 +260,4 @@ def _write(work: Work) -> None:
         ]
     )
     settle_extremes(work.extremes)
+    late.settle_closed(work.batch.late, work.now)

@@ -41,6 +41,7 @@ class Undoing:
     payer: PayerId
     components: dict[int, tuple[PricedComponent, CompiledMeter]] = field(default_factory=dict)
     starts: dict[int, datetime] = field(default_factory=dict)
+    closed: set[int] = field(default_factory=set)
     histories: dict[CounterKey, History] = field(default_factory=dict)
     occurrences: dict[UniqueKey, int] = field(default_factory=dict)
 
@@ -54,6 +55,7 @@ class Undoing:
         self.components = {pk: (compile_component(row), compile_meter(row.meter)) for pk, row in rows.items()}
         segments = Segment.objects.in_bulk({line["segment"] for line in lines})
         self.starts = {pk: segment.starts_at for pk, segment in segments.items()}
+        self.closed = {pk for pk, segment in segments.items() if segment.closed_at is not None}
         self._read_counters(raw, lines)
         self._read_histories(raw, lines)
         uniques = {
@@ -111,8 +113,8 @@ class Undoing:
         rated.amounts.append((line["component"], result.amount))
         rated.segments.append(line["segment"])
         rated.lines.append(
-            {name: value for name, value in line.items() if name != "late"}
-            | {
+            {
+                **line,
                 "quantity": plain(usage.quantity.copy_negate()),
                 "amount": plain(result.amount),
                 "position": {"from": plain(result.position_from), "to": plain(result.position_to)},

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from billing.rollouts.cohort import Candidate, Cohort, candidates
+from billing.rollouts.cohort import Candidate, Cohort, candidates, check_distance
 from billing.rollouts.locking import lock_rollout
 from billing.rollouts.notices import send_notices
 from core import clock
@@ -41,6 +41,9 @@ def draft_rollout(
     """
     if timing == Timing.IMMEDIATELY and effective_at is not None:
         raise InvalidRequest("not_applicable", "immediately means at the announcement.", "effective_at")
+    now = clock.now()
+    check_distance(effective_at, now, "effective_at")
+    check_distance(notice_at, now, "notice_at")
     if notice_at is not None and effective_at is not None and notice_at > effective_at:
         raise InvalidRequest("invalid_period", "Notice comes before the change.", "notice_at")
     return Rollout.objects.create(
@@ -50,7 +53,7 @@ def draft_rollout(
         timing=timing,
         effective_at=effective_at,
         notice_at=notice_at,
-        created_at=clock.now(),
+        created_at=now,
         created_by=by,
     )
 

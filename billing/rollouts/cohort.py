@@ -13,6 +13,7 @@ from django.db.models.functions import Coalesce
 from django.db.models.lookups import GreaterThanOrEqual, LessThanOrEqual
 
 from billing.models import MarginBucket
+from core.errors import InvalidRequest
 from core.fields import AmountField
 from core.ids import public_id, row_id
 from core.numbers import ZERO, plain
@@ -22,6 +23,9 @@ from pricing.rollouts import OVER
 
 REVENUE_WINDOW: Final = timedelta(days=30)
 """`min_revenue` and `max_revenue` are about what a payer brought in so long before the announcement."""
+
+DISTANCE_MAX: Final = timedelta(days=3660)
+"""How far ahead a price change may lie."""
 
 PREFIXES: Final = {"plans": "plan", "from_versions": "pv", "customers": "cus", "subscriptions": "sub"}
 
@@ -70,6 +74,12 @@ class Candidate:
     subscription: Subscription
     effective_at: datetime
     to_version: PlanVersion = field(repr=False)
+
+
+def check_distance(instant: datetime | None, now: datetime, name: str) -> None:
+    """Raise InvalidRequest for an instant too far ahead to have a calendar."""
+    if instant is not None and instant - now > DISTANCE_MAX:
+        raise InvalidRequest("out_of_range", f"{name} may be ten years from now at most.", name)
 
 
 def candidates(rollout: Rollout, effective_at: datetime, now: datetime) -> list[Candidate]:

@@ -68,7 +68,7 @@ def _segments(member: RolloutMember) -> list[Segment]:
         version_id=member.to_version_id,
         ends_at__gt=member.effective_at,
     )
-    return list(rows.select_related("period").order_by("starts_at"))
+    return list(rows.select_related("period__subscription").order_by("starts_at"))
 
 
 def _new_usage(member: RolloutMember, segments: Sequence[Segment]) -> Decimal:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from billing.base_fees import trial_end_of
+from billing.base_fees import fees_in_period
 from billing.models import BookedFee
 from core.numbers import CONTEXT, ZERO
-from pricing.cycles import Period
-from pricing.fee_schedule import FeeSpan, scheduled_fees
 from pricing.models import BillingPeriod, RolloutMember
-from pricing.terms import terms_of
 from pricing.timeline import Timeline, timelines_of
 
 
@@ -22,36 +20,21 @@ def compare_fees(
     """(old, new): what a member's fees of these periods would have come to by now, and what was booked."""
     rows = list(periods)
     subscription = member.subscription
-    timeline = timelines_of([subscription], until=now)[subscription.pk]
-    old = ZERO
+    timeline = _without(member, timelines_of([subscription], until=now)[subscription.pk])
+    old = new = ZERO
     for period in rows:
-        due = scheduled_fees(
-            _spans_without(member, timeline),
-            Period(period.starts_at, period.ends_at),
-            begins_at=trial_end_of(subscription, timeline),
-            ends_at=subscription.ends_at,
-            advance_until=period.ends_at,
-        )
-        for fee in due:
+        for fee in fees_in_period(period, timeline):
             old = CONTEXT.add(old, fee.amount if fee.due_at <= now else ZERO)
-    new = ZERO
     booked = BookedFee.objects.filter(period_id__in=[period.pk for period in rows])
     for amount in booked.values_list("amount", flat=True):
         new = CONTEXT.add(new, amount)
     return old, new
 
 
-def _spans_without(member: RolloutMember, timeline: Timeline) -> list[FeeSpan]:
+def _without(member: RolloutMember, timeline: Timeline) -> Timeline:
     """What the subscription went through, with the old version where the move has put the new one."""
-    ends_at = member.subscription.ends_at
-    return [
-        FeeSpan(
-            span.starts_at,
-            None if span.ends_at == ends_at else span.ends_at,
-            terms_of(member.from_version if span.version.pk == member.to_version_id else span.version),
-            span.quantities,
-            timeline.cycle_of(span),
-        )
+    spans = [
+        replace(span, version=member.from_version) if span.version.pk == member.to_version_id else span
         for span in timeline.spans
-        if not span.is_paused
     ]
+    return replace(timeline, spans=tuple(spans))

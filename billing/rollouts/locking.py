@@ -21,7 +21,7 @@ def lock_rollout(rollout: Rollout, *allowed: str) -> Rollout:
 def lock_waiting(rollout: Rollout) -> list[RolloutMember]:
     """The members that are still to move, locked: none of them is being moved when this returns."""
     rows = RolloutMember.objects.filter(WAITING, rollout=rollout).select_related("subscription__version")
-    return list(rows.order_by("customer_id", "pk").select_for_update(of=("self",), no_key=True))
+    return list(rows.order_by("pk").select_for_update(of=("self",), no_key=True))
 
 
 def lock_members(rollout: Rollout, subscriptions: Sequence[Subscription]) -> list[RolloutMember]:

@@ -10,7 +10,7 @@ from typing import Final
 from django.db import transaction
 
 from billing.rollouts.ceilings import checked_limits, lift_ceilings, set_ceilings
-from billing.rollouts.cohort import effective_for
+from billing.rollouts.cohort import check_distance, effective_for
 from billing.rollouts.locking import lock_members
 from core import clock
 from core.errors import Conflict, InvalidRequest, Unprocessable
@@ -59,6 +59,7 @@ def hold_out(
     does not move, InvalidRequest for an instant that holds nothing up.
     """
     now = clock.now()
+    check_distance(until, now, "until")
     with transaction.atomic():
         members = _open_members(rollout, subscriptions)
         for member in members:

@@ -8,7 +8,7 @@ from typing import Final
 from django.db import transaction
 
 from billing.ledger import lock_accounts
-from billing.rollouts.ceilings import lift_ceilings, set_ceilings
+from billing.rollouts.ceilings import restore_ceilings, set_ceilings
 from billing.subscriptions import change_subscription
 from core.instants import instant_text
 from core.sql import driver
@@ -24,11 +24,12 @@ def move_member(pk: int, now: datetime) -> bool:
     """Move a member that is due; gives whether it has moved.
 
     Its state changes in the transaction of the move, so it moves once however often this is tried and
-    wherever it is interrupted. Not moved: one that another transaction holds, that is no longer due, or whose
-    rollout is paused or canceled.
+    wherever it is interrupted. Not moved: one that another transaction holds, that is no longer due, whose
+    customer has not been told, or whose rollout is paused or canceled.
     """
     with transaction.atomic():
-        rows = RolloutMember.objects.filter(WAITING, pk=pk, effective_at__lte=now).select_related(
+        told = RolloutMember.objects.filter(WAITING, pk=pk, notified_at__isnull=False)
+        rows = told.filter(effective_at__lte=now).select_related(
             "rollout", "from_version__plan", "to_version__plan"
         )
         member = rows.select_for_update(of=("self",), no_key=True, skip_locked=True).first()
@@ -84,8 +85,9 @@ def _move(member: RolloutMember, subscription: Subscription, now: datetime) -> N
     if original is None:
         set_ceilings(member, now)
         return
-    before = RolloutMember.objects.get(rollout_id=original, subscription_id=member.subscription_id)
-    lift_ceilings(before, now, by=member.rollout.public_id)
+    before = RolloutMember.objects.select_related("rollout").get(
+        rollout_id=original, subscription_id=member.subscription_id
+    )
     before.state, before.rolled_back_at = State.ROLLED_BACK, now
     before.save(update_fields=["state", "rolled_back_at"])
-    set_ceilings(member, now)
+    restore_ceilings(member, before, now)

@@ -14,7 +14,7 @@ from billing.models import OutboxMessage
 from core.ids import public_id
 from core.instants import instant_text
 from pricing.models import Rollout, RolloutMember
-from pricing.rollouts import ceilings_of
+from pricing.rollouts import WAITING, ceilings_of
 
 NOTICE: Final = "rollout.notice"
 CANCELED: Final = "rollout.canceled"
@@ -28,12 +28,13 @@ def send_notices(rollout: Rollout, now: datetime) -> int:
     Safe to run again, and by several at once: whose rows another transaction holds are left to it.
     """
     with transaction.atomic():
-        rows = RolloutMember.objects.filter(rollout=rollout, state=State.PENDING)
-        rows = rows.select_related("from_version__plan", "to_version__plan")
-        members = list(rows.order_by("customer_id", "pk").select_for_update(of=("self",), skip_locked=True))
+        rows = RolloutMember.objects.filter(WAITING, rollout=rollout, notified_at=None)
+        rows = rows.select_related("from_version__plan", "to_version__plan").order_by("pk")
+        members = list(rows.select_for_update(of=("self",), no_key=True, skip_locked=True))
         _tell(NOTICE, rollout, members, now)
-        pks = [member.pk for member in members]
-        RolloutMember.objects.filter(pk__in=pks).update(state=State.NOTIFIED, notified_at=now)
+        told = RolloutMember.objects.filter(pk__in=[member.pk for member in members])
+        told.update(notified_at=now)
+        told.filter(state=State.PENDING).update(state=State.NOTIFIED)
     return len(members)
 
 
@@ -58,9 +59,10 @@ def deliver_outbox(now: datetime) -> int:
 
 
 def _tell(kind: str, rollout: Rollout, members: list[RolloutMember], now: datetime) -> None:
-    """One message for each customer, about all of its subscriptions. `members` by customer."""
+    """One message for each customer, about all of its subscriptions."""
     messages = []
-    for customer_id, theirs in groupby(members, key=lambda member: member.customer_id):
+    by_customer = sorted(members, key=lambda member: (member.customer_id, member.pk))
+    for customer_id, theirs in groupby(by_customer, key=lambda member: member.customer_id):
         changes = [_change(member) for member in theirs]
         first = changes[0]["subscription"]  # a customer may be told in two parts: each has its own key
         messages.append(

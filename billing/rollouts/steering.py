@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db import transaction
 
 from billing.rollouts.announcing import announce_to
-from billing.rollouts.cohort import Candidate, effective_for
+from billing.rollouts.cohort import Candidate, check_distance, effective_for
 from billing.rollouts.locking import lock_rollout, lock_waiting
 from billing.rollouts.notices import tell_canceled
 from core import clock
@@ -73,6 +73,7 @@ def roll_back_rollout(
     has been moved, or when it is rolled back already.
     """
     now = clock.now()
+    check_distance(effective_at, now, "effective_at")
     with transaction.atomic():
         original = lock_rollout(
             rollout, Status.RUNNING, Status.PAUSED, Status.ANNOUNCED, Status.DONE, Status.CANCELED

@@ -17,6 +17,7 @@ from billing.base_fees import book_fees, due_fees
 from billing.book import PayerBook
 from billing.models import BookedFee
 from billing.periods import due_periods, move_on, open_next_periods
+from billing.recurring_credits import release_payer_credits
 from billing.subscriptions.checks import parts_of, quantity_keys, refuse_overlap
 from billing.subscriptions.usage import rerate_since
 from billing.wallets import open_book
@@ -58,9 +59,10 @@ def move(
     """
     with open_book(subscription.billing_entity, now) as book:
         row = locked(subscription)
-        ensure_segments([(row.pk, max(now, row.starts_at))])
+        _ensure_period(row, max(now, row.starts_at))
         at = instant_of(row, at, now)
-        change = note(row, timelines_of([row])[row.pk], at)
+        before = timelines_of([row])[row.pk]
+        change = note(row, before, at)
         _store(row, change, now)
         timeline = timelines_of([row])[row.pk]
         refuse_overlap(row.billing_entity, parts_of(timeline, at), own=row)
@@ -68,8 +70,15 @@ def move(
         if at <= now:
             take_over(row, timeline, now)
         moved = Moved(row, change, settle(book, row, periods, now))
-    if at <= now:
-        moved.usage = rerate_since(row.billing_entity, at, now, change.reason or change.action)
+    release_payer_credits(row.billing_entity, now)
+    if at <= now and (change.action != Action.CHANGE or change.version is not None):
+        moved.usage = rerate_since(
+            row,
+            at,
+            now,
+            versions=(before.at(at).version, timeline.at(at).version),
+            reason=change.reason or f"{change.action} of {row.public_id}",
+        )
     return moved
 
 
@@ -110,7 +119,7 @@ def settle(
 ) -> list[BookedFee]:
     """Bring the subscription's periods up to `now`, and book what these and those due anyway still lack."""
     open_next_periods([subscription.billing_entity], now)
-    ensure_segments([(subscription.pk, now)])
+    _ensure_period(subscription, now)
     due = due_fees(_concerned(subscription, periods, now), now)
     fees = book_fees({subscription.billing_entity_id: book}, due, now)
     move_on(due, now)
@@ -133,6 +142,12 @@ def take_over(subscription: Subscription, timeline: Timeline, now: datetime) -> 
         setattr(subscription, name, values[name])
     if changed:
         subscription.save(update_fields=changed)
+
+
+def _ensure_period(subscription: Subscription, instant: datetime) -> None:
+    """Make the period that holds the instant where there is none; one statement where there is."""
+    if not subscription.periods.filter(starts_at__lte=instant, ends_at__gt=instant).exists():
+        ensure_segments([(subscription.pk, instant)])
 
 
 def _concerned(

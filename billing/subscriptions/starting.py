@@ -13,8 +13,9 @@ from accounts.external_ids import check_external_id
 from accounts.models import BillingEntity
 from billing.ledger import lock_accounts
 from billing.periods import book_payer_fees
+from billing.recurring_credits import release_payer_credits
 from billing.subscriptions.checks import Part, check_fit, checked_quantities, refuse_overlap
-from billing.subscriptions.usage import rerate_since
+from billing.subscriptions.usage import charge_since_start
 from core import clock
 from core.database_errors import explain_constraint
 from core.errors import Conflict, InvalidRequest
@@ -69,8 +70,9 @@ def start_subscription(
         )
         ensure_segments([(subscription.pk, starts_at)])
         book_payer_fees(entity, now)
+        release_payer_credits(entity, now)
         if starts_at < now:
-            rerate_since(entity, starts_at, now, "the subscription starts in the past")
+            charge_since_start(subscription, now)
     subscription.refresh_from_db()
     return subscription
 

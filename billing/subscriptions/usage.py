@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -10,22 +11,80 @@ from uuid import UUID
 from django.conf import settings
 
 from accounts.models import BillingEntity
-from billing.reversals.verbs import rerate_usage
-from core.numbers import ZERO
+from billing.models import Charge
+from billing.rerating import rerate_events
+from billing.reversals import rerate_charges, rerate_usage
+from core.ids import public_id
+from core.numbers import CONTEXT, ZERO
 from metering.models import UsageEvent
+from pricing.models import Component, PlanVersion, Segment, Subscription
 
 UUID7_SHIFT: Final = 80
 
 
-def rerate_since(entity: BillingEntity, since: datetime, now: datetime, reason: str) -> Decimal:
-    """Rate a payer's usage from `since` on at what covers it now; what the payer pays more (or less).
+def charge_since_start(subscription: Subscription, now: datetime) -> Decimal:
+    """Charge what the payer used since a start in the past at the price that covers it now.
 
-    What was charged is taken back by new entries and charged again; what nothing priced is charged if there
-    is a price now. A part of the caller's transaction, in which the subscription has changed.
+    Usage that another subscription has charged is rated anew too, for one event may feed meters of both.
     """
+    if not subscription.version.components.exists():
+        return ZERO
+    entity, since = subscription.billing_entity, subscription.starts_at
+    return rerate_usage(entity, since, None, now, "a subscription started in the past").difference
+
+
+def rerate_since(
+    subscription: Subscription,
+    since: datetime,
+    now: datetime,
+    *,
+    versions: tuple[PlanVersion, PlanVersion],
+    reason: str,
+) -> Decimal:
+    """Rate what a subscription's segments no longer cover as it was charged; what the payer pays more (less).
+
+    What was charged from `since` on is taken back by new entries and charged again at what covers it now;
+    what nothing priced is charged if there is a price now. `versions`: before and after `since`; where the
+    latter prices another meter, usage that other subscriptions have charged may concern this one too. A part
+    of the caller's transaction, in which the segments have changed.
+    """
+    entity = subscription.billing_entity
     if since >= now and not _came_ahead(entity, since):
         return ZERO
-    return rerate_usage(entity, since, None, now, reason).difference
+    rows = Charge.objects.filter(
+        customer_id=entity.customer_id,
+        billing_entity_id=entity.pk,
+        recorded_at__gte=since - settings.EVENT_AHEAD_MAX,
+        occurred_at__gte=since,
+    )
+    segments = list(subscription.segments.all())
+    adds_meters = _adds_meters(*versions)
+    charges = [row for row in rows.order_by("seq") if _is_moved(row, segments, adds_meters)]
+    done = rerate_charges(entity, charges, now, reason)
+    return CONTEXT.add(done.difference, rerate_events(entity, since=since).amount)
+
+
+def _adds_meters(before: PlanVersion, after: PlanVersion) -> bool:
+    """Whether a version prices a meter that another one does not."""
+    return bool(_meters(after) - _meters(before))
+
+
+def _meters(version: PlanVersion) -> set[int]:
+    return set(Component.objects.filter(version=version).values_list("meter_id", flat=True))
+
+
+def _is_moved(charge: Charge, segments: Sequence[Segment], may_be_new: bool) -> bool:
+    """Whether a charge has a line of the subscription in another segment, or on another version, than now."""
+    own = {segment.pk for segment in segments}
+    lines = [line for line in charge.lines if line["segment"] in own]
+    covers = {
+        (segment.pk, public_id("pv", segment.version_id))
+        for segment in segments
+        if segment.starts_at <= charge.occurred_at < segment.ends_at
+    }
+    if not lines:
+        return may_be_new and bool(covers)
+    return any((line["segment"], line["plan_version"]) not in covers for line in lines)
 
 
 def _came_ahead(entity: BillingEntity, since: datetime) -> bool:

@@ -6,7 +6,7 @@ from django.db import models
 
 from accounts.models import BillingEntity, Customer
 from core.ids import public_id
-from core.triggers import bump_customer
+from core.triggers import bump_customer, frozen_columns
 from pricing.models.plans import PlanVersion
 
 
@@ -81,15 +81,25 @@ class BillingPeriod(models.Model):
     ends_at = models.DateTimeField()
     status = models.CharField(max_length=8, choices=Status, default=Status.OPEN)
     fees_booked_at = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        triggers = [
+            frozen_columns("closed_period_stays", "status", "closed_at", once="OLD.status = 'closed'")
+        ]
         constraints = [
             models.UniqueConstraint(fields=["subscription", "starts_at"], name="one_period_per_start"),
             models.CheckConstraint(
                 condition=models.Q(ends_at__gt=models.F("starts_at")), name="period_ends_after_start"
             ),
+            models.CheckConstraint(
+                condition=models.Q(status="closed", closed_at__isnull=False)
+                | (~models.Q(status="closed") & models.Q(closed_at=None)),
+                name="closed_has_instant",
+            ),
         ]
         indexes = [
+            models.Index(fields=["ends_at"], condition=models.Q(status="grace"), name="period_in_grace"),
             models.Index(fields=["ends_at"], condition=models.Q(status="open"), name="period_open"),
             models.Index(
                 fields=["starts_at"], condition=models.Q(fees_booked_at=None), name="period_fees_not_booked"
@@ -98,7 +108,11 @@ class BillingPeriod(models.Model):
 
 
 class Segment(models.Model):
-    """A subscription on one version in (a part of) one period: where counters live."""
+    """A subscription on one version in (a part of) one period: where counters live.
+
+    `closed_at`: its period is closed; what comes now is late. Setting it raises the customer's config
+    version, so no process rates a late event as one in time.
+    """
 
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="+")
     subscription = models.ForeignKey(Subscription, models.PROTECT, related_name="segments")
@@ -106,9 +120,13 @@ class Segment(models.Model):
     period = models.ForeignKey(BillingPeriod, models.PROTECT, related_name="segments")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        triggers = [bump_customer(also_new=False)]
+        triggers = [
+            bump_customer(also_new=False),
+            frozen_columns("closed_stays", "closed_at", once="OLD.closed_at IS NOT NULL"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["subscription", "starts_at"], name="one_segment_per_start"),
             models.CheckConstraint(

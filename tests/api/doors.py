@@ -9,6 +9,7 @@ from typing import Any
 from accounts.secrets import fingerprint
 from metering.models import QuarantinedEvent
 from tests.accounts.caller import Answer, Caller, caller_with
+from tests.api.rollout_doors import rollout_bodies, rollout_body
 from tests.billing.world import Tenant, make_meter, make_tenant, make_version
 
 PER_TOKEN = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "0.01"}
@@ -36,6 +37,7 @@ class World:
     tenant: Tenant
     version: str
     waiting: str
+    rollout: str = ""
 
     @property
     def workspace(self) -> str:
@@ -60,6 +62,9 @@ def make_world() -> World:
     lost = {"idempotency_key": "lost", "event": "completion", "workspace": "nowhere"}
     assert caller.post("/v1/events", {"events": [lost]}).json["quarantined"] == 1
     world = World(caller, tenant, version.public_id, QuarantinedEvent.objects.get().public_id)
+    assert tenant.subscription is not None
+    change = rollout_body(world.version, tenant.subscription.public_id, tenant.customer.public_id)
+    world.rollout = caller.made("/v1/rollouts", change)["id"]
     unheard = world.event("unheard") | {"event": "unheard"}
     assert caller.post("/v1/events", {"events": [unheard]}).json["accepted"] == 1
     return world
@@ -124,6 +129,7 @@ def _pricing(world: World) -> Bodies:
     address = f"/v1/subscriptions/{subscription.public_id}"
     change = {"plan_version": world.version, "quantities": {}, "at": "period_end", "reason": "r"}
     cancellation = {"at": "2999-01-01T00:00:00Z", "credit_unused": True, "reason": "r"}
+    rollout = rollout_body(world.version, subscription.public_id, world.tenant.customer.public_id)
     plan = {"plan": "door", "name": "Door", "currency": "USD", "interval": "month", "components": [PER_TOKEN]}
     return {
         ("POST", "/v1/plans"): plan,
@@ -138,6 +144,8 @@ def _pricing(world: World) -> Bodies:
             "anchor_at": INSTANT,
             "quantities": {"seats": "1"},
         },
+        ("POST", "/v1/rollouts"): rollout,
+        **rollout_bodies(world.rollout, subscription.public_id),
         ("POST", f"{address}/change"): change,
         ("POST", f"{address}/change/preview"): change,
         ("POST", f"{address}/pause"): {"at": "2998-01-01T00:00:00Z", "reason": "r"},
@@ -271,7 +279,7 @@ def _accounts(world: World) -> Bodies:
 LISTS = (  # noqa: SIM905
     "charges wallets top-ups credit-grants adjustments denials quarantine plans plan-versions subscriptions"
     " customers organizations workspaces billing-entities payer-assignments api-keys integration-keys meters"
-    " cost-rates exchange-rates currencies reversals simulations"
+    " cost-rates exchange-rates currencies rollouts usage-ceilings reversals closing-lines simulations"
 ).split()
 
 

@@ -15,6 +15,7 @@ from core.jsonio import decode_json
 from pricing.rating.component import Component, read_component
 from pricing.rating.state import State
 
+ZERO = Decimal(0)
 BALANCES = """
     SELECT customer_id, billing_entity_id, kind, a.balance, e.amount
     FROM billing_ledgeraccount a
@@ -89,6 +90,26 @@ MARGINS = """
                       sum(revenue) AS revenue, coalesce(sum(cost) FILTER (WHERE counts), 0) AS cost
                FROM counted GROUP BY 1, 2, 3) e USING (customer_id, billing_entity_id, event)
     WHERE (m.events, m.revenue, m.cost) IS DISTINCT FROM (e.events, e.revenue, e.cost)"""
+CLOSING_TRANSFERS = """
+    SELECT customer_id, billing_entity_id, seq, c.amount, t.amount
+    FROM (SELECT customer_id, billing_entity_id, seq, amount FROM billing_closingline WHERE amount <> 0) c
+    FULL JOIN (SELECT customer_id, billing_entity_id, seq,
+                      sum(CASE WHEN destination = 'revenue' THEN amount ELSE -amount END) AS amount
+               FROM billing_transfer WHERE reason = 'close'
+               GROUP BY 1, 2, 3) t USING (customer_id, billing_entity_id, seq)
+    WHERE coalesce(c.amount, 0) <> coalesce(t.amount, 0)"""
+CLOSING_MARGINS = """
+    SELECT customer_id, billing_entity_id, c.amount, m.revenue
+    FROM (SELECT customer_id, billing_entity_id, sum(amount) AS amount
+          FROM billing_closingline GROUP BY 1, 2) c
+    FULL JOIN (SELECT customer_id, billing_entity_id, sum(revenue) AS revenue
+               FROM billing_marginbucket WHERE event = 'period_close' GROUP BY 1, 2) m
+        USING (customer_id, billing_entity_id)
+    WHERE coalesce(c.amount, 0) <> coalesce(m.revenue, 0)"""
+CLOSED = """
+    SELECT p.id, p.status, p.closed_at, s.closed_at FROM pricing_billingperiod p
+    JOIN pricing_segment s ON s.period_id = p.id
+    WHERE p.closed_at IS DISTINCT FROM s.closed_at"""
 GRANTS = """
     SELECT g.customer_id, g.id, g.remaining, g.amount, g.covered, t.amount
     FROM billing_creditgrant g
@@ -124,6 +145,9 @@ STATEMENTS = {
     "a charge is its transfers": USAGE_TRANSFERS,
     "a charge is its lines, and paid for": FUNDING,
     "margin buckets are the sum of events and charges": MARGINS,
+    "a closing line is its transfers": CLOSING_TRANSFERS,
+    "margin buckets hold what closes booked": CLOSING_MARGINS,
+    "a period closes with its segments": CLOSED,
     "a grant has left what its transfers left": GRANTS,
     "a wallet holds no more than its grants": OVERDRAWN,
     "the balance answered is the balance then": BALANCE_AFTER,
@@ -132,6 +156,13 @@ LINES = """
     SELECT c.customer_id, (line->>'segment')::bigint, (line->>'component_id')::bigint,
            sum((line->>'amount')::numeric)
     FROM billing_charge c, jsonb_array_elements(c.lines) AS line GROUP BY 1, 2, 3"""
+CLOSED_COMPONENTS = """
+    SELECT s.customer_id, s.id, c.id, coalesce(sum(l.amount), 0)
+    FROM pricing_segment s
+    JOIN pricing_component c ON c.version_id = s.version_id
+    JOIN metering_meter m ON m.id = c.meter_id AND m.aggregation IN ('count', 'sum', 'max', 'unique')
+    LEFT JOIN billing_closingline l ON l.segment_id = s.id AND l.component_id = c.id
+    WHERE s.closed_at IS NOT NULL GROUP BY 1, 2, 3"""
 COUNTERS = """
     SELECT customer_id, segment_id, component_id, dimensions, quantity, transactions, volume, amount
     FROM pricing_counter"""
@@ -153,7 +184,10 @@ def broken_invariants(connection: psycopg.Connection[Any]) -> list[str]:
 
 
 def _differing_counters(cursor: psycopg.Cursor[Any]) -> list[Any]:
-    """(customer, segment, component, sum of charges, F of the counters) wherever the two differ."""
+    """(customer, segment, component, sum of charges, F of the counters) wherever the two differ.
+
+    In a closed segment, what the close added counts with the charges, and makes at most the minimum of them.
+    """
     components = {
         pk: read_component(decode_json(definition.encode()), aggregation="max" if kind == "max" else "sum")
         for pk, definition, kind in cursor.execute(COMPONENTS.encode()).fetchall()
@@ -162,18 +196,21 @@ def _differing_counters(cursor: psycopg.Cursor[Any]) -> list[Any]:
     for *key, dimensions, quantity, transactions, volume, amount in cursor.execute(COUNTERS.encode()):
         states[key[0], key[1], key[2]][dimensions] = State(quantity, transactions, volume, amount)
     charged = {(row[0], row[1], row[2]): row[3] for row in cursor.execute(LINES.encode())}
-    priced = {key: _priced(components[key[2]], counters) for key, counters in states.items()}
+    closed = {(row[0], row[1], row[2]): row[3] for row in cursor.execute(CLOSED_COMPONENTS.encode())}
     return [
-        (*key, charged.get(key), priced.get(key))
-        for key in sorted(charged.keys() | priced.keys())
-        if charged.get(key, 0) != priced.get(key, 0)
+        (*key, charged.get(key), states.get(key))
+        for key in sorted(charged.keys() | states.keys() | closed.keys())
+        if not _agrees(components[key[2]], states.get(key, {}), charged.get(key, ZERO), closed.get(key))
     ]
 
 
-def _priced(component: Component, counters: dict[str, State]) -> Decimal:
-    """F of a component's counters, without what the close of the period adds."""
+def _agrees(
+    component: Component, counters: dict[str, State], charged: Decimal, added: Decimal | None
+) -> bool:
     groups = [state for dimensions, state in counters.items() if dimensions != TOTAL]
-    subtotal = component.subtotal(groups)
     if TOTAL in counters:
-        assert counters[TOTAL].amount == subtotal, "the total of the groups is kept beside them"
-    return component.total(subtotal)
+        assert counters[TOTAL].amount == component.subtotal(groups), "the total is kept beside the groups"
+    if added is None:
+        return charged == component.total(component.subtotal(groups))
+    usage, booked = component.close(groups, ZERO), charged + added
+    return booked == usage or usage < booked <= component.modifiers.minimum

@@ -34,6 +34,17 @@ DAMAGE = {
     "a charge is its transfers": ("UPDATE billing_transfer SET amount = amount + 1 WHERE reason = 'usage'"),
     "a charge is its lines, and paid for": "UPDATE billing_charge SET funding = '[]'",
     "margin buckets are the sum of events and charges": "UPDATE billing_marginbucket SET events = events + 1",
+    "a closing line is its transfers": (
+        "INSERT INTO billing_transfer SELECT customer_id, billing_entity_id, 99, 0, recorded_at, 'close', '',"
+        " source, destination, 1, NULL FROM billing_transfer WHERE reason = 'usage' LIMIT 1"
+    ),
+    "margin buckets hold what closes booked": (
+        "INSERT INTO billing_marginbucket SELECT customer_id, billing_entity_id, hour, 0, 'period_close',"
+        " 0, 0, 0, 0, 1, 0 FROM billing_marginbucket"
+    ),
+    "a period closes with its segments": (
+        "UPDATE pricing_billingperiod SET status = 'closed', closed_at = starts_at"
+    ),
     "a grant has left what its transfers left": "UPDATE billing_creditgrant SET remaining = remaining - 1",
     "a wallet holds no more than its grants": "UPDATE billing_creditgrant SET remaining = remaining / 2",
     "the balance answered is the balance then": "UPDATE billing_charge SET settled_after = 0",

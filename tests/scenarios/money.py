@@ -23,16 +23,19 @@ WALLETS = """
     WHERE a.kind = 'wallet'
     GROUP BY 1, 2, 3 HAVING a.balance > coalesce(sum(g.remaining), 0)"""
 REVENUE = """
-    SELECT a.customer_id, a.billing_entity_id, a.balance, c.amount, f.amount, m.revenue
+    SELECT a.customer_id, a.billing_entity_id, a.balance, c.amount, f.amount, l.amount, m.revenue
     FROM billing_ledgeraccount a
     LEFT JOIN (SELECT customer_id, billing_entity_id, sum(amount) AS amount
                FROM billing_charge GROUP BY 1, 2) c USING (customer_id, billing_entity_id)
     LEFT JOIN (SELECT customer_id, billing_entity_id, sum(amount) AS amount
                FROM billing_bookedfee GROUP BY 1, 2) f USING (customer_id, billing_entity_id)
+    LEFT JOIN (SELECT customer_id, billing_entity_id, sum(amount) AS amount
+               FROM billing_closingline WHERE late_policy <> 'absorb'
+               GROUP BY 1, 2) l USING (customer_id, billing_entity_id)
     LEFT JOIN (SELECT customer_id, billing_entity_id, sum(revenue) AS revenue
                FROM billing_marginbucket GROUP BY 1, 2) m USING (customer_id, billing_entity_id)
     WHERE a.kind = 'revenue'
-        AND (a.balance <> coalesce(c.amount, 0) + coalesce(f.amount, 0)
+        AND (a.balance <> coalesce(c.amount, 0) + coalesce(f.amount, 0) + coalesce(l.amount, 0)
              OR a.balance <> coalesce(m.revenue, 0))"""
 
 
@@ -136,7 +139,7 @@ class Story:
         broken = broken_invariants(connection)
         assert broken == [], broken
         assert connection.execute(WALLETS).fetchall() == [], "a wallet holds no more than its grants"
-        assert connection.execute(REVENUE).fetchall() == [], "charges + base fees = revenue = margin buckets"
+        assert connection.execute(REVENUE).fetchall() == [], "charges + fees + closes = revenue = margins"
 
     def _event(self, payer: str, occurred_at: str | None, properties: dict[str, Any]) -> dict[str, Any]:
         body = {"idempotency_key": f"k{next(self._numbers)}", "event": "call", "workspace": f"w-{payer}"}

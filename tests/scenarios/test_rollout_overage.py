@@ -155,6 +155,34 @@ def test_a_rollback_takes_the_ceiling_with_it(money: Story, changes: PriceChange
     assert money.api.get("/v1/usage-ceilings", standing="true").json()["data"] == []
 
 
+def test_a_ceiling_goes_with_the_next_price_change_and_comes_back_with_a_rollback(
+    money: Story, changes: PriceChanges
+) -> None:
+    first = changes.publish(per_unit("tok", "1", included="100"))
+    second = changes.publish(per_unit("tok", "1", included="10"))
+    third = changes.publish(per_unit("tok", "2", included="10"))
+    _, payer = moved(money, changes, first, second)
+    money.at(4, 11)
+    later = changes.announce(third, "immediately", "the same again")
+    assert not changes.shown(later)["introduces_overage"]
+    changes.due()
+    money.charge(payer, tok=100)
+    assert denial(money, payer, 1)["limit"] == "100", "v3 charges for what v1 included, too"
+    money.at(4, 12)
+    changes.act(later, "roll-back", reason="not again")
+    changes.due()
+    assert changes.on(payer) == second
+    refusal = denial(money, payer, 1)
+    assert (refusal["limit"], refusal["used"]) == ("100", "100")
+    money.at(4, 13)
+    again = changes.announce(third, "immediately", "now really")
+    changes.act(again, "acknowledge", subscription=changes.subscriptions[payer])
+    changes.due()
+    assert money.charge(payer, tok=11) == "2"
+    standing = money.api.get("/v1/usage-ceilings", standing="true").json()["data"]
+    assert standing == []
+
+
 def test_a_price_for_what_was_free_is_marked_but_has_no_ceiling(money: Story, changes: PriceChanges) -> None:
     old = changes.publish(per_unit("tok", "0"))
     new = changes.publish(per_unit("tok", "1"))

@@ -101,6 +101,25 @@ def test_customers_are_told_on_the_date_of_the_notice(
     }
 
 
+def test_who_is_held_out_before_the_notice_is_told_with_the_others(
+    money: Story, changes: PriceChanges, versions: tuple[str, str]
+) -> None:
+    held, kept, first = changes.customers(3, versions[0])
+    rollout = changes.announce(
+        versions[1], "on_date", notice_at="2026-03-10T00:00:00Z", effective_at=IN_APRIL
+    )
+    changes.act(rollout, "hold-out", subscriptions=changes.names(held), until="2026-05-01T00:00:00Z")
+    changes.act(rollout, "hold-out", subscriptions=changes.names(kept))
+    changes.act(rollout, "acknowledge", subscription=changes.subscriptions[first])
+    money.at(3, 10)
+    changes.due()
+    told = [changes.member(rollout, payer)["notified_at"] for payer in (held, kept, first)]
+    assert told == ["2026-03-10T00:00:00Z", None, "2026-03-10T00:00:00Z"]
+    states = [changes.member(rollout, payer)["state"] for payer in (held, kept, first)]
+    assert states == ["held_out", "held_out", "acknowledged"]
+    assert OutboxMessage.objects.count() == 2
+
+
 def test_a_customer_with_two_payers_gets_one_message(
     money: Story, changes: PriceChanges, versions: tuple[str, str]
 ) -> None:
