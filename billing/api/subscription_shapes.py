@@ -13,11 +13,12 @@ from accounts.api.tenants import TenantField
 from accounts.models import BillingEntity
 from billing.subscriptions.moving import PERIOD_END
 from core.api.fields import AmountField, BooleanField, InstantField, QuantityField, TextField
-from core.api.references import IdField, ReferenceField
+from core.api.references import IdField
 from core.api.serializers import ShownSerializer, StrictSerializer
 from core.errors import NotFound
 from pricing.api.plans import find_plan
 from pricing.models import BillingPeriod, PlanVersion, Segment, Subscription, SubscriptionChange
+from pricing.versions import latest_published
 
 
 @extend_schema_field({"type": "string", "maxLength": 200})
@@ -37,8 +38,7 @@ class PublishedPlanField(serializers.Field[PlanVersion, Any, str, Any]):
             plan = find_plan(data)
         except NotFound as error:
             raise serializers.ValidationError(error.message, error.code) from error
-        published = plan.versions.filter(status=PlanVersion.Status.PUBLISHED)
-        version = published.select_related("plan").order_by("-number").first()
+        version = latest_published(plan)
         if version is None:
             self.fail("nothing_published")
         return version
@@ -116,7 +116,7 @@ class SubscriptionInput(StrictSerializer):
 
     billing_entity = TenantField(BillingEntity, prefix="be")
     plan = PublishedPlanField(required=False)
-    plan_version = ReferenceField(PlanVersion, prefix="pv", required=False)
+    plan_version = TenantField(PlanVersion, prefix="pv", required=False)
     external_id = TextField(required=False, allow_null=True)
     starts_at = InstantField(required=False)
     ends_at = InstantField(required=False, allow_null=True)
@@ -152,7 +152,7 @@ class ChangeInput(PauseInput):
     """
 
     plan = PublishedPlanField(required=False)
-    plan_version = ReferenceField(PlanVersion, prefix="pv", required=False)
+    plan_version = TenantField(PlanVersion, prefix="pv", required=False)
     quantities = serializers.DictField(child=QuantityField(), required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

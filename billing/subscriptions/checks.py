@@ -15,6 +15,7 @@ from core.numbers import plain
 from pricing.models import Component, PlanVersion, Subscription
 from pricing.terms import terms_of
 from pricing.timeline import Timeline, timelines_of
+from pricing.versions import check_startable
 
 
 class Part(NamedTuple):
@@ -34,12 +35,7 @@ def check_fit(entity: BillingEntity, version: PlanVersion) -> None:
     """Raise unless the payer is open, and the version published and in the payer's currency."""
     if entity.status == BillingEntity.Status.CLOSED:
         raise PermissionDenied("closed", "This billing entity is closed.", "billing_entity")
-    if version.status != PlanVersion.Status.PUBLISHED:
-        raise Unprocessable(
-            "not_published",
-            f"{version} is {version.status}: subscriptions start on published ones.",
-            "plan_version",
-        )
+    check_startable(version, entity.customer_id)
     if version.plan.currency != entity.currency:
         raise Unprocessable(
             "currency_mismatch",

@@ -42,8 +42,10 @@ class Coupon(models.Model):
         ]
         constraints = [
             models.CheckConstraint(
-                condition=models.Q(percent__gt=0, percent__lte=100, amount=None, currency="")
-                | (models.Q(percent=None, amount__gt=0) & ~models.Q(currency="")),
+                condition=models.Q(
+                    percent__isnull=False, percent__gt=0, percent__lte=100, amount=None, currency=""
+                )
+                | (models.Q(percent=None, amount__isnull=False, amount__gt=0) & ~models.Q(currency="")),
                 name="coupon_percent_or_amount",
             ),
             models.CheckConstraint(

@@ -134,7 +134,29 @@ def _pricing(world: World) -> Bodies:
     return {
         ("POST", "/v1/plans"): plan,
         ("POST", "/v1/plan-versions"): plan,
+        ("POST", "/v1/plans/validate"): plan,
+        ("POST", "/v1/plans/diff"): {"yaml": "plan: door\ncurrency: USD\n"},
+        ("POST", "/v1/plan-versions?"): {
+            "base": world.version,
+            "customer": world.tenant.customer.public_id,
+            "overrides": {
+                "name": "Acme",
+                "components": {"tok": {"unit_price": "0.009"}},
+                "discounts": [{"percent": "5", "components": ["tok"]}],
+            },
+        },
         ("POST", f"/v1/plan-versions/{world.version}/publish"): {},
+        ("POST", f"/v1/plan-versions/{world.version}/retire"): {},
+        ("POST", "/v1/coupons"): {
+            "key": "door",
+            "name": "n",
+            "percent": "10",
+            "periods": 3,
+            "max_redemptions": 5,
+            "redeem_before": "2999-01-01T00:00:00Z",
+            "components": ["tok"],
+            "plans": ["door"],
+        },
         ("POST", "/v1/subscriptions"): {
             "billing_entity": payer,
             "plan_version": world.version,
@@ -279,7 +301,7 @@ def _accounts(world: World) -> Bodies:
 LISTS = (  # noqa: SIM905
     "charges wallets top-ups credit-grants adjustments denials quarantine plans plan-versions subscriptions"
     " customers organizations workspaces billing-entities payer-assignments api-keys integration-keys meters"
-    " cost-rates exchange-rates currencies rollouts usage-ceilings reversals closing-lines simulations"
+    " cost-rates exchange-rates currencies rollouts usage-ceilings reversals closing-lines coupons simulations"
 ).split()
 
 

@@ -203,8 +203,15 @@ def test_contracts_and_phases_are_as_fixed_as_any_version() -> None:
     base = published(ramps=RAMP)
     contract = create_contract(base, make_tenant().customer, {"ramps": None} | CHEAPER)
     phase = base.derived.get(phase=2)
+    changes: tuple[dict[str, Any], ...] = (
+        {"content": {}},
+        {"status": "draft"},
+        {"number": 99},
+        {"base": None},
+        {"phase": 7},
+    )
     for version in (contract, phase):
-        for change in ({"content": {}}, {"status": "draft"}, {"number": 99}, {"base": None}, {"phase": 7}):
+        for change in changes:
             with pytest.raises(Error), transaction.atomic():
                 PlanVersion.objects.filter(pk=version.pk).update(**change)
         with pytest.raises(Error), transaction.atomic():

@@ -14,7 +14,7 @@ from pricing.catalog import read_plan
 from pricing.catalog.diff import Change, Kind, VersionDiff, diff_contents
 from tests.pricing.documents import FULL_PLAN
 
-TIERS = [
+TIERS: list[dict[str, Any]] = [
     {"up_to": "1000", "unit_price": "0.01"},
     {"up_to": "5000", "unit_price": "0.008", "flat_fee": "5"},
     {"up_to": None, "unit_price": "0.005"},
