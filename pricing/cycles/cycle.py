@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -65,8 +66,7 @@ class Cycle:
 
         Raises ValueError outside of the years 1 to 9999.
         """
-        day = self.anchor_day + relativedelta(months=number * MONTHS[self.interval])
-        return local_midnight(day, self.zone)
+        return _boundary(self.interval, self.anchor_day, self.zone, number)
 
     def number_at(self, instant: datetime) -> int:
         """The number of the period that holds `instant` (aware)."""
@@ -95,3 +95,9 @@ class Cycle:
             yield period
             number += 1
             period = Period(period.end, self.boundary(number + 1))
+
+
+@lru_cache(maxsize=50_000)
+def _boundary(interval: Interval, anchor_day: date, zone: ZoneInfo, number: int) -> datetime:
+    """Kept, because many payers share a cycle and each asks for the same few boundaries again and again."""
+    return local_midnight(anchor_day + relativedelta(months=number * MONTHS[interval]), zone)

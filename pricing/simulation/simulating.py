@@ -95,7 +95,7 @@ class Simulator:
         with transaction.atomic():
             subscriptions = read_subscriptions(self.viewer, payers, self.window, self._known)
             plans = [self._plan(payer, subscriptions.get(payer.id, [])) for payer in payers]
-            reader = UsageReader(self.viewer, frozenset(self.left_out(payers, self.window)))
+            reader = UsageReader(frozenset(self.left_out(payers, self.window)))
             for plan in plans:
                 plan.collect(reader)
             reader.read()
