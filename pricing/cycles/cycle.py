@@ -70,15 +70,7 @@ class Cycle:
 
     def number_at(self, instant: datetime) -> int:
         """The number of the period that holds `instant` (aware)."""
-        day = local_day(instant, self.zone)
-        months = (day.year - self.anchor_day.year) * 12 + day.month - self.anchor_day.month
-        number = months // MONTHS[self.interval]
-        # The month alone may lie one off: the anchor's day of the month, or midnight, may still be to come.
-        while self.boundary(number) > instant:
-            number -= 1
-        while self.boundary(number + 1) <= instant:
-            number += 1
-        return number
+        return _number_at(self.interval, self.anchor_day, self.zone, instant)
 
     def period_at(self, instant: datetime) -> Period:
         """The period that holds `instant` (aware); an instant on a boundary begins its period."""
@@ -101,3 +93,16 @@ class Cycle:
 def _boundary(interval: Interval, anchor_day: date, zone: ZoneInfo, number: int) -> datetime:
     """Kept, because many payers share a cycle and each asks for the same few boundaries again and again."""
     return local_midnight(anchor_day + relativedelta(months=number * MONTHS[interval]), zone)
+
+
+@lru_cache(maxsize=50_000)
+def _number_at(interval: Interval, anchor_day: date, zone: ZoneInfo, instant: datetime) -> int:
+    day = local_day(instant, zone)
+    months = (day.year - anchor_day.year) * 12 + day.month - anchor_day.month
+    number = months // MONTHS[interval]
+    # The month alone may lie one off: the anchor's day of the month, or midnight, may still be to come.
+    while _boundary(interval, anchor_day, zone, number) > instant:
+        number -= 1
+    while _boundary(interval, anchor_day, zone, number + 1) <= instant:
+        number += 1
+    return number

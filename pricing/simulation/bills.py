@@ -49,6 +49,7 @@ class SpanJob:
     span: Span
     opens: bool = True
     tallies: dict[str, tuple[Tally, Tally | None]] = field(default_factory=dict)
+    _lines: list[BillLine] | None = None
 
     def collect(self, tally_of: Callable[[SimulatedComponent, datetime, datetime], Tally]) -> None:
         """Take the tallies that the bill needs from `tally_of(component, start, end)`."""
@@ -60,6 +61,11 @@ class SpanJob:
 
     def lines(self) -> list[BillLine]:
         """The lines in the order of the plan: base fees, components, minimum spend."""
+        if self._lines is None:
+            self._lines = self._made_lines()
+        return self._lines
+
+    def _made_lines(self) -> list[BillLine]:
         lines = self._fee_lines()
         for component in self.candidate.components:
             after, before = self.tallies[component.key]

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -94,7 +95,7 @@ class UsageReader:
             return nothing
         # What was recorded before a meter counted may have occurred a little after it began to.
         first = max(tally.start, counted_since + settings.EVENT_AHEAD_MAX)
-        return _ceil_hour(first, payer.zone), floor_hour(tally.end, payer.zone)
+        return _ceil_hour(first, payer.zone), _floor_hour(tally.end, payer.zone)
 
     def _listen(self, payer: PayerRow, tally: Tally, start: datetime, end: datetime) -> None:
         if start < end:
@@ -192,8 +193,12 @@ def _takes_highest(tally: Tally) -> bool:
     return tally.component.rating.takes_maximum
 
 
+_floor_hour = lru_cache(maxsize=10_000)(floor_hour)
+"""Many payers' spans begin and end together."""
+
+
 def _ceil_hour(instant: datetime, zone: ZoneInfo) -> datetime:
-    floor = floor_hour(instant, zone)
+    floor = _floor_hour(instant, zone)
     return floor if floor == instant else floor + _HOUR
 
 
