@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from core.numbers import CONTEXT, ZERO
 from pricing.base_fees import Life, fees_of_period, trial_end
+from pricing.catalog import PlanTerms
 from pricing.cycles import Period, prorate
 from pricing.rating import State, States
 from pricing.simulation.candidates import Candidate, SimulatedComponent
@@ -48,6 +49,7 @@ class SpanJob:
     span: Span
     opens: bool = True
     tallies: dict[str, tuple[Tally, Tally | None]] = field(default_factory=dict)
+    _lines: list[BillLine] | None = None
 
     def collect(self, tally_of: Callable[[SimulatedComponent, datetime, datetime], Tally]) -> None:
         """Take the tallies that the bill needs from `tally_of(component, start, end)`."""
@@ -59,6 +61,11 @@ class SpanJob:
 
     def lines(self) -> list[BillLine]:
         """The lines in the order of the plan: base fees, components, minimum spend."""
+        if self._lines is None:
+            self._lines = self._made_lines()
+        return self._lines
+
+    def _made_lines(self) -> list[BillLine]:
         lines = self._fee_lines()
         for component in self.candidate.components:
             after, before = self.tallies[component.key]
@@ -88,8 +95,7 @@ class SpanJob:
                 continue
             taken = Period(max(span.since, due.covers.start), min(span.until, due.covers.end))
             if taken.start < taken.end:
-                zone = self.life.cycle.zone
-                amount = prorate(due.amount, due.covers, taken, terms.proration, zone=zone)
+                amount = _part(due.amount, due.covers, taken, terms, self.life)
                 found.append(BillLine(due.key, None, amount))
         return found
 
@@ -110,9 +116,10 @@ class SpanJob:
         """The part of a minimum (of a whole cycle, less the trial) that falls in the window."""
         if not whole:
             return ZERO
-        terms, zone = self.candidate.terms, self.life.cycle.zone
-        start = max(self.span.since, trial_end(terms, self.life))
-        return prorate(whole, self.span.whole, Period(start, self.span.until), terms.proration, zone=zone)
+        terms, start = self.candidate.terms, self.span.since
+        if terms.trial_days:
+            start = max(start, trial_end(terms, self.life))
+        return _part(whole, self.span.whole, Period(start, self.span.until), terms, self.life)
 
 
 class Bill(NamedTuple):
@@ -145,6 +152,13 @@ def total_of(lines: Iterable[BillLine]) -> Decimal:
     for line in lines:
         total = add(total, line.amount)
     return total
+
+
+def _part(amount: Decimal, whole: Period, taken: Period, terms: PlanTerms, life: Life) -> Decimal:
+    """What of an amount for `whole` falls to `taken`."""
+    if taken == whole:
+        return amount
+    return prorate(amount, whole, taken, terms.proration, zone=life.cycle.zone)
 
 
 def _quantity(states: Iterable[State]) -> Decimal:

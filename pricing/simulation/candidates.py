@@ -15,7 +15,7 @@ from core.numbers import ZERO
 from metering.aggregation import MeterDefinition, parse_meter
 from metering.aggregation.paths import Properties
 from metering.models import Meter
-from pricing.catalog import Catalog, Document, PlanTerms, read_catalog
+from pricing.catalog import Catalog, Document, PlanTerms, content_hash, read_catalog
 from pricing.models import PlanVersion
 from pricing.pricelist import LIVE_AGGREGATIONS, compile_dimensions
 from pricing.rating import Component, read_component
@@ -39,6 +39,11 @@ class SimulatedMeter:
     definition: MeterDefinition
     counted_since: datetime | None
 
+    @property
+    def signature(self) -> str:
+        """The same for meters that count the same."""
+        return str(self.id) if self.id is not None else repr(self.definition)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SimulatedComponent:
@@ -58,11 +63,15 @@ class SimulatedComponent:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A version or hypothetical content, ready to be rated. `label` is how results name it."""
+    """A version or hypothetical content, ready to be rated. `label` is how results name it.
+
+    `content_hash` is the same for the same terms over the same meters.
+    """
 
     label: str
     version_id: int | None
     terms: PlanTerms
+    content_hash: str
     components: tuple[SimulatedComponent, ...]
 
     @property
@@ -125,7 +134,8 @@ def _compile(
         for part in terms.components
         if part.meter in meters
     )
-    return Candidate(label, version_id, terms, components)
+    content = terms.content() | {"meters": [component.signature[0] for component in components]}
+    return Candidate(label, version_id, terms, content_hash(content), components)
 
 
 def _component(key: str, meter: SimulatedMeter, definition: Mapping[str, Any]) -> SimulatedComponent:
@@ -137,7 +147,7 @@ def _component(key: str, meter: SimulatedMeter, definition: Mapping[str, Any]) -
         rating=rating,
         is_live=aggregation in LIVE_AGGREGATIONS,
         reads_buckets=meter.id is not None and _sums_suffice(meter.definition, rating),
-        signature=(str(meter.id or meter.key), json.dumps(_priced_by(definition), sort_keys=True)),
+        signature=(meter.signature, json.dumps(_priced_by(definition), sort_keys=True)),
         dimensions=compile_dimensions(rating.group_dimensions),
     )
 

@@ -11,27 +11,21 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import msgspec
 from django.conf import settings
-from django.db.models import QuerySet, TextField
-from django.db.models.functions import Cast
 
-from accounts.scoping import Viewer, visible
 from core.errors import TooLarge
 from core.sql import driver
-from metering.models import UsageEvent
-from metering.store_sums import Stretch, sum_stretches
+from metering.store_reading import StoredEvent, Stretch, read_events, sum_stretches
 from metering.usage.windows import floor_hour
 from pricing.simulation.candidates import SimulatedMeter
-from pricing.simulation.tallies import Tally
+from pricing.simulation.tallies import EPOCH, TICK, Tally
 
-EVENTS_AT_ONCE: Final = 5000
 _HOUR: Final = timedelta(hours=1)
-_DECODE: Final = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 class PayerRow(NamedTuple):
@@ -45,21 +39,20 @@ class PayerRow(NamedTuple):
 
 @dataclass(slots=True)
 class _Hearing:
-    """A tally of one payer, and which part of its time is read from events."""
+    """A tally of one payer, and which part of its time (microseconds since 1970) is read from events."""
 
     tally: Tally
-    start: datetime
-    end: datetime
+    start: int
+    end: int
 
 
 @dataclass(slots=True)
 class UsageReader:
-    """Collects what is wanted, then reads it all. `viewer` bounds what it may see.
+    """Collects what is wanted of payers that the caller may see, then reads it all.
 
     `left_out`: events that are to count for nothing (they were reversed). `events_max`: refuse to read more.
     """
 
-    viewer: Viewer
     left_out: Collection[UUID] = ()
     events_max: int | None = None
     _sums: dict[Stretch, list[Tally]] = field(default_factory=dict)
@@ -102,14 +95,14 @@ class UsageReader:
             return nothing
         # What was recorded before a meter counted may have occurred a little after it began to.
         first = max(tally.start, counted_since + settings.EVENT_AHEAD_MAX)
-        return _ceil_hour(first, payer.zone), floor_hour(tally.end, payer.zone)
+        return _ceil_hour(first, payer.zone), _floor_hour(tally.end, payer.zone)
 
     def _listen(self, payer: PayerRow, tally: Tally, start: datetime, end: datetime) -> None:
         if start < end:
             meter = tally.component.meter
             by_event = self._heard.setdefault(payer.id, {})
             by_meter = by_event.setdefault(meter.definition.event, {})
-            by_meter.setdefault(meter, []).append(_Hearing(tally, start, end))
+            by_meter.setdefault(meter, []).append(_Hearing(tally, _ticks(start), _ticks(end)))
 
     def _hearings(self) -> Iterator[_Hearing]:
         for by_event in self._heard.values():
@@ -125,20 +118,14 @@ class UsageReader:
         if not hearings:
             return
         start, end = min(each.start for each in hearings), max(each.end for each in hearings)
-        rows = self._events(self._heard, {name for names in self._heard.values() for name in names})
-        # Nothing is recorded long before it occurred, so older partitions are not looked at.
-        rows = rows.filter(
-            occurred_at__gte=start, occurred_at__lt=end, recorded_at__gte=start - settings.EVENT_AHEAD_MAX
-        )
-        for event_id, payer_id, name, occurred_at, text, cost in self._stream(rows):
-            heard = self._heard[payer_id].get(name)
-            if heard is not None and event_id not in self.left_out:
-                _feed(heard, occurred_at, _DECODE(text), cost)
-
-    def _events(self, payer_ids: Iterable[int], names: Iterable[str]) -> QuerySet[UsageEvent]:
-        return visible(UsageEvent, self.viewer).filter(
-            customer_id__in=self._customers, billing_entity_id__in=list(payer_ids), name__in=list(names)
-        )
+        names = {name for by_event in self._heard.values() for name in by_event}
+        left_out = {str(event_id) for event_id in self.left_out}
+        for payer_id, events in self._stream(self._heard, names, _instant(start), _instant(end)):
+            by_event = self._heard[payer_id]
+            for name, ticks, properties, cost, event_id in events:
+                heard = by_event.get(name)
+                if heard is not None and event_id not in left_out:
+                    _feed(heard, ticks, properties, cost)
 
     def _carry_levels(self) -> None:
         """Let each group of a meter with `carry_over` begin at the sum of what came before."""
@@ -148,21 +135,19 @@ class UsageReader:
         for payer, tally in self._carrying:
             by_payer[payer.id].append(tally)
         names = {tally.component.meter.definition.event for _, tally in self._carrying}
-        rows = self._events(by_payer, names).filter(
-            occurred_at__lt=max(tally.start for _, tally in self._carrying)
-        )
+        end = max(tally.start for _, tally in self._carrying)
+        left_out = {str(event_id) for event_id in self.left_out}
         levels: defaultdict[tuple[int, Any], Decimal] = defaultdict(Decimal)
-        for event_id, payer_id, name, occurred_at, text, _ in self._stream(rows):
-            if event_id in self.left_out:
-                continue
-            properties = _DECODE(text)
-            for tally in by_payer[payer_id]:
-                meter = tally.component.meter.definition
-                if meter.event != name or occurred_at >= tally.start or not meter.matches(properties):
-                    continue
-                contribution = meter.contribution(properties)
-                if contribution is not None:
-                    levels[id(tally), tally.group_of(properties)] += Decimal(contribution)
+        for payer_id, events in self._stream(by_payer, names, None, end):
+            for name, ticks, properties, _, event_id in events:
+                for tally in by_payer[payer_id] if event_id not in left_out else ():
+                    meter = tally.component.meter.definition
+                    is_before = ticks < _ticks(tally.start)
+                    if meter.event != name or not is_before or not meter.matches(properties):
+                        continue
+                    contribution = meter.contribution(properties)
+                    if contribution is not None:
+                        levels[id(tally), tally.group_of(properties)] += Decimal(contribution)
         for tallies in by_payer.values():
             for tally in tallies:
                 for (owner, group), level in levels.items():
@@ -170,21 +155,25 @@ class UsageReader:
                         tally.carry(group, level)
 
     def _stream(
-        self, rows: QuerySet[UsageEvent]
-    ) -> Iterator[tuple[UUID, int, str, datetime, str, Decimal | None]]:
-        """The rows by payer in `seq` order, EVENTS_AT_ONCE in memory; the caller is in a transaction."""
-        rows = rows.annotate(text=Cast("properties", TextField())).order_by("billing_entity_id", "seq")
-        columns = ("id", "billing_entity_id", "name", "occurred_at", "text", "cost")
-        for number, row in enumerate(rows.values_list(*columns).iterator(EVENTS_AT_ONCE)):
-            if number == self.events_max:
-                says = f"This would read more than {number:,} events; a simulation may."
+        self, payer_ids: Iterable[int], names: Iterable[str], start: datetime | None, end: datetime
+    ) -> Iterator[tuple[int, list[StoredEvent]]]:
+        """The events of payers by payer in `seq` order, some at a time; raises TooLarge."""
+        count = 0
+        # Nothing is recorded long before it occurred, so older partitions are not looked at.
+        recorded_from = EPOCH if start is None else start - settings.EVENT_AHEAD_MAX
+        for payer_id, events in read_events(
+            driver(), self._customers, payer_ids, names, start=start, end=end, recorded_from=recorded_from
+        ):
+            count += len(events)
+            if self.events_max is not None and count > self.events_max:
+                says = f"This would read more than {self.events_max:,} events; a simulation may."
                 raise TooLarge("too_many_events", says)
-            yield row
+            yield payer_id, events
 
 
 def _feed(
     heard: Mapping[SimulatedMeter, Sequence[_Hearing]],
-    occurred_at: datetime,
+    ticks: int,
     properties: Mapping[str, Any],
     cost: Decimal | None,
 ) -> None:
@@ -196,14 +185,26 @@ def _feed(
         if contribution is None:
             continue
         for hearing in hearings:
-            if hearing.start <= occurred_at < hearing.end:
-                hearing.tally.add_event(occurred_at, properties, contribution, cost)
+            if hearing.start <= ticks < hearing.end:
+                hearing.tally.add_event(ticks, properties, contribution, cost)
 
 
 def _takes_highest(tally: Tally) -> bool:
     return tally.component.rating.takes_maximum
 
 
+_floor_hour = lru_cache(maxsize=10_000)(floor_hour)
+"""Many payers' spans begin and end together."""
+
+
 def _ceil_hour(instant: datetime, zone: ZoneInfo) -> datetime:
-    floor = floor_hour(instant, zone)
+    floor = _floor_hour(instant, zone)
     return floor if floor == instant else floor + _HOUR
+
+
+def _ticks(instant: datetime) -> int:
+    return (instant - EPOCH) // TICK
+
+
+def _instant(ticks: int) -> datetime:
+    return EPOCH + ticks * TICK

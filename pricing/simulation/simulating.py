@@ -95,7 +95,7 @@ class Simulator:
         with transaction.atomic():
             subscriptions = read_subscriptions(self.viewer, payers, self.window, self._known)
             plans = [self._plan(payer, subscriptions.get(payer.id, [])) for payer in payers]
-            reader = UsageReader(self.viewer, frozenset(self.left_out(payers, self.window)))
+            reader = UsageReader(frozenset(self.left_out(payers, self.window)))
             for plan in plans:
                 plan.collect(reader)
             reader.read()
@@ -130,7 +130,10 @@ class Simulator:
         jobs = [job for row in rows if row not in replaced for job in own[row.id]]
         since = datetime.min.replace(tzinfo=self.window.start.tzinfo)
         for row in replaced:
-            jobs += candidate_jobs(row, candidate, payer, self.window, since)
+            there = {(job.candidate.content_hash, job.span, job.opens): job for job in own[row.id]}
+            for job in candidate_jobs(row, candidate, payer, self.window, since):
+                same = there.get((candidate.content_hash, job.span, job.opens))
+                jobs.append(job if same is None or same.life != job.life else same)
             since = max(since, row.ends_at or self.window.end)
         return jobs
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from core.numbers import ONE, ZERO
 from metering.aggregation.base import Aggregation, Contribution, Window
@@ -17,6 +17,9 @@ from metering.aggregation.kinds import AGGREGATIONS
 from metering.aggregation.paths import Properties
 from pricing.rating import EMPTY, Group, NotPriced, State, States, Usage
 from pricing.simulation.candidates import SimulatedComponent
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+TICK: Final = timedelta(microseconds=1)
 
 
 @dataclass(slots=True, eq=False)
@@ -40,15 +43,19 @@ class Tally:
 
     def add_event(
         self,
-        occurred_at: datetime,
+        ticks: int,
         properties: Properties,
         contribution: Contribution,
         cost: Decimal | None,
     ) -> None:
-        """Take in one event that the meter hears; `contribution` is what the meter takes from it."""
+        """Take in one event that the meter hears; `contribution` is what the meter takes from it.
+
+        `ticks`: when it occurred, in microseconds since 1970.
+        """
         component = self.component
         dimensions = component.dimensions(properties)
         if not component.is_live:
+            occurred_at = EPOCH + ticks * TICK
             self._fold(self.group_of(properties)).add(contribution, occurred_at)
         elif isinstance(contribution, str):
             group = self.group_of(properties)

@@ -150,7 +150,7 @@ def upcoming_of(
     payer = PayerRow(entity.pk, entity.customer_id, entity.currency, ZoneInfo(entity.time_zone))
     just_now = Period(now - datetime.resolution, now + datetime.resolution)
     with transaction.atomic():
-        reader = UsageReader(viewer, events_max=EVENTS_MAX)
+        reader = UsageReader(events_max=EVENTS_MAX)
         asked = _Asked(payer, reader)
         rows = _running(read_subscriptions(viewer, [payer], just_now, Versions()).get(payer.id, []), now)
         changed = _changes(rows, now, hypothetical, coming)

@@ -301,7 +301,8 @@ def _accounts(world: World) -> Bodies:
 LISTS = (  # noqa: SIM905
     "charges wallets top-ups credit-grants adjustments denials quarantine plans plan-versions subscriptions"
     " customers organizations workspaces billing-entities payer-assignments api-keys integration-keys meters"
-    " cost-rates exchange-rates currencies rollouts usage-ceilings reversals closing-lines coupons simulations"
+    " cost-rates exchange-rates currencies rollouts usage-ceilings reversals closing-lines coupons"
+    " simulations"
 ).split()
 
 

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import clock
+from metering.models import UsageEvent
 from pricing.cycles import Period
 from pricing.models import Segment
+from pricing.simulation import Cohort, compile_content, simulate
 from tests.billing.world import START, make_meter, make_tenant, make_version
 from tests.pricing.simulation.world import (
     JANUARY,
@@ -149,3 +151,65 @@ def test_a_meter_that_came_later_is_counted_from_stored_events() -> None:
     assert result.simulated[0] is not None
     assert result.simulated[0].amount == Decimal(20)
     assert result.difference(0) == Decimal("19.7")
+
+
+@pytest.mark.django_db
+def test_contents_may_define_a_meter_each_in_its_own_way() -> None:
+    make_meters()
+    version = make_version(components("per_unit"))
+    tenant = make_tenant(version)
+    report(tenant, *[event(f"k{n}", START + timedelta(days=n), "3") for n in range(4)])
+
+    def content(**meter: Any) -> dict[str, Any]:
+        price = {"key": "c", "meter": "tokens", "model": "per_unit", "unit_price": "1"}
+        meters = [{"key": "tokens", "event": "completion", **meter}]
+        return {"plan": "p", "currency": "USD", "components": [price], "meters": meters}
+
+    contents = [
+        compile_content(content(aggregation="count")),
+        compile_content(content(aggregation="sum", property="tokens")),
+        compile_content(content(aggregation="max", property="tokens")),
+    ]
+    (result,) = simulate(contents, Cohort(), JANUARY)
+    assert [bill and bill.amount for bill in result.simulated] == [4, 12, 3]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("aggregation", "amount"),
+    [("min", "2"), ("avg", "3.5"), ("latest", "5"), ("weighted_sum", "4.580645161290")],
+)
+def test_what_settles_at_the_close_is_priced_by_the_whole_period(aggregation: str, amount: str) -> None:
+    make_meters()
+    make_meter("level", aggregation=aggregation, property_path="tokens")
+    tenant = make_tenant(make_version(components("per_unit")))
+    # The level is 2, and 5 more in the last 16 of 31 days: 2 + 5 x 16/31 on the mean.
+    report(tenant, event("a", START, "2"), event("b", START + timedelta(days=15), "5"))
+    price = [{"key": "c", "meter": "level", "model": "per_unit", "unit_price": "1"}]
+    (result,) = run(make_version(price))
+    assert result.simulated[0] is not None
+    assert round(result.simulated[0].amount, 12) == Decimal(amount)
+
+
+@pytest.mark.django_db
+def test_a_level_is_carried_in_from_before_the_period() -> None:
+    make_meters()
+    make_meter("level", aggregation="weighted_sum", property_path="tokens", carry_over=True)
+    tenant = make_tenant(make_version(components("per_unit")), starts_at=START - timedelta(days=60))
+    report(tenant, event("a", START - timedelta(days=1), "4"), event("b", START, "3"))
+    price = [{"key": "c", "meter": "level", "model": "per_unit", "unit_price": "1"}]
+    (result,) = run(make_version(price))
+    assert result.simulated[0] is not None
+    assert result.simulated[0].amount == 7
+
+
+@pytest.mark.django_db
+def test_reversed_events_count_for_nothing() -> None:
+    make_meters()
+    version = make_version(components("percentage", "cost_plus"))
+    tenant = make_tenant(version)
+    report(tenant, event("a", START, "9"), event("b", START, "5"))
+    reversed_one = UsageEvent.objects.get(idempotency_key="a").id
+    (result,) = run(version, left_out=lambda payers, window: [reversed_one])
+    # Of 5 the first 4 are free; 1 x 0.03 + 0.1. One event's cost of 0.01, and a quarter.
+    assert result.current.lines == {"percentage": Decimal("0.13"), "cost_plus": Decimal("0.0125")}
