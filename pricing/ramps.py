@@ -1,4 +1,4 @@
-"""When the phases of a plan's ramp begin for a subscription, and which one holds. Pure but for the last."""
+"""When the phases of a plan's ramp begin for a subscription, and which one holds. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from dateutil.relativedelta import relativedelta
 from pricing.catalog import PlanTerms, phase_terms
 from pricing.cycles import local_midnight
 from pricing.cycles.midnight import local_day
-from pricing.models import PlanVersion, Subscription
-from pricing.terms import terms_of
 
 
 def phase_starts(terms: PlanTerms, start: datetime, zone: ZoneInfo) -> list[datetime]:
-    """The instants, in UTC, at which the phases begin for a subscription that started at `start` (aware).
+    """The instants, in UTC, at which the phases begin for a subscription that came to the plan at `start`.
 
     At local midnights of the payer: of the dates, or so many months after the local day of the start, clamped
     to the month's end (31 Jan + 1 month is 28 Feb, + 2 months 31 Mar).
@@ -31,22 +29,6 @@ def ramp_phase_at(terms: PlanTerms, start: datetime, instant: datetime, zone: Zo
 
 
 def terms_at(terms: PlanTerms, start: datetime, instant: datetime, zone: ZoneInfo) -> PlanTerms:
-    """The terms that hold at `instant` for a subscription that started at `start`."""
+    """The terms that hold at `instant` for a subscription that came to the plan at `start`."""
     number = ramp_phase_at(terms, start, instant, zone)
     return phase_terms(terms, number) if number else terms
-
-
-def ramp_schedule(subscription: Subscription) -> list[tuple[datetime, PlanVersion]]:
-    """The moves that the ramp of a subscription's version asks for: each phase's start and its version.
-
-    In order of time; those that begin before the subscription does are left out but for the last of them,
-    which holds from its start. Whoever books a change moves the subscription then.
-    """
-    version = subscription.version
-    zone = ZoneInfo(subscription.billing_entity.time_zone)
-    starts = phase_starts(terms_of(version), subscription.starts_at, zone)
-    if not starts:
-        return []
-    phases = {row.phase: row for row in version.derived.filter(phase__isnull=False).select_related("plan")}
-    moves = [(max(at, subscription.starts_at), phases[n]) for n, at in enumerate(starts, start=1)]
-    return [move for n, move in enumerate(moves, start=1) if n == len(moves) or moves[n][0] > move[0]]

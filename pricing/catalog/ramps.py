@@ -18,9 +18,11 @@ _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 @dataclass(frozen=True, slots=True)
 class RampPhase:
-    """From `after_months` after a subscription's start, or from the payer's local midnight of `starts_on`,
-    the plan holds with these overrides, up to the next phase. Phases do not add up: each one overrides the
-    plan itself."""
+    """From `after_months` after a subscription came to the plan, or from the payer's local midnight of
+    `starts_on`, the plan holds with these overrides, up to the next phase.
+
+    Phases do not add up: each one overrides the plan itself.
+    """
 
     after_months: int | None
     starts_on: date | None

@@ -101,7 +101,7 @@ DEFINITIONS: Final[dict[str, Schema]] = {
     | {"minProperties": 1},
     "phase": one_of(
         {
-            "after_months": said(count(1, MONTHS_MAX), "So many months after the subscription's start."),
+            "after_months": said(count(1, MONTHS_MAX), "After a subscription came to the plan."),
             "starts_on": said(DAY, "Instead of after_months: from the payer's midnight of this date on."),
             "overrides": reference("overrides"),
         },

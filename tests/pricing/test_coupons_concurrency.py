@@ -35,7 +35,7 @@ def subscriptions() -> list[Subscription]:
 def race(subscriptions: list[Subscription]) -> list[object]:
     """All of them redeem a coupon that two may redeem."""
     create_coupon({"key": "launch", "percent": "20", "max_redemptions": 2})
-    return at_once(*[lambda each=each: redeem_coupon(each, "launch") for each in subscriptions])  # type: ignore[misc]
+    return at_once(*[lambda each=each: redeem_coupon(each, "launch") for each in subscriptions])
 
 
 @contextmanager

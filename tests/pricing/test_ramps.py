@@ -10,15 +10,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from billing.subscriptions import start_subscription
 from config.environment import BASE_DIR
-from core import clock
 from pricing.catalog import PlanTerms, read_plan
-from pricing.plans import apply_plan
-from pricing.ramps import phase_starts, ramp_phase_at, ramp_schedule, terms_at
-from pricing.versions import publish_version
-from tests.billing.world import make_meter, make_tenant, make_version
-from tests.pricing.documents import PER_CALL, plan_document
+from pricing.ramps import phase_starts, ramp_phase_at, terms_at
 
 DOC = (BASE_DIR / "docs" / "algorithms" / "ramps.md").read_text()
 
@@ -86,48 +80,3 @@ def test_a_plan_without_a_ramp_is_always_itself() -> None:
     terms = plan()
     assert phase_starts(terms, at("2026-01-01"), ZoneInfo("UTC")) == []
     assert terms_at(terms, at("2026-01-01"), at("2030-01-01"), ZoneInfo("UTC")) is terms
-
-
-def schedule(starts_at: str, *begins: str | int, **payer: Any) -> list[tuple[datetime, str]]:
-    """The moves of a subscription that starts on a plan with these phases."""
-    ramps = [
-        {
-            "after_months" if isinstance(when, int) else "starts_on": when,
-            "overrides": {"minimum_spend": str(n)},
-        }
-        for n, when in enumerate(begins, start=1)
-    ]
-    version = publish_version(apply_plan(plan_document(ramps=ramps)))
-    tenant = make_tenant(**payer)
-    subscription = start_subscription(tenant.payer, version, starts_at=at(starts_at))
-    return [(moment, str(phase)) for moment, phase in ramp_schedule(subscription)]
-
-
-@pytest.mark.django_db
-def test_a_subscription_moves_to_the_version_of_each_phase() -> None:
-    assert schedule("2026-01-31T10:00:00", 1, 2) == [
-        (at("2026-02-28"), "pro v1 phase 1"),
-        (at("2026-03-31"), "pro v1 phase 2"),
-    ]
-
-
-@pytest.mark.django_db
-def test_phases_begin_at_the_payers_midnight() -> None:
-    assert schedule("2026-01-10", "2026-04-01", time_zone="Asia/Kolkata") == [
-        (at("2026-03-31T18:30:00"), "pro v1 phase 1")
-    ]
-
-
-@pytest.mark.django_db
-def test_of_the_phases_that_have_begun_before_the_start_only_the_last_counts() -> None:
-    assert schedule("2026-05-10T12:00:00", "2026-03-01", "2026-04-01", "2026-06-01") == [
-        (at("2026-05-10T12:00:00"), "pro v1 phase 2"),
-        (at("2026-06-01"), "pro v1 phase 3"),
-    ]
-
-
-@pytest.mark.django_db
-def test_a_subscription_without_a_ramp_has_nothing_to_do() -> None:
-    make_meter("calls", aggregation="count")
-    version = make_version([PER_CALL])
-    assert ramp_schedule(start_subscription(make_tenant().payer, version, starts_at=clock.now())) == []
