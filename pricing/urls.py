@@ -11,6 +11,7 @@ urlpatterns = [
     path("plans/<str:reference>", plans.plan, name="plan"),
     path("plan-versions/compare", versions.plan_diff, name="plan_diff"),
     path("plan-versions/<str:reference>", versions.version, name="plan_version"),
+    path("plan-versions/<str:reference>/file", versions.version_file, name="version_file"),
     path("plan-versions/<str:reference>/publish", publishing.publish, name="version_publish"),
     path("subscriptions", subscriptions.subscriptions, name="subscriptions"),
 ]

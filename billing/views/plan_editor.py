@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from django.contrib import messages
-from django.db import transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
@@ -16,17 +15,17 @@ from django.urls import reverse
 from accounts.permissions import Right
 from accounts.staff_pages import staff_page
 from billing.reports.comparing import currency_units
-from billing.reports.plan_economics import BY_QUANTITY, PlanEconomics, plan_economics
+from billing.reports.plan_economics import BY_QUANTITY, plan_economics
 from core import clock
 from core.htmx import wants_fragment
 from pricing.api.plans import find_plan
-from pricing.applied import Applied
+from pricing.applied import Action
 from pricing.catalog import Catalog, CatalogError, Problem, read_catalog, read_documents
-from pricing.catalog.diff import Change, diff_contents
 from pricing.catalog.yaml_out import write_documents
 from pricing.models import Plan, PlanVersion
+from pricing.plan_diffs import CatalogDiff, diff_catalog
 from pricing.plans import apply_catalog
-from pricing.versions import latest_published, own_versions
+from pricing.versions import own_versions
 
 FILE: Final = "plan.yaml"
 QUANTITY: Final = "quantity-"
@@ -47,7 +46,7 @@ class Checked:
     text: str
     problems: Sequence[Problem] = ()
     catalog: Catalog | None = None
-    applied: Sequence[Applied] = ()
+    diff: CatalogDiff | None = None
 
     @property
     def lines(self) -> list[tuple[int, str, list[Problem]]]:
@@ -66,9 +65,10 @@ def plan_editor(request: HttpRequest, reference: str = "") -> HttpResponseBase:
     if request.method != "POST":
         text = text_of(plan) if plan else EXAMPLE
         return render(request, "billing/plan_editor/editor.html", page_context(request, plan, check(text)))
-    checked = check(request.POST.get("text", ""))
-    if request.POST.get("action") == "save" and not checked.problems and not wants_fragment(request):
-        return _saved(request, checked)
+    text = request.POST.get("text", "").replace("\r\n", "\n")
+    if request.POST.get("action") == "save" and not wants_fragment(request):
+        return _saved(request, plan, text)
+    checked = check(text)
     context = page_context(request, plan, checked)
     if wants_fragment(request):
         return render(request, "billing/plan_editor/_check.html", context)
@@ -78,15 +78,11 @@ def plan_editor(request: HttpRequest, reference: str = "") -> HttpResponseBase:
 
 def check(text: str) -> Checked:
     """Everything that stands against saving a text, found by applying it and undoing that."""
-    text = text.replace("\r\n", "\n")
     try:
         catalog = _read(text)
-        with transaction.atomic():
-            applied = apply_catalog(catalog)
-            transaction.set_rollback(True)
+        return Checked(text, (), catalog, diff_catalog(catalog))
     except CatalogError as error:
         return Checked(text, error.problems)
-    return Checked(text, (), catalog, applied)
 
 
 def page_context(request: HttpRequest, plan: Plan | None, checked: Checked) -> dict[str, Any]:
@@ -96,18 +92,14 @@ def page_context(request: HttpRequest, plan: Plan | None, checked: Checked) -> d
         for name, value in request.POST.items()
         if name.startswith(QUANTITY) and isinstance(value, str)
     }
-    now, units = clock.now(), currency_units()
-    plans = checked.catalog.plans.values() if checked.catalog else ()
+    diff = checked.diff or CatalogDiff((), ())
     here = [(plan.name, reverse("plan", args=[plan.key])), ("Editor", "")] if plan else [("New plan", "")]
     return {
         "plan": plan,
         "checked": checked,
-        "plans": [
-            _shown(plan_economics(terms, asked, now), units.get(terms.currency, terms.currency))
-            for terms in plans
-        ],
+        "plans": _shown(checked, asked),
         "by_quantity": BY_QUANTITY,
-        "others": [one for one in checked.applied if one.noun != "plan"],
+        "others": [one for one in diff.others if one.action is not Action.UNCHANGED],
         "crumbs": [("Plans", reverse("plans")), *here],
     }
 
@@ -119,17 +111,20 @@ def text_of(plan: Plan) -> str:
     return write_documents([version.content]) if version else EXAMPLE.replace("example", plan.key, 1)
 
 
-def changes_of(economics: PlanEconomics) -> tuple[PlanVersion | None, Sequence[Change]]:
-    """The newest published version of the plan, and what the text changes against it."""
-    plan = Plan.objects.filter(key=economics.terms.key).first()
-    latest = latest_published(plan) if plan else None
-    diff = diff_contents(None if latest is None else latest.content, economics.terms.content())
-    return latest, diff.changes
-
-
-def _shown(economics: PlanEconomics, unit: Any) -> dict[str, Any]:
-    latest, changes = changes_of(economics)
-    return {"economics": economics, "unit": unit, "latest": latest, "changes": changes}
+def _shown(checked: Checked, asked: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Each plan of the text with its figures and what it changes."""
+    if checked.catalog is None or checked.diff is None:
+        return []
+    now, units, plans = clock.now(), currency_units(), checked.catalog.plans
+    return [
+        {
+            "economics": plan_economics(plans[one.key], asked, now),
+            "unit": units.get(one.currency, one.currency),
+            "diff": one,
+            "changes": [(change, one.touched_by(change)) for change in one.diff.changes],
+        }
+        for one in checked.diff.plans
+    ]
 
 
 def _read(text: str) -> Catalog:
@@ -139,12 +134,12 @@ def _read(text: str) -> Catalog:
     return read_catalog(documents)
 
 
-def _saved(request: HttpRequest, checked: Checked) -> HttpResponseBase:
+def _saved(request: HttpRequest, plan: Plan | None, text: str) -> HttpResponseBase:
     try:
-        applied = apply_catalog(_read(checked.text))
+        applied = apply_catalog(_read(text))
     except CatalogError as error:
-        messages.error(request, str(error.problems[0]))
-        return redirect("plans")
+        context = page_context(request, plan, Checked(text, error.problems))
+        return render(request, "billing/plan_editor/editor.html", context, status=422)
     for one in applied:
         messages.success(request, f"{one}.")
     versions = [one.version for one in applied if one.version is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -9,12 +10,12 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from accounts.scoping import viewer_of, visible
+from accounts.scoping import Viewer, viewer_of, visible
 from accounts.staff_pages import staff_page
 from core.display.html import ABSENT
 from core.pages import columns
 from core.pages.cells import custom_column, link
-from core.pages.choices import Choice, Words, filter_by
+from core.pages.choices import Choice, RowFilters, Words, filter_by
 from core.pages.columns import Reader
 from core.pages.listing import Listing
 from pricing.models import Plan, PlanVersion, Subscription
@@ -74,27 +75,22 @@ SUBSCRIPTIONS: Final = Listing(
 def subscriptions(request: HttpRequest) -> HttpResponseBase:
     """The list, narrowed by plan, version and status."""
     viewer = viewer_of(request)
-    plans = list(Plan.objects.order_by("name", "key"))
-    versions = visible(PlanVersion, viewer).exclude(status=PlanVersion.Status.DRAFT).defer("content")
-    listing = replace(
-        SUBSCRIPTIONS,
-        filters=filter_by(
-            Choice("plan", "version__plan_id", "plan", [(one.public_id, one.name) for one in plans]),
-            Choice(
-                "version",
-                "version_id",
-                "pv",
-                [
-                    (one.public_id, f"{one.plan.name} {label}")
-                    for one, label in with_labels(versions.order_by("plan__name", "base_id", "-number"))
-                ],
-            ),
-            Words(
-                "status", "status", [(str(word), str(label)) for word, label in Subscription.Status.choices]
-            ),
-        ),
-    )
+    listing = replace(SUBSCRIPTIONS, filters=_filters(viewer))
     rows = visible(Subscription, viewer).select_related(
         "customer", "billing_entity", "version__plan", "version__customer"
     )
     return listing.respond(request, rows.defer("version__content"))
+
+
+def _filters(viewer: Viewer) -> Callable[..., RowFilters]:
+    """By plan, by version (contracts too) and by status."""
+    plans = Plan.objects.order_by("name", "key")
+    published = visible(PlanVersion, viewer).exclude(status=PlanVersion.Status.DRAFT).defer("content")
+    versions = with_labels(published.order_by("plan__name", "base_id", "-number"))
+    named = [(one.public_id, f"{one.plan.name} {label}") for one, label in versions]
+    statuses = [(str(word), str(label)) for word, label in Subscription.Status.choices]
+    return filter_by(
+        Choice("plan", "version__plan_id", "plan", [(one.public_id, one.name) for one in plans]),
+        Choice("version", "version_id", "pv", named),
+        Words("status", "status", statuses),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -18,6 +18,7 @@ from core.api.references import find_referenced
 from core.errors import NotFound
 from metering.models import Meter
 from pricing.comparing import compare_versions, price_change
+from pricing.exporting import export_versions
 from pricing.models import PlanVersion
 from pricing.plan_rows import running_counts, version_label, with_labels
 from pricing.sheet import component_sheets, ramp_sheets
@@ -69,9 +70,25 @@ def plan_diff(request: HttpRequest) -> HttpResponseBase:
     old, new = (find_version(viewer, request.GET.get(name, "")) for name in ("old", "new"))
     if old.plan_id != new.plan_id:
         raise NotFound("not_found", "Only versions of one plan can be compared.")
+    return render(request, "pricing/versions/diff.html", _compared(viewer, old, new))
+
+
+@staff_page()
+def version_file(request: HttpRequest, reference: str) -> HttpResponseBase:
+    """The version as a plan file, with the meters that it names."""
+    found = find_version(viewer_of(request), reference)
+    name = f"{found.plan.key}-v{found.number}.yaml"
+    return HttpResponse(
+        export_versions([found]),
+        content_type="application/yaml; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def _compared(viewer: Viewer, old: PlanVersion, new: PlanVersion) -> dict[str, Any]:
     comparison = compare_versions(terms_of(old), terms_of(new))
     counts = running_counts(viewer, clock.now())
-    context = sheet_context(new) | {
+    return sheet_context(new) | {
         "old": old,
         "new": new,
         "plan": new.plan,
@@ -89,4 +106,3 @@ def plan_diff(request: HttpRequest) -> HttpResponseBase:
             ("Comparison", ""),
         ],
     }
-    return render(request, "pricing/versions/diff.html", context)

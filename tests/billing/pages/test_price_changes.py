@@ -74,7 +74,7 @@ def test_the_second_step_plans_a_draft_that_moves_and_tells_nobody(
     staff: Client, acme: Tenant, version: PlanVersion, second: PlanVersion
 ) -> None:
     address = f"/price-changes/new?version={second.public_id}"
-    assert "Plan v1: 1 subscriptions" in read(staff, address)
+    assert "Plan v1: 1 subscription" in read(staff, address)
     form = {"name": "Spring", "from_versions": [version.public_id], **SOON}
     text = post(staff, address, form | {"customers": acme.customer.external_id, "min_revenue": "0"})
     assert "Spring Draft" in text
