@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from billing import closing, periods, recurring_credits, rollouts, subscriptions
+from billing import closing, periods, recurring_credits, rollouts, simulations, subscriptions
 from core import clock
 from core.audit import Source, audited
 
@@ -48,3 +48,10 @@ def execute_rollouts() -> None:
 def deliver_outbox() -> None:
     """Take on what waits in the outbox."""
     rollouts.deliver_outbox(clock.now())
+
+
+@shared_task
+def run_simulations() -> None:
+    """Run the simulations that wait or were left unfinished."""
+    with audited(Source.TASK):
+        simulations.run_simulations()

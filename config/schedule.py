@@ -26,5 +26,6 @@ SCHEDULE: tuple[Due, ...] = (
     Due("billing.tasks.release_credits", every=MINUTE),
     Due("billing.tasks.close_periods", every=MINUTE),
     Due("billing.tasks.deliver_outbox", every=MINUTE),
+    Due("billing.tasks.run_simulations", every=MINUTE / 6),
 )
 """In the order in which `run_due` runs them: what later rows need is done by earlier ones."""

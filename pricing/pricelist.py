@@ -195,11 +195,12 @@ def compile_component(row: Component) -> PricedComponent:
         meter_key=meter.key,
         rating=rating,
         is_live=meter.aggregation in LIVE_AGGREGATIONS,
-        dimensions=_compile_dimensions(rating.group_dimensions),
+        dimensions=compile_dimensions(rating.group_dimensions),
     )
 
 
-def _compile_dimensions(names: Sequence[str]) -> Callable[[Properties], Mapping[str, str | None]]:
+def compile_dimensions(names: Sequence[str]) -> Callable[[Properties], Mapping[str, str | None]]:
+    """A function that finds the values of these dimensions in an event's properties, as texts."""
     reads: list[tuple[str, Callable[[Properties], Any]]] = [(name, compile_path(name)) for name in names]
     if not reads:
         return lambda properties: {}

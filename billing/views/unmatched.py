@@ -17,10 +17,10 @@ from django.views.decorators.http import require_POST
 from accounts.models import BillingEntity
 from accounts.permissions import Right, may
 from accounts.scoping import Viewer, viewer_of, visible
+from accounts.staff_pages import staff_page
 from billing.models import MarginBucket
 from billing.rerating import rerate_events
 from billing.unmatched import UnheardName, sample_event, unheard_names
-from billing.views.access import staff_page
 from core import clock
 from core.api.references import find_referenced
 from core.numbers import plain

@@ -6,6 +6,7 @@ from pricing.models.counters import Counter
 from pricing.models.coupons import Coupon, CouponRedemption
 from pricing.models.plans import Component, Plan, PlanVersion
 from pricing.models.rollouts import Rollout, RolloutMember
+from pricing.models.simulations import Simulation, SimulationRow
 from pricing.models.subscriptions import BillingPeriod, Segment, Subscription
 
 __all__ = [
@@ -19,6 +20,8 @@ __all__ = [
     "Rollout",
     "RolloutMember",
     "Segment",
+    "Simulation",
+    "SimulationRow",
     "Subscription",
     "SubscriptionChange",
     "UsageCeiling",

@@ -176,6 +176,19 @@ def _pricing(world: World) -> Bodies:
         ("POST", f"{address}/withdraw"): {"change": "subch_00000001", "reason": "r"},
         ("POST", f"{address}/cancel"): cancellation,
         ("POST", f"{address}/cancel/preview"): cancellation,
+        ("POST", f"/v1/billing-entities/{payer}/upcoming"): plan,
+        ("POST", "/v1/simulations"): {
+            "versions": [world.version],
+            "contents": [plan],
+            "from": "2026-01-01T00:00:00Z",
+            "to": "2026-02-01T00:00:00Z",
+            "cohort": {
+                "customers": [world.tenant.customer.public_id],
+                "billing_entities": [payer],
+                "plan": "door",
+            },
+            "grows_by": "10",
+        },
         ("POST", "/v1/pricing/preview"): {
             "currency": "USD",
             "base_fees": [{"key": "platform", "amount": "49.00"}],
@@ -289,8 +302,8 @@ def _accounts(world: World) -> Bodies:
 LISTS = (  # noqa: SIM905
     "charges wallets top-ups credit-grants adjustments denials quarantine plans plan-versions subscriptions"
     " customers organizations workspaces billing-entities payer-assignments api-keys integration-keys meters"
-    " cost-rates exchange-rates currencies rollouts usage-ceilings reversals closing-lines"
-    " coupons"
+    " cost-rates exchange-rates currencies rollouts usage-ceilings reversals closing-lines coupons"
+    " simulations"
 ).split()
 
 
