@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
@@ -99,7 +99,7 @@ def test_another_worker_leaves_a_step_that_is_under_way_alone(
         stop.may_go_on.set()
         return done
 
-    _, done = at_once([partial(_run, simulation.pk), second])
+    _, done = at_once([_running(simulation), second])
     assert done == 2
     assert rows_of(simulation) == [Decimal(number) for number in range(1, PAYERS + 1)]
 
@@ -115,7 +115,7 @@ def test_calling_off_waits_for_the_step_and_ends_the_rest(
         cancel_simulation(simulation)
         return 0
 
-    at_once([partial(_run, simulation.pk), cancel])
+    at_once([_running(simulation), cancel])
     simulation.refresh_from_db()
     assert simulation.status == Simulation.Status.CANCELED
     assert 4 <= simulation.payers_done <= PAYERS
@@ -137,11 +137,16 @@ def test_charges_do_not_wait_for_a_simulation(
         stop.may_go_on.set()
         return 0
 
-    at_once([partial(_run, simulation.pk), call])
+    at_once([_running(simulation), call])
     simulation.refresh_from_db()
     assert simulation.status == Simulation.Status.DONE
 
 
-def _run(pk: int) -> int:
-    run_simulation(pk)
-    return 0
+def _running(simulation: Simulation) -> Callable[[], int]:
+    """A worker that runs the simulation."""
+
+    def run() -> int:
+        run_simulation(simulation.pk)
+        return 0
+
+    return run
