@@ -24,6 +24,7 @@ from pricing.simulation.tallies import Tally
 MINIMUM_SPEND: Final = "minimum_spend"
 """The key of the line that tops a bill up to the plan's minimum."""
 
+FEES_KEPT_MAX: Final = 10_000
 add, subtract = CONTEXT.add, CONTEXT.subtract
 
 
@@ -87,6 +88,19 @@ class SpanJob:
         return lines
 
     def _fee_lines(self) -> list[BillLine]:
+        """The base fees; many payers' are the same, so they are kept with the candidate."""
+        life, kept = self.life, self.candidate.fee_lines
+        key = (self.span, self.opens, life.cycle, life.ends_at, tuple(life.quantities.items()))
+        if self.candidate.terms.trial_days:
+            return self._made_fee_lines()
+        found = kept.get(key)
+        if found is None:
+            if len(kept) >= FEES_KEPT_MAX:
+                kept.clear()
+            found = kept[key] = self._made_fee_lines()
+        return list(found)
+
+    def _made_fee_lines(self) -> list[BillLine]:
         terms, span = self.candidate.terms, self.span
         found = []
         due_fees = fees_of_period(terms, self.life, Period(span.start, span.end))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -65,7 +65,8 @@ class SimulatedComponent:
 class Candidate:
     """A version or hypothetical content, ready to be rated. `label` is how results name it.
 
-    `content_hash` is the same for the same terms over the same meters.
+    `content_hash` is the same for the same terms over the same meters. `fee_lines`: base fees that were
+    worked out, by what they depend on (`bills` keeps them).
     """
 
     label: str
@@ -73,6 +74,7 @@ class Candidate:
     terms: PlanTerms
     content_hash: str
     components: tuple[SimulatedComponent, ...]
+    fee_lines: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
     def meters(self) -> frozenset[str]:

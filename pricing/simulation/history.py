@@ -126,21 +126,17 @@ def candidate_jobs(
 def replaced_by(candidate: Candidate, subscriptions: Sequence[SubscriptionRow]) -> list[SubscriptionRow]:
     """The subscriptions in whose place a version is simulated.
 
-    Those to its own plan; where there are none, those to its family; then those that price one of its
-    meters; then all of the payer's.
+    Those to its plan, to its family, or that price one of its meters; without any, all of the payer's.
     """
     terms = candidate.terms
-    tests = (
-        lambda row: row.version.terms.key == terms.key,
-        lambda row: bool(terms.family) and row.version.terms.family == terms.family,
-        lambda row: bool(row.version.meters & candidate.meters),
-        lambda row: True,
-    )
-    for test in tests:
-        found = [row for row in subscriptions if test(row)]
-        if found:
-            return found
-    return []
+    found = [
+        row
+        for row in subscriptions
+        if row.version.terms.key == terms.key
+        or (terms.family and row.version.terms.family == terms.family)
+        or row.version.meters & candidate.meters
+    ]
+    return found or list(subscriptions)
 
 
 def _read_segments(

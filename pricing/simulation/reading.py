@@ -20,8 +20,10 @@ from django.conf import settings
 
 from core.errors import TooLarge
 from core.sql import driver
+from metering.aggregation import MeterDefinition
 from metering.store_reading import StoredEvent, Stretch, read_events, sum_stretches
 from metering.usage.windows import floor_hour
+from pricing.rating.state import NO_DIMENSIONS, Usage
 from pricing.simulation.candidates import SimulatedMeter
 from pricing.simulation.tallies import EPOCH, TICK, Tally
 
@@ -39,11 +41,27 @@ class PayerRow(NamedTuple):
 
 @dataclass(slots=True)
 class _Hearing:
-    """A tally of one payer, and which part of its time (microseconds since 1970) is read from events."""
+    """The tallies of one payer and meter that take events of the same time (microseconds since 1970).
 
-    tally: Tally
+    The `plain` ones take the same `usages`, which are handed on some at a time; each of the `others` is fed
+    event by event.
+    """
+
     start: int
     end: int
+    plain: list[Tally] = field(default_factory=list)
+    others: list[Tally] = field(default_factory=list)
+    usages: list[Usage] = field(default_factory=list)
+
+    def hand_on(self) -> None:
+        """Give the plain tallies what they have not taken yet."""
+        if self.usages:
+            for tally in self.plain:
+                tally.add_usages(self.usages)
+            self.usages.clear()
+
+
+_Heard = dict[SimulatedMeter, dict[tuple[int, int], _Hearing]]
 
 
 @dataclass(slots=True)
@@ -56,7 +74,7 @@ class UsageReader:
     left_out: Collection[UUID] = ()
     events_max: int | None = None
     _sums: dict[Stretch, list[Tally]] = field(default_factory=dict)
-    _heard: dict[int, dict[str, dict[SimulatedMeter, list[_Hearing]]]] = field(default_factory=dict)
+    _heard: dict[int, dict[str, _Heard]] = field(default_factory=dict)
     _carrying: list[tuple[PayerRow, Tally]] = field(default_factory=list)
     _customers: set[int] = field(default_factory=set)
 
@@ -99,19 +117,21 @@ class UsageReader:
 
     def _listen(self, payer: PayerRow, tally: Tally, start: datetime, end: datetime) -> None:
         if start < end:
-            meter = tally.component.meter
-            by_event = self._heard.setdefault(payer.id, {})
-            by_meter = by_event.setdefault(meter.definition.event, {})
-            by_meter.setdefault(meter, []).append(_Hearing(tally, _ticks(start), _ticks(end)))
+            meter, time = tally.component.meter, (_ticks(start), _ticks(end))
+            by_meter = self._heard.setdefault(payer.id, {}).setdefault(meter.definition.event, {})
+            by_time = by_meter.setdefault(meter, {})
+            if time not in by_time:
+                by_time[time] = _Hearing(*time)
+            (by_time[time].plain if tally.is_plain else by_time[time].others).append(tally)
 
     def _hearings(self) -> Iterator[_Hearing]:
         for by_event in self._heard.values():
             for by_meter in by_event.values():
-                for hearings in by_meter.values():
-                    yield from hearings
+                for by_time in by_meter.values():
+                    yield from by_time.values()
 
     def _settled(self) -> list[Tally]:
-        return [each.tally for each in self._hearings() if not each.tally.component.is_live]
+        return [tally for each in self._hearings() for tally in each.others if not tally.component.is_live]
 
     def _read_events(self) -> None:
         hearings = list(self._hearings())
@@ -121,11 +141,18 @@ class UsageReader:
         names = {name for by_event in self._heard.values() for name in by_event}
         left_out = {str(event_id) for event_id in self.left_out}
         for payer_id, events in self._stream(self._heard, names, _instant(start), _instant(end)):
-            by_event = self._heard[payer_id]
+            by_event = {
+                name: [(meter.definition, list(by_time.values())) for meter, by_time in by_meter.items()]
+                for name, by_meter in self._heard[payer_id].items()
+            }
             for name, ticks, properties, cost, event_id in events:
                 heard = by_event.get(name)
                 if heard is not None and event_id not in left_out:
                     _feed(heard, ticks, properties, cost)
+            for heard in by_event.values():
+                for _, hearings in heard:
+                    for hearing in hearings:
+                        hearing.hand_on()
 
     def _carry_levels(self) -> None:
         """Let each group of a meter with `carry_over` begin at the sum of what came before."""
@@ -172,21 +199,24 @@ class UsageReader:
 
 
 def _feed(
-    heard: Mapping[SimulatedMeter, Sequence[_Hearing]],
+    heard: Sequence[tuple[MeterDefinition, Sequence[_Hearing]]],
     ticks: int,
     properties: Mapping[str, Any],
     cost: Decimal | None,
 ) -> None:
     """Give an event to the tallies whose meter takes something from it."""
-    for meter, hearings in heard.items():
-        if not meter.definition.matches(properties):
+    for meter, hearings in heard:
+        if not meter.matches(properties):
             continue
-        contribution = meter.definition.contribution(properties)
+        contribution = meter.contribution(properties)
         if contribution is None:
             continue
         for hearing in hearings:
             if hearing.start <= ticks < hearing.end:
-                hearing.tally.add_event(ticks, properties, contribution, cost)
+                if hearing.plain:
+                    hearing.usages.append(Usage(contribution, NO_DIMENSIONS, cost))  # type: ignore[arg-type]
+                for tally in hearing.others:
+                    tally.add_event(ticks, properties, contribution, cost)
 
 
 def _takes_highest(tally: Tally) -> bool:

@@ -5,7 +5,7 @@ Pure. Whoever reads feeds events in `seq` order, as they were charged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -41,6 +41,22 @@ class Tally:
         """Take in the sum (of a `max` meter, the highest) of many events of one group."""
         self._advance(Usage(quantity, dimensions))
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether all events of a meter are the same usage to it: no groups, no values to be told apart."""
+        rating, aggregation = self.component.rating, self.component.meter.definition.aggregation
+        return self.component.is_live and not rating.group_dimensions and aggregation != "unique"
+
+    def add_usages(self, usages: Iterable[Usage]) -> None:
+        """Take in events that the meter hears, of a tally that `is_plain`: the hot path."""
+        advance, state = self.component.rating.advance, self.states.get((), EMPTY)
+        for usage in usages:
+            try:
+                state = advance(state, usage)
+            except NotPriced:
+                self.unpriced += 1
+        self.states[()] = state
+
     def add_event(
         self,
         ticks: int,
@@ -52,18 +68,16 @@ class Tally:
 
         `ticks`: when it occurred, in microseconds since 1970.
         """
-        component = self.component
-        dimensions = component.dimensions(properties)
-        if not component.is_live:
+        if not self.component.is_live:
             occurred_at = EPOCH + ticks * TICK
             self._fold(self.group_of(properties)).add(contribution, occurred_at)
-        elif isinstance(contribution, str):
-            group = self.group_of(properties)
-            is_new = (group, contribution) not in self._seen
-            self._seen.add((group, contribution))
-            self._advance(Usage(ONE if is_new else ZERO, dimensions, cost))
-        else:
-            self._advance(Usage(contribution, dimensions, cost))
+            return
+        quantity = contribution
+        if isinstance(quantity, str):
+            value = self.group_of(properties), quantity
+            quantity = ZERO if value in self._seen else ONE
+            self._seen.add(value)
+        self._advance(Usage(quantity, self.component.dimensions(properties), cost))
 
     def group_of(self, properties: Properties) -> Group:
         """The group that an event with these properties falls in."""

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accounts.scoping import OPERATOR
 from core import clock
 from pricing.base_fees import Life
 from pricing.cycles import Anchor, Cycle, Interval, Period
@@ -19,7 +20,6 @@ from pricing.models import PlanVersion, Subscription
 from pricing.simulation import Cohort
 from pricing.simulation.history import Versions, read_subscriptions, replaced_by
 from pricing.simulation.reading import PayerRow
-from pricing.simulation.simulating import OPERATOR
 from pricing.simulation.spans import gaps_between, spans_of
 from tests.billing.world import START, Tenant, make_meter, make_tenant, make_version
 from tests.pricing.simulation.world import JANUARY, event, report, run
