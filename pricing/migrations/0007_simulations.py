@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('pghistory', '0007_auto_20250421_0444'),
-        ('pricing', '0002_hot_tables'),
+        ('pricing', '0006_rollouts'),
     ]
 
     operations = [

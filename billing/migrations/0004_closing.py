@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0003_c_reversals'),
+        ('billing', '0003_reversals'),
     ]
 
     operations = [

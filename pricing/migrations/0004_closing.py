@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0005_organizations_are_trees'),
-        ('pricing', '0003_a_contracts_and_coupons'),
+        ('pricing', '0003_contracts_and_coupons'),
     ]
 
     operations = [

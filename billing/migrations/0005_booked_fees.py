@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0002_hot_tables'),
+        ('billing', '0004_closing'),
     ]
 
     operations = [

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0005_bc_fees_and_closing'),
+        ('billing', '0005_booked_fees'),
     ]
 
     operations = [

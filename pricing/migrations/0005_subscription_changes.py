@@ -11,7 +11,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('accounts', '0005_organizations_are_trees'),
         ('pghistory', '0007_auto_20250421_0444'),
-        ('pricing', '0002_hot_tables'),
+        ('pricing', '0004_closing'),
     ]
 
     operations = [

@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
         ('accounts', '0005_organizations_are_trees'),
         ('metering', '0002_hot_tables'),
         ('pghistory', '0007_auto_20250421_0444'),
-        ('pricing', '0002_hot_tables'),
+        ('pricing', '0005_subscription_changes'),
     ]
 
     operations = [
