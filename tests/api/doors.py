@@ -72,7 +72,14 @@ def make_world() -> World:
 
 def bodies(world: World) -> Bodies:
     """(method, path) -> a body, of every door that takes one."""
-    return _billing(world) | _pricing(world) | _metering() | _tenants(world) | _accounts(world)
+    return (
+        _billing(world)
+        | _pricing(world)
+        | _rollouts(world)
+        | _metering()
+        | _tenants(world)
+        | _accounts(world)
+    )
 
 
 def _billing(world: World) -> Bodies:
@@ -129,7 +136,6 @@ def _pricing(world: World) -> Bodies:
     address = f"/v1/subscriptions/{subscription.public_id}"
     change = {"plan_version": world.version, "quantities": {}, "at": "period_end", "reason": "r"}
     cancellation = {"at": "2999-01-01T00:00:00Z", "credit_unused": True, "reason": "r"}
-    rollout = rollout_body(world.version, subscription.public_id, world.tenant.customer.public_id)
     plan = {"plan": "door", "name": "Door", "currency": "USD", "interval": "month", "components": [PER_TOKEN]}
     return {
         ("POST", "/v1/plans"): plan,
@@ -167,8 +173,6 @@ def _pricing(world: World) -> Bodies:
             "anchor_at": INSTANT,
             "quantities": {"seats": "1"},
         },
-        ("POST", "/v1/rollouts"): rollout,
-        **rollout_bodies(world.rollout, subscription.public_id),
         ("POST", f"{address}/change"): change,
         ("POST", f"{address}/change/preview"): change,
         ("POST", f"{address}/pause"): {"at": "2998-01-01T00:00:00Z", "reason": "r"},
@@ -196,6 +200,16 @@ def _pricing(world: World) -> Bodies:
             "usage": {"tok": {"quantity": "3"}},
             "previous": {"tok": {"quantity": "2"}},
         },
+    }
+
+
+def _rollouts(world: World) -> Bodies:
+    subscription = world.tenant.subscription
+    assert subscription is not None
+    rollout = rollout_body(world.version, subscription.public_id, world.tenant.customer.public_id)
+    return {
+        ("POST", "/v1/rollouts"): rollout,
+        **rollout_bodies(world.rollout, subscription.public_id),
     }
 
 
