@@ -25,6 +25,7 @@ from billing.simulations.asking import GROWS_BY, VERSIONS_MAX
 from billing.simulations.export import csv_rows
 from core.api.fields import AmountField, InstantField
 from core.api.references import ReferenceField, find_referenced
+from core.api.renderers import JSONRenderer
 from core.api.resources import Creatable, Listable, Readable, Resource, actor_of
 from core.api.serializers import StrictSerializer
 from core.fields import AmountField as ModelAmountField
@@ -106,6 +107,13 @@ class SimulationRowFilters(django_filters.FilterSet):  # type: ignore[misc]
         return rows.filter(difference__gt=0).filter(difference__gt=allowed)
 
 
+class CsvRenderer(JSONRenderer):
+    """Lets who asks for CSV in; the file itself is streamed, and an error stays JSON."""
+
+    media_type = "text/csv"
+    format = "csv"
+
+
 class SimulationResource(Listable, Readable, Creatable):
     """Simulations; rows and CSV are below each."""
 
@@ -141,7 +149,7 @@ class SimulationResource(Listable, Readable, Creatable):
         return self.write("cancel", lambda: cancel_simulation(self.get_object()))
 
     @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
-    @action(detail=True, methods=["get"], filterset_class=None)
+    @action(detail=True, methods=["get"], renderer_classes=[JSONRenderer, CsvRenderer])
     def export(self, request: Request, **kwargs: Any) -> HttpResponseBase:
         """All rows as CSV."""
         simulation = self.get_object()

@@ -203,3 +203,21 @@ def test_the_command_writes_csv_for_a_cohort(
 def test_the_command_says_what_is_wrong(words: list[str]) -> None:
     with pytest.raises(CommandError):
         call_command("simulate", *words)
+
+
+def test_csv_is_given_to_who_asks_for_csv(caller: Caller, tenants: list[Tenant]) -> None:
+    answer = caller.post("/v1/simulations", {"contents": [FLAT], **MONTH})
+    run_simulations()
+    headers = {"Authorization": f"Bearer {caller.secret}", "Accept": "text/csv"}
+    export = caller.request("GET", f"/v1/simulations/{answer.json['id']}/export", headers=headers)
+    assert export.status == 200
+    assert export.headers["Content-Type"] == "text/csv; charset=utf-8"
+
+
+def test_the_same_key_asks_once(caller: Caller, tenants: list[Tenant]) -> None:
+    body = {"contents": [FLAT], **MONTH}
+    first = caller.post("/v1/simulations", body, key="once")
+    again = caller.post("/v1/simulations", body, key="once")
+    assert (first.status, again.status) == (202, 202)
+    assert first.json["id"] == again.json["id"]
+    assert Simulation.objects.count() == 1
