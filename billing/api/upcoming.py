@@ -101,7 +101,7 @@ class UpcomingView(APIView):
         refuse_unknown(request, {"plan_version"})
         entity = self._entity(request, reference)
         version = request.query_params.get("plan_version")
-        return self._answer(request, entity, None if version is None else _candidate(version))
+        return self._answer(request, entity, None if version is None else _candidate(request, version))
 
     @extend_schema(
         operation_id="upcoming_of_content",
@@ -133,8 +133,8 @@ class UpcomingView(APIView):
         return Response(UpcomingAnswer(shown).data)
 
 
-def _candidate(reference: str) -> Candidate:
-    rows = PlanVersion.objects.select_related("plan")
+def _candidate(request: Request, reference: str) -> Candidate:
+    rows = visible(PlanVersion, viewer_of(request)).select_related("plan")
     return compile_versions([find_referenced(rows, "pv", reference, "plan_version")])[0]
 
 

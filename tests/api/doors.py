@@ -75,6 +75,7 @@ def bodies(world: World) -> Bodies:
     return (
         _billing(world)
         | _pricing(world)
+        | _subscriptions(world)
         | _rollouts(world)
         | _metering()
         | _tenants(world)
@@ -130,12 +131,34 @@ def _billing(world: World) -> Bodies:
     }
 
 
-def _pricing(world: World) -> Bodies:
+def _subscriptions(world: World) -> Bodies:
     payer, subscription = world.payer, world.tenant.subscription
     assert subscription is not None
     address = f"/v1/subscriptions/{subscription.public_id}"
     change = {"plan_version": world.version, "quantities": {}, "at": "period_end", "reason": "r"}
     cancellation = {"at": "2999-01-01T00:00:00Z", "credit_unused": True, "reason": "r"}
+    return {
+        ("POST", "/v1/subscriptions"): {
+            "billing_entity": payer,
+            "plan_version": world.version,
+            "external_id": "s",
+            "starts_at": INSTANT,
+            "ends_at": "2026-02-01T00:00:00Z",
+            "anchor_at": INSTANT,
+            "quantities": {"seats": "1"},
+        },
+        ("POST", f"{address}/change"): change,
+        ("POST", f"{address}/change/preview"): change,
+        ("POST", f"{address}/pause"): {"at": "2998-01-01T00:00:00Z", "reason": "r"},
+        ("POST", f"{address}/resume"): {"at": "2999-01-01T00:00:00Z", "reason": "r"},
+        ("POST", f"{address}/withdraw"): {"change": "subch_00000001", "reason": "r"},
+        ("POST", f"{address}/cancel"): cancellation,
+        ("POST", f"{address}/cancel/preview"): cancellation,
+    }
+
+
+def _pricing(world: World) -> Bodies:
+    payer = world.payer
     plan = {"plan": "door", "name": "Door", "currency": "USD", "interval": "month", "components": [PER_TOKEN]}
     return {
         ("POST", "/v1/plans"): plan,
@@ -164,22 +187,6 @@ def _pricing(world: World) -> Bodies:
             "components": ["tok"],
             "plans": ["door"],
         },
-        ("POST", "/v1/subscriptions"): {
-            "billing_entity": payer,
-            "plan_version": world.version,
-            "external_id": "s",
-            "starts_at": INSTANT,
-            "ends_at": "2026-02-01T00:00:00Z",
-            "anchor_at": INSTANT,
-            "quantities": {"seats": "1"},
-        },
-        ("POST", f"{address}/change"): change,
-        ("POST", f"{address}/change/preview"): change,
-        ("POST", f"{address}/pause"): {"at": "2998-01-01T00:00:00Z", "reason": "r"},
-        ("POST", f"{address}/resume"): {"at": "2999-01-01T00:00:00Z", "reason": "r"},
-        ("POST", f"{address}/withdraw"): {"change": "subch_00000001", "reason": "r"},
-        ("POST", f"{address}/cancel"): cancellation,
-        ("POST", f"{address}/cancel/preview"): cancellation,
         ("POST", f"/v1/billing-entities/{payer}/upcoming"): plan,
         ("POST", "/v1/simulations"): {
             "versions": [world.version],

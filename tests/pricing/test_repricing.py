@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from core.numbers import CONTEXT, ZERO
 from metering.aggregation import parse_meter
 from metering.catalogue import CompiledMeter
-from pricing.pricelist import PricedComponent, _compile_dimensions
+from pricing.pricelist import PricedComponent, compile_dimensions
 from pricing.rating import read_component
 from pricing.rating.engine import rate_events
 from pricing.rating.state import Usage
@@ -34,7 +34,7 @@ def priced(
     definition: dict[str, Any], heard: CompiledMeter, *, pk: int = 1, is_live: bool = True
 ) -> tuple[PricedComponent, CompiledMeter]:
     rating = read_component(definition, aggregation="max" if heard.aggregation == "max" else "sum")
-    dimensions = _compile_dimensions(rating.group_dimensions)
+    dimensions = compile_dimensions(rating.group_dimensions)
     return PricedComponent(pk, definition["key"], 1, "m", rating, is_live, dimensions), heard
 
 

@@ -59,9 +59,9 @@ def member_of(tenant: Tenant, role: str = "owner") -> Client:
     return signed(user)
 
 
-def answer(client: Client, row: Rollout, status: int = 200, **limits: str) -> str:
+def answer(client: Client, row: Rollout, status: int = 200, limits: dict[str, str] | None = None) -> str:
     """What the page says after an answer."""
-    data = {"member": row.members.get().public_id, **limits}
+    data = {"member": row.members.get().public_id, **(limits or {})}
     response: Any = client.post("/price-change", data, follow=True)
     assert response.status_code == status
     return words(response.content.decode())
@@ -142,16 +142,16 @@ def test_it_is_accepted_without_a_limit(acme: Tenant, announced: Rollout) -> Non
 
 def test_it_is_accepted_with_a_limit_which_may_be_changed(acme: Tenant, announced: Rollout) -> None:
     client = member_of(acme, "billing")
-    answer(client, announced, **{"limit-tokens": "500"})
+    answer(client, announced, limits={"limit-tokens": "500"})
     assert announced.members.get().limits == {"tokens": "500"}
     assert "Your limit on tokens: 500 each period." in read(client, "/price-change")
-    answer(client, announced, **{"limit-tokens": "700"})
+    answer(client, announced, limits={"limit-tokens": "700"})
     assert announced.members.get().limits == {"tokens": "700"}
 
 
 @pytest.mark.parametrize("limit", ["-1", "many", "1e40", "NaN"])
 def test_a_limit_that_makes_no_sense_changes_nothing(acme: Tenant, announced: Rollout, limit: str) -> None:
-    assert "Nothing was changed." in answer(member_of(acme), announced, **{"limit-tokens": limit})
+    assert "Nothing was changed." in answer(member_of(acme), announced, limits={"limit-tokens": limit})
     assert announced.members.get().acknowledged_at is None
 
 
