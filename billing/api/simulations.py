@@ -37,7 +37,7 @@ from pricing.simulation.outcomes import HUNDRED, Outcome
 NAMED_MAX = 1000
 
 
-class CohortInput(StrictSerializer):
+class SimulatedCohortInput(StrictSerializer):
     """Whom to simulate: everything left out = all who had a subscription in the window."""
 
     customers = serializers.ListField(
@@ -73,7 +73,7 @@ class SimulationInput(StrictSerializer):
         child=serializers.DictField(), required=False, max_length=VERSIONS_MAX, help_text="Plan documents."
     )
     to = InstantField()
-    cohort = CohortInput(required=False)
+    cohort = SimulatedCohortInput(required=False)
     grows_by = AmountField(required=False, min_value=Decimal(0))
 
 

@@ -82,6 +82,8 @@ def rerate(request: HttpRequest) -> HttpResponseBase:
     if done.charged:
         text = f"{done.charged} of {done.looked_at} events were charged to {payer.name}"
         messages.success(request, f"{text}: {plain(done.amount)} {payer.currency}.")
+    elif not done.looked_at:
+        messages.info(request, f"All of these events of {payer.name} are charged already.")
     else:
         messages.warning(request, f"Nothing prices these {done.looked_at} events yet; nothing was charged.")
     return redirect("unmatched")

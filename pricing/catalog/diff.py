@@ -88,7 +88,10 @@ def diff_contents(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> Vers
 
 def _section(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     if name not in PARTS:
-        for row in _compare(name, name, old.get(name), new.get(name)):
+        values = [content.get(name) for content in (old, new)]
+        if any(isinstance(value, Mapping) for value in values):
+            values = [value or {} for value in values]  # of a trial that is new, each field is
+        for row in _compare(name, name, *values):
             yield Change(name, None, *row)
         return
     before, after = (_by(content.get(name, ()), _key_of(PARTS[name])) for content in (old, new))

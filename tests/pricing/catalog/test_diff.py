@@ -170,7 +170,7 @@ def test_a_change_says_which_part_it_is_about() -> None:
     assert found == [
         ("components", "a.b", "components.a.b.maximum"),
         ("minimum_spend", None, "minimum_spend"),
-        ("trial", None, "trial"),
+        ("trial", None, "trial.days"),
     ]
     diff = diff_contents(old, new)
     assert [change.path for change in diff.of("components", "a.b")] == ["components.a.b.maximum"]
