@@ -73,7 +73,7 @@ def coming_prices(
 ) -> list[ComingPrice]:
     """The prices to come of payers: those announced, or `hypothetical` in the place of what they are on.
 
-    Payers without one are left out; each that has one takes at most ten statements.
+    Payers without one are left out; each that has one takes at most twelve statements.
     """
     members = {} if hypothetical else waiting_changes(viewer, payers, is_told=is_told)
     candidate = None if hypothetical is None else compile_versions([hypothetical])[0]
