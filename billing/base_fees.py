@@ -23,7 +23,16 @@ from core.numbers import CONTEXT, ZERO, plain
 from core.sql import driver
 from pricing.base_fees import DueFee
 from pricing.cycles import Period
-from pricing.fee_schedule import Booked, FeeDelta, FeeSpan, one_off_fees, outstanding, scheduled_fees
+from pricing.fee_schedule import (
+    Booked,
+    Ending,
+    FeeDelta,
+    FeeSpan,
+    advance_until,
+    one_off_fees,
+    outstanding,
+    scheduled_fees,
+)
 from pricing.models import BillingPeriod, Subscription
 from pricing.periods import never_began
 from pricing.terms import terms_of
@@ -91,6 +100,7 @@ def _due(
 def fees_in_period(period: BillingPeriod, timeline: Timeline) -> list[DueFee]:
     """All fees of a period by its subscription's timeline, whether due already or not."""
     subscription = period.subscription
+    ending = Ending(subscription.ends_at, subscription.canceled_at, subscription.credits_unused)
     trial_ends_at, first = timeline.trial_ends_at(), timeline.spans[0]
     bounds = Period(period.starts_at, period.ends_at)
     once = one_off_fees(terms_of(first.version), first.starts_at, bounds, trial_ends_at)
@@ -99,7 +109,7 @@ def fees_in_period(period: BillingPeriod, timeline: Timeline) -> list[DueFee]:
         bounds,
         begins_at=trial_ends_at,
         ends_at=subscription.ends_at,
-        advance_until=_advance_until(period, trial_ends_at, timeline),
+        advance_until=advance_until(bounds, trial_ends_at, timeline.cycle_at(bounds.start), ending),
     )
 
 
@@ -115,17 +125,6 @@ def _fee_spans(timeline: Timeline, subscription: Subscription) -> list[FeeSpan]:
         for span in timeline.spans
         if not span.is_paused
     ]
-
-
-def _advance_until(period: BillingPeriod, trial_ends_at: datetime, timeline: Timeline) -> datetime:
-    """The period's end; the cycle's, where a cancellation after the fees were due gives nothing back."""
-    subscription = period.subscription
-    canceled_at = subscription.canceled_at
-    if canceled_at is None or subscription.ends_at != period.ends_at or subscription.credits_unused:
-        return period.ends_at
-    if canceled_at < max(period.starts_at, trial_ends_at):
-        return period.ends_at
-    return timeline.cycle_at(period.starts_at).period_at(period.starts_at).end
 
 
 def _booked(period_ids: Sequence[int]) -> dict[int, dict[tuple[str, datetime], Booked]]:

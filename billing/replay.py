@@ -18,16 +18,19 @@ from typing import Any, Final
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
 from accounts.models import BillingEntity
+from billing.closing.coupons import COUPON
 from billing.closing.lines import ComponentClose, booked_of, commitment_lines, component_closes, segments_of
-from billing.models import Charge, ClosingLine, Reversal, ReversedCharge
+from billing.models import Charge, ClosingLine, CouponCredit, Reversal, ReversedCharge
 from billing.recompute import FOLDED_AT_ONCE, charges_of
 from core.jsonio import decode_json
 from core.numbers import CONTEXT, ONE, ZERO
 from metering.catalogue import CompiledMeter, compile_meter
 from metering.models import UsageEvent
+from pricing.coupons import discounts_in
 from pricing.models import BillingPeriod, Component, Segment
 from pricing.pricelist import PricedComponent, compile_component
 from pricing.rating import EMPTY, Group, NotPriced, State, States, Usage
+from pricing.rating.coupons import Line, coupon_discounts
 
 COMMITMENT: Final = "minimum_spend"
 Place = tuple[int, int]
@@ -92,7 +95,8 @@ class Replay:
 class Difference:
     """Where what was booked is not what the replay comes to.
 
-    `component` is its key, `minimum_spend` that of a period's commitment.
+    `component` is its key, `minimum_spend` that of a period's commitment; `coupon <key>` is what
+    coupons took off that line.
     """
 
     segment_id: int | None
@@ -124,7 +128,7 @@ def replay_differences(entity: BillingEntity) -> list[Difference]:
     found += [
         Difference(place[0], 0, str(place[1]), amount, ZERO) for place, amount in booked.items() if amount
     ]
-    return found + list(_commitments(segments, closes))
+    return found + list(_commitments(segments, closes)) + list(_coupons(entity))
 
 
 def standing_events(entity: BillingEntity) -> Iterator[HeldEvent]:
@@ -166,6 +170,24 @@ def _commitments(
                 known = booked.get((None, None), ZERO)
                 expected = CONTEXT.add(known, line.addition.amount)
                 yield Difference(None, period.pk, COMMITMENT, known, expected)
+
+
+def _coupons(entity: BillingEntity) -> Iterator[Difference]:
+    """Lines of which coupons took off more or less than they should, by what each line came to at the close.
+
+    A coupon takes nothing of lines without a credit, so they do not change what is left for the others.
+    """
+    credits_of: dict[int, list[CouponCredit]] = defaultdict(list)
+    own = {"customer_id": entity.customer_id, "billing_entity_id": entity.pk}
+    for row in CouponCredit.objects.filter(**own).order_by("seq"):
+        credits_of[row.period_id].append(row)
+    for period in BillingPeriod.objects.filter(pk__in=credits_of).order_by("starts_at"):
+        rows = credits_of[period.pk]
+        lines = [Line(row.key, row.line_amount) for row in rows]
+        expected = coupon_discounts(discounts_in(period), lines)
+        for row, amount in zip(rows, expected, strict=True):
+            if row.amount != amount:
+                yield Difference(row.segment_id, period.pk, f"{COUPON} {row.key}", row.amount, amount)
 
 
 def _segments(entity: BillingEntity) -> list[Segment]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from core.numbers import CONTEXT, ZERO
 from pricing.base_fees import IN_ARREARS, DueFee
@@ -65,6 +65,25 @@ class _Piece:
     whole: Decimal
     covers: Period
     span: FeeSpan
+
+
+class Ending(NamedTuple):
+    """How a subscription ends, as its fees see it. `ends_at` None: it goes on."""
+
+    ends_at: datetime | None = None
+    canceled_at: datetime | None = None
+    credits_unused: bool = False
+
+
+def advance_until(period: Period, trial_ends_at: datetime, cycle: Cycle, ending: Ending) -> datetime:
+    """How far fees in advance cover a period: to its end; to the cycle's, where a cancellation after they
+    were due gives nothing back."""
+    canceled_at = ending.canceled_at
+    if canceled_at is None or ending.ends_at != period.end or ending.credits_unused:
+        return period.end
+    if canceled_at < max(period.start, trial_ends_at):
+        return period.end
+    return cycle.period_at(period.start).end
 
 
 def scheduled_fees(

@@ -5,7 +5,7 @@ The verbs that move subscriptions move money, so they stand in `billing.rollouts
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -35,25 +35,42 @@ class UpcomingChange(NamedTuple):
     effective_at: datetime
 
 
+def upcoming_members(subscriptions: Iterable[Subscription]) -> dict[int, RolloutMember]:
+    """Where subscriptions, by id, stand in the first rollout that will move them; one statement."""
+    waiting = RolloutMember.objects.filter(
+        WAITING, subscription__in=[row.pk for row in subscriptions], rollout__status__in=UNDER_WAY
+    ).select_related("rollout", "to_version__plan", "from_version__plan")
+    found: dict[int, RolloutMember] = {}
+    for member in waiting.order_by("effective_at"):
+        found.setdefault(member.subscription_id, member)
+    return found
+
+
 def upcoming_member(subscription: Subscription) -> RolloutMember | None:
     """The subscription's place in the announced rollout that will move it; None when it stays."""
-    waiting = RolloutMember.objects.filter(
-        WAITING, subscription=subscription, rollout__status__in=UNDER_WAY
-    ).select_related("rollout", "to_version__plan", "from_version__plan")
-    return waiting.order_by("effective_at").first()
+    return upcoming_members([subscription]).get(subscription.pk)
+
+
+def upcoming_changes(subscriptions: Iterable[Subscription], now: datetime) -> dict[int, UpcomingChange]:
+    """The price changes that are announced for subscriptions, by id; `effective_at` is not before `now`.
+
+    Left out are those that are excepted, held out for ever, on another version by now, or gone by then.
+    """
+    rows = {row.pk: row for row in subscriptions}
+    found = {}
+    for pk, member in upcoming_members(rows.values()).items():
+        subscription = rows[pk]
+        if trunk_of(member.from_version) != trunk_of(subscription.version):
+            continue
+        if subscription.ends_at is not None and subscription.ends_at <= member.effective_at:
+            continue
+        found[pk] = UpcomingChange(member.to_version, max(member.effective_at, now))
+    return found
 
 
 def upcoming_change(subscription: Subscription, now: datetime) -> UpcomingChange | None:
-    """The price change that is announced for a subscription; `effective_at` is not before `now`.
-
-    None for one that is excepted, held out for ever, on another version by now, or gone by then.
-    """
-    member = upcoming_member(subscription)
-    if member is None or trunk_of(member.from_version) != trunk_of(subscription.version):
-        return None
-    if subscription.ends_at is not None and subscription.ends_at <= member.effective_at:
-        return None
-    return UpcomingChange(member.to_version, max(member.effective_at, now))
+    """`upcoming_changes` of one subscription; None when it stays."""
+    return upcoming_changes([subscription], now).get(subscription.pk)
 
 
 def trunk_of(version: PlanVersion) -> int:

@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 
 from accounts.models import BillingEntity
 from accounts.scoping import viewer_of, visible
+from billing.simulations.sources import reversed_events
 from core import clock
 from core.api.fields import AmountField, InstantField, QuantityField
 from core.api.filters import refuse_unknown
@@ -123,7 +124,9 @@ class UpcomingView(APIView):
 
     def _answer(self, request: Request, entity: BillingEntity, hypothetical: Candidate | None) -> Response:
         now = clock.now()
-        found = upcoming_of(entity, viewer_of(request), now, hypothetical=hypothetical)
+        found = upcoming_of(
+            entity, viewer_of(request), now, hypothetical=hypothetical, left_out=reversed_events
+        )
         shown = {
             "billing_entity": entity.public_id,
             "currency": entity.currency,

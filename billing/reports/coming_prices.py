@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from accounts.models import BillingEntity
 from accounts.scoping import Viewer, visible
+from billing.simulations.sources import reversed_events
 from core.numbers import round_significant
 from metering.models import Meter
 from pricing.comparing import Comparison, compare_versions
@@ -72,7 +73,7 @@ def coming_prices(
 ) -> list[ComingPrice]:
     """The prices to come of payers: those announced, or `hypothetical` in the place of what they are on.
 
-    Payers without one are left out; each that has one takes at most nine statements.
+    Payers without one are left out; each that has one takes at most twelve statements.
     """
     members = {} if hypothetical else waiting_changes(viewer, payers, is_told=is_told)
     candidate = None if hypothetical is None else compile_versions([hypothetical])[0]
@@ -98,11 +99,11 @@ def _upcoming(
     members: Mapping[int, RolloutMember],
     candidate: Candidate | None,
 ) -> list[UpcomingSubscription]:
-    def coming(subscription_id: int, at: datetime) -> Coming | None:
-        row = members.get(subscription_id)
-        return None if row is None else Coming(row.to_version, max(row.effective_at, at))
+    def coming(subscription_ids: Sequence[int], at: datetime) -> dict[int, Coming]:
+        rows = {pk: members[pk] for pk in subscription_ids if pk in members}
+        return {pk: Coming(row.to_version, max(row.effective_at, at)) for pk, row in rows.items()}
 
-    return upcoming_of(payer, viewer, now, hypothetical=candidate, coming=coming)
+    return upcoming_of(payer, viewer, now, hypothetical=candidate, coming=coming, left_out=reversed_events)
 
 
 def _coming(

@@ -18,7 +18,7 @@ from django.db import OperationalError, transaction
 
 from accounts.scoping import OPERATOR
 from billing.simulations.asking import window_of
-from billing.simulations.sources import costs_of
+from billing.simulations.sources import costs_of, reversed_events
 from billing.simulations.totals import totals_of
 from core import clock
 from core.errors import TollgateError
@@ -90,7 +90,8 @@ def _steps(pk: int) -> Iterator[int]:
 
 
 def _simulator(simulation: Simulation) -> Simulator:
-    return Simulator(candidates_of(simulation), window_of(simulation), costs=costs_of)
+    candidates, window = candidates_of(simulation), window_of(simulation)
+    return Simulator(candidates, window, costs=costs_of, left_out=reversed_events)
 
 
 def candidates_of(simulation: Simulation) -> list[Candidate]:

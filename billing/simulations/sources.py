@@ -1,12 +1,13 @@
-"""What simulations read of billing: costs by payer."""
+"""What simulations read of billing: costs by payer, and the events that were reversed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from uuid import UUID
 
 from django.db.models import Sum
 
-from billing.models import MarginBucket
+from billing.models import MarginBucket, Reversal
 from pricing.cycles import Period
 from pricing.simulation import Cost, PayerRow
 
@@ -23,3 +24,16 @@ def costs_of(payers: Sequence[PayerRow], window: Period) -> Mapping[int, Cost]:
         known=Sum("cost"), count=Sum("events"), known_of=Sum("costed")
     )
     return {row["billing_entity_id"]: Cost(row["known"], row["count"], row["known_of"]) for row in summed}
+
+
+def reversed_events(payers: Sequence[PayerRow], window: Period) -> Collection[UUID]:
+    """The payers' events that were reversed, so that they count for nothing; one statement.
+
+    Those from before the window too: its first segments began there, and levels are carried in.
+    """
+    rows = Reversal.objects.filter(
+        cause=Reversal.Cause.EVENT,
+        customer_id__in={payer.customer_id for payer in payers},
+        billing_entity_id__in=[payer.id for payer in payers],
+    )
+    return set(rows.values_list("event_id", flat=True))

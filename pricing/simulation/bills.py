@@ -6,11 +6,11 @@ add up: usage by what it adds to F at the position reached before, fees and mini
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from core.numbers import CONTEXT, ZERO
 from pricing.base_fees import Life, fees_of_period, trial_end
@@ -28,6 +28,10 @@ FEES_KEPT_MAX: Final = 10_000
 add, subtract = CONTEXT.add, CONTEXT.subtract
 
 
+TallyMaker = Callable[[SimulatedComponent, datetime, datetime], Tally]
+"""From a component, start and end to the tally that will be filled."""
+
+
 class BillLine(NamedTuple):
     """One line: `quantity` of a component (None for fees), exact `amount`."""
 
@@ -42,17 +46,18 @@ class SpanJob:
 
     `tallies` are (after, before) by component key; `before` holds what was used ahead of the window, if
     the window begins inside the span. `opens`: the span begins a billing period (fees that are not prorated
-    count once, there).
+    count once, there). `paid_from`: when the subscription's trial ended, where its life does not say it.
     """
 
     candidate: Candidate
     life: Life
     span: Span
     opens: bool = True
+    paid_from: datetime | None = None
     tallies: dict[str, tuple[Tally, Tally | None]] = field(default_factory=dict)
     _lines: list[BillLine] | None = None
 
-    def collect(self, tally_of: Callable[[SimulatedComponent, datetime, datetime], Tally]) -> None:
+    def collect(self, tally_of: TallyMaker) -> None:
         """Take the tallies that the bill needs from `tally_of(component, start, end)`."""
         span = self.span
         for component in self.candidate.components:
@@ -67,14 +72,18 @@ class SpanJob:
         return self._lines
 
     def _made_lines(self) -> list[BillLine]:
-        lines = self._fee_lines()
-        for component in self.candidate.components:
-            after, before = self.tallies[component.key]
-            lines.append(self._component_line(component, after, before))
-        top_up = subtract(self._minimum(self.candidate.terms.minimum_spend), total_of(lines))
+        lines = [*self._fee_lines(), *self.component_lines()]
+        top_up = subtract(self.minimum_of(self.candidate.terms.minimum_spend), total_of(lines))
         if top_up > 0:
             lines.append(BillLine(MINIMUM_SPEND, None, top_up))
         return lines
+
+    def component_lines(self) -> list[BillLine]:
+        """The lines of usage, each with its minimum."""
+        return [
+            self._component_line(component, *self.tallies[component.key])
+            for component in self.candidate.components
+        ]
 
     def lines_so_far(self) -> list[BillLine]:
         """The lines of a span that goes on: fees that were due by `until`, usage without minimums."""
@@ -115,7 +124,7 @@ class SpanJob:
 
     def _component_line(self, component: SimulatedComponent, after: Tally, before: Tally | None) -> BillLine:
         rating, states = component.rating, after.states
-        minimum = self._minimum(rating.modifiers.minimum)
+        minimum = self.minimum_of(rating.modifiers.minimum)
         had: States = {} if before is None else before.states
         if not had and self.span.closes:
             amount = rating.close(states.values(), minimum)
@@ -126,14 +135,36 @@ class SpanJob:
         quantity = subtract(_quantity(states.values()), _quantity(had.values()))
         return BillLine(component.key, quantity, amount)
 
-    def _minimum(self, whole: Decimal) -> Decimal:
+    def minimum_of(self, whole: Decimal) -> Decimal:
         """The part of a minimum (of a whole cycle, less the trial) that falls in the window."""
         if not whole:
             return ZERO
-        terms, start = self.candidate.terms, self.span.since
-        if terms.trial_days:
-            start = max(start, trial_end(terms, self.life))
-        return _part(whole, self.span.whole, Period(start, self.span.until), terms, self.life)
+        terms, life, start, until = self.candidate.terms, self.life, self.span.since, self.span.until
+        if self.paid_from is not None:
+            start = max(start, self.paid_from)
+        elif terms.trial_days:
+            start = max(start, trial_end(terms, life))
+        if start >= until:
+            return ZERO
+        return prorate(
+            whole,
+            self.span.whole,
+            Period(start, until),
+            terms.proration,
+            zone=life.cycle.zone,
+            counts_last_day=until == life.ends_at,
+        )
+
+
+class Billed(Protocol):
+    """What has lines once its tallies are filled."""
+
+    @property
+    def tallies(self) -> Mapping[Any, tuple[Tally, Tally | None]]:
+        """(after, before) of each component."""
+
+    def lines(self) -> list[BillLine]:
+        """The lines in the order of the plan."""
 
 
 class Bill(NamedTuple):
@@ -144,7 +175,7 @@ class Bill(NamedTuple):
     unpriced: int
 
 
-def bill_of(jobs: Iterable[SpanJob]) -> Bill:
+def bill_of(jobs: Iterable[Billed]) -> Bill:
     """One bill of many spans."""
     lines: dict[str, Decimal] = {}
     unpriced = 0

@@ -1,4 +1,4 @@
-"""Who was on what: the subscriptions and segments of many payers in a window, in three statements."""
+"""Who was on what: the subscriptions, changes and periods of many payers in a window, in five statements."""
 
 from __future__ import annotations
 
@@ -7,31 +7,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+
+from django.db.models import Exists, OuterRef
 
 from accounts.scoping import Viewer, visible
-from pricing.base_fees import Life
+from pricing.base_fees import Life, trial_end
 from pricing.cycles import Cycle, Period
-from pricing.models import PlanVersion, Segment, Subscription
+from pricing.fee_schedule import Ending
+from pricing.models import BillingPeriod, PlanVersion, Subscription, SubscriptionChange
 from pricing.periods import SHORTEST
 from pricing.simulation.bills import SpanJob
 from pricing.simulation.candidates import Candidate, compile_versions
+from pricing.simulation.changed import Job
+from pricing.simulation.courses import Course, Part
 from pricing.simulation.reading import PayerRow
-from pricing.simulation.spans import cut, gaps_between, spans_of
-
-
-class SegmentRow(NamedTuple):
-    """A stored segment; `opens`: it begins its billing period."""
-
-    version_id: int
-    starts_at: datetime
-    ends_at: datetime
-    opens: bool
+from pricing.simulation.spans import spans_of
+from pricing.timeline import Timeline, timelines_of
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionRow:
-    """A subscription as simulations see it; `version` is the one that it is on now."""
+    """A subscription as simulations see it; `version` is the one that it is on now.
+
+    `timeline`: its changes folded, where there are any; `stored`: the billing periods that were made.
+    """
 
     id: int
     starts_at: datetime
@@ -39,13 +38,37 @@ class SubscriptionRow:
     anchor_at: datetime
     quantities: Mapping[str, Decimal]
     version: Candidate
-    segments: Sequence[SegmentRow] = field(default=())
+    ending: Ending = field(default=Ending())
+    timeline: Timeline | None = None
+    stored: Sequence[Period] = field(default=())
 
     def life(self, candidate: Candidate, payer: PayerRow, starts_at: datetime | None = None) -> Life:
         """Its life as a subscription to `candidate`."""
         terms = candidate.terms
         cycle = Cycle.anchored(terms.interval, terms.anchor, self.anchor_at, payer.zone)
         return Life(starts_at or self.starts_at, self.ends_at, cycle, self.quantities)
+
+    def course(self, payer: PayerRow, versions: Versions) -> Course:
+        """What it went through."""
+        if self.timeline is None:
+            life = self.life(self.version, payer)
+            part = Part(self.starts_at, self.ends_at, self.version, self.quantities, life.cycle)
+            trial_ends_at = trial_end(self.version.terms, life)
+            return Course((part,), self.ending, trial_ends_at, stored=self.stored)
+        known = versions.of({span.version.pk for span in self.timeline.spans})
+        parts = tuple(
+            Part(
+                span.starts_at,
+                span.ends_at,
+                known[span.version.pk],
+                span.quantities,
+                self.timeline.cycle_of(span),
+                span.is_paused,
+            )
+            for span in self.timeline.spans
+        )
+        restarts = tuple(self.timeline.restarts())
+        return Course(parts, self.ending, self.timeline.trial_ends_at(), restarts, self.stored)
 
 
 class Versions:
@@ -75,52 +98,63 @@ def read_subscriptions(
         starts_at__lt=window.end,
     )
     columns = ("billing_entity_id", "id", "starts_at", "ends_at", "anchor_at", "quantities", "version_id")
+    named = rows.order_by("starts_at", "id").values_list(
+        *columns, "canceled_at", "credits_unused", named=True
+    )
     found = [
         row
-        for row in rows.order_by("starts_at", "id").values_list(*columns)
-        if row[3] is None or (row[3] > window.start and row[3] - row[2] > SHORTEST)
+        for row in named
+        if row.ends_at is None or (row.ends_at > window.start and row.ends_at - row.starts_at > SHORTEST)
     ]
-    segments = _read_segments(viewer, [row[1] for row in found], window)
-    known = versions.of(
-        {row[6] for row in found} | {each.version_id for rows in segments.values() for each in rows}
-    )
+    ids = [row.id for row in found]
+    stored, timelines = _read_periods(viewer, ids, window), _read_timelines(viewer, ids)
+    spans = [span for timeline in timelines.values() for span in timeline.spans]
+    known = versions.of({row.version_id for row in found} | {span.version.pk for span in spans})
     by_payer: defaultdict[int, list[SubscriptionRow]] = defaultdict(list)
-    for payer_id, pk, starts_at, ends_at, anchor_at, quantities, version_id in found:
-        kept = {key: Decimal(quantity) for key, quantity in quantities.items()}
-        by_payer[payer_id].append(
-            SubscriptionRow(pk, starts_at, ends_at, anchor_at, kept, known[version_id], segments.get(pk, ()))
+    for row in found:
+        kept = SubscriptionRow(
+            id=row.id,
+            starts_at=row.starts_at,
+            ends_at=row.ends_at,
+            anchor_at=row.anchor_at,
+            quantities={key: Decimal(quantity) for key, quantity in row.quantities.items()},
+            version=known[row.version_id],
+            ending=Ending(row.ends_at, row.canceled_at, row.credits_unused),
+            timeline=timelines.get(row.id),
+            stored=stored.get(row.id, ()),
         )
+        by_payer[row.billing_entity_id].append(kept)
     return by_payer
 
 
-def own_jobs(
-    subscription: SubscriptionRow, payer: PayerRow, window: Period, versions: Versions
-) -> list[SpanJob]:
-    """What the subscription was really on: its segments, and its version where none was made yet."""
-    jobs = []
-    for segment in subscription.segments:
-        candidate = versions.of({segment.version_id})[segment.version_id]
-        life = subscription.life(candidate, payer)
-        whole = life.cycle.period_at(segment.starts_at)
-        span = cut(whole, segment.starts_at, segment.ends_at, window)
-        if span is not None:
-            jobs.append(SpanJob(candidate, life, span, segment.opens))
-    taken = [Period(each.starts_at, each.ends_at) for each in subscription.segments]
-    life = subscription.life(subscription.version, payer)
-    # Whole periods, beyond the window's ends too: what a span is decides how it is rated.
-    around = _around(life, window)
-    for gap in gaps_between(taken, around) if around is not None else ():
-        part = Life(gap.start, gap.end, life.cycle, life.quantities)
-        jobs += [SpanJob(subscription.version, life, span) for span in spans_of(part, window)]
-    return sorted(jobs, key=lambda job: job.span.start)
+def own_jobs(subscription: SubscriptionRow, payer: PayerRow, window: Period, versions: Versions) -> list[Job]:
+    """What the subscription was really on: its versions, quantities and pauses, period by period."""
+    return list(subscription.course(payer, versions).jobs(window))
 
 
 def candidate_jobs(
-    subscription: SubscriptionRow, candidate: Candidate, payer: PayerRow, window: Period, since: datetime
-) -> list[SpanJob]:
-    """What `candidate` would have been in the subscription's place; from `since` on, if it began earlier."""
-    life = subscription.life(candidate, payer, max(subscription.starts_at, since))
-    return [SpanJob(candidate, life, span) for span in spans_of(life, window)]
+    subscription: SubscriptionRow,
+    candidate: Candidate,
+    payer: PayerRow,
+    window: Period,
+    since: datetime,
+    versions: Versions,
+) -> list[Job]:
+    """What `candidate` would have been in the subscription's place; from `since` on, if it began earlier.
+
+    Quantities and pauses stay as they were.
+    """
+    if _is_simple(subscription, candidate):
+        life = subscription.life(candidate, payer, max(subscription.starts_at, since))
+        return [SpanJob(candidate, life, span) for span in spans_of(life, window)]
+    course = subscription.course(payer, versions).on(candidate, subscription.anchor_at, since)
+    return [] if course is None else list(course.jobs(window))
+
+
+def _is_simple(subscription: SubscriptionRow, candidate: Candidate) -> bool:
+    """Whether it is the same candidate from start to end, which is quickly said."""
+    is_cut = subscription.ending.canceled_at is not None and not subscription.ending.credits_unused
+    return subscription.timeline is None and not is_cut and not candidate.terms.one_off_fees
 
 
 def replaced_by(candidate: Candidate, subscriptions: Sequence[SubscriptionRow]) -> list[SubscriptionRow]:
@@ -139,27 +173,24 @@ def replaced_by(candidate: Candidate, subscriptions: Sequence[SubscriptionRow]) 
     return found or list(subscriptions)
 
 
-def _read_segments(
-    viewer: Viewer, subscription_ids: Sequence[int], window: Period
-) -> dict[int, list[SegmentRow]]:
+def _read_periods(viewer: Viewer, subscription_ids: Sequence[int], window: Period) -> dict[int, list[Period]]:
+    """The billing periods that were made, in and around the window."""
     if not subscription_ids:
         return {}
-    rows = visible(Segment, viewer).filter(
-        subscription_id__in=subscription_ids, starts_at__lt=window.end, ends_at__gt=window.start
+    rows = visible(BillingPeriod, viewer).filter(
+        subscription_id__in=subscription_ids, starts_at__lte=window.end, ends_at__gte=window.start
     )
-    columns = ("subscription_id", "version_id", "starts_at", "ends_at", "period__starts_at")
-    found: dict[int, list[SegmentRow]] = {}
-    for pk, version_id, starts_at, ends_at, opened_at in rows.order_by("starts_at").values_list(*columns):
-        found.setdefault(pk, []).append(SegmentRow(version_id, starts_at, ends_at, starts_at == opened_at))
+    found: dict[int, list[Period]] = {}
+    columns = ("subscription_id", "starts_at", "ends_at")
+    for pk, starts_at, ends_at in rows.order_by("starts_at").values_list(*columns):
+        found.setdefault(pk, []).append(Period(starts_at, ends_at))
     return found
 
 
-def _around(life: Life, window: Period) -> Period | None:
-    """The whole periods of a life that the window touches."""
-    start = max(life.starts_at, window.start)
-    end = window.end if life.ends_at is None else min(life.ends_at, window.end)
-    if start >= end:
-        return None
-    periods = list(life.cycle.periods_between(start, end))
-    last = periods[-1].end if life.ends_at is None else min(periods[-1].end, life.ends_at)
-    return Period(max(periods[0].start, life.starts_at), last)
+def _read_timelines(viewer: Viewer, subscription_ids: Sequence[int]) -> dict[int, Timeline]:
+    """The timelines of those to which something was done; two statements."""
+    if not subscription_ids:
+        return {}
+    rows = visible(Subscription, viewer).filter(pk__in=subscription_ids)
+    rows = rows.filter(Exists(SubscriptionChange.objects.filter(subscription_id=OuterRef("pk"))))
+    return timelines_of(rows.select_related("version", "billing_entity"))

@@ -20,6 +20,7 @@ from core.numbers import CONTEXT, ZERO
 from pricing.cycles import Period
 from pricing.simulation.bills import Bill, SpanJob, bill_of
 from pricing.simulation.candidates import Candidate, SimulatedComponent
+from pricing.simulation.changed import Job
 from pricing.simulation.cohorts import Cohort, in_chunks, payers_of
 from pricing.simulation.history import (
     SubscriptionRow,
@@ -117,25 +118,33 @@ class Simulator:
         candidate: Candidate,
         payer: PayerRow,
         rows: Sequence[SubscriptionRow],
-        own: Mapping[int, list[SpanJob]],
-    ) -> list[SpanJob] | None:
+        own: Mapping[int, list[Job]],
+    ) -> list[Job] | None:
         """The candidate in the place of the subscriptions that it replaces; the others as they were."""
         if candidate.terms.currency != payer.currency:
             return None
         if not rows:
             start = self.window.start
             alone = SubscriptionRow(0, start, None, start, {}, candidate)
-            return candidate_jobs(alone, candidate, payer, self.window, start)
+            return candidate_jobs(alone, candidate, payer, self.window, start, self._known)
         replaced = replaced_by(candidate, rows)
         jobs = [job for row in rows if row not in replaced for job in own[row.id]]
         since = datetime.min.replace(tzinfo=self.window.start.tzinfo)
         for row in replaced:
-            there = {(job.candidate.content_hash, job.span, job.opens): job for job in own[row.id]}
-            for job in candidate_jobs(row, candidate, payer, self.window, since):
-                same = there.get((candidate.content_hash, job.span, job.opens))
-                jobs.append(job if same is None or same.life != job.life else same)
+            there = {_key(job): job for job in own[row.id] if isinstance(job, SpanJob)}
+            jobs += [
+                there.get(_key(job), job) if isinstance(job, SpanJob) else job
+                for job in candidate_jobs(row, candidate, payer, self.window, since, self._known)
+            ]
             since = max(since, row.ends_at or self.window.end)
         return jobs
+
+
+def _key(job: SpanJob) -> tuple[object, ...]:
+    """The same for jobs of one subscription that come to the same."""
+    life = job.life
+    alike = (life.starts_at, life.ends_at, life.cycle, tuple(life.quantities.items()))
+    return job.candidate.content_hash, job.span, job.opens, alike
 
 
 @dataclass(slots=True)
@@ -143,8 +152,8 @@ class _PayerPlan:
     """One payer's jobs; equal components over equal times share their tallies."""
 
     payer: PayerRow
-    own: list[SpanJob]
-    simulated: list[list[SpanJob] | None]
+    own: list[Job]
+    simulated: list[list[Job] | None]
     _tallies: dict[tuple[tuple[str, str], datetime, datetime], Tally] = field(default_factory=dict)
 
     def collect(self, reader: UsageReader) -> None:

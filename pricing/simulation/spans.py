@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -50,16 +50,3 @@ def spans_of(life: Life, window: Period) -> Iterator[Span]:
         span = cut(whole, start, end, window)
         if span is not None:
             yield span
-
-
-def gaps_between(taken: Iterable[Period], around: Period) -> Iterator[Period]:
-    """What of `around` the `taken` periods (in order, without overlap) leave free."""
-    start = around.start
-    for period in taken:
-        if period.start > start:
-            yield Period(start, min(period.start, around.end))
-        start = max(start, period.end)
-        if start >= around.end:
-            return
-    if start < around.end:
-        yield Period(start, around.end)

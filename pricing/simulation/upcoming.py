@@ -22,7 +22,7 @@ from pricing.base_fees import Life
 from pricing.cycles import Period
 from pricing.simulation.bills import BillLine, SpanJob, total_of
 from pricing.simulation.candidates import Candidate, SimulatedComponent, compile_versions
-from pricing.simulation.coming import ComingReader, coming_change
+from pricing.simulation.coming import ComingReader, coming_changes
 from pricing.simulation.history import SubscriptionRow, Versions, read_subscriptions, replaced_by
 from pricing.simulation.projection import lately, project, share_to_come
 from pricing.simulation.reading import PayerRow, UsageReader
@@ -138,10 +138,10 @@ def upcoming_of(
     now: datetime,
     *,
     hypothetical: Candidate | None = None,
-    coming: ComingReader = coming_change,
+    coming: ComingReader = coming_changes,
     left_out: LeftOutReader = none_left_out,
 ) -> list[UpcomingSubscription]:
-    """The payer's running subscriptions, oldest first; at most nine statements.
+    """The payer's running subscriptions, oldest first; a fixed number of statements, however many there are.
 
     With `hypothetical`, that version stands for the upcoming one of the subscriptions it would replace
     (`history.replaced_by`). The caller has looked up `entity` through `viewer`. Raises TooLarge beyond
@@ -175,12 +175,11 @@ def _changes(
     if hypothetical is not None:
         replaced = {row.id for row in replaced_by(hypothetical, rows)}
         return {row.id: (hypothetical if row.id in replaced else None, None) for row in rows}
-    found = {row.id: coming(row.id, now) for row in rows}
-    versions = {change.version.pk: change.version for change in found.values() if change is not None}
+    found = coming([row.id for row in rows], now)
+    versions = {change.version.pk: change.version for change in found.values()}
     compiled = {candidate.version_id: candidate for candidate in compile_versions(versions.values())}
-    return {
-        pk: (None, None) if change is None else (compiled[change.version.pk], change.effective_at)
-        for pk, change in found.items()
+    return {row.id: (None, None) for row in rows} | {
+        pk: (compiled[change.version.pk], change.effective_at) for pk, change in found.items()
     }
 
 

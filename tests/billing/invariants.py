@@ -128,6 +128,20 @@ CLOSING_MARGINS = """
                FROM billing_marginbucket WHERE event = 'period_close' GROUP BY 1, 2) m
         USING (customer_id, billing_entity_id)
     WHERE coalesce(c.amount, 0) <> coalesce(m.revenue, 0)"""
+COUPON_MARGINS = """
+    SELECT customer_id, billing_entity_id, c.amount, m.revenue
+    FROM (SELECT customer_id, billing_entity_id, sum(amount) AS amount
+          FROM billing_couponcredit GROUP BY 1, 2) c
+    FULL JOIN (SELECT customer_id, billing_entity_id, sum(revenue) AS revenue
+               FROM billing_marginbucket WHERE event = 'coupon' GROUP BY 1, 2) m
+        USING (customer_id, billing_entity_id)
+    WHERE coalesce(c.amount, 0) <> -coalesce(m.revenue, 0)"""
+COUPONS = """
+    SELECT c.customer_id, c.id, c.amount, c.line_amount FROM billing_couponcredit c
+    LEFT JOIN pricing_billingperiod p ON p.id = c.period_id
+    WHERE p.closed_at IS NULL
+       OR c.amount <> -(SELECT coalesce(sum((part->>'amount')::numeric), 0)
+                        FROM jsonb_array_elements(c.funding) AS part)"""
 CLOSED = """
     SELECT p.id, p.status, p.closed_at, s.closed_at FROM pricing_billingperiod p
     JOIN pricing_segment s ON s.period_id = p.id
@@ -171,6 +185,8 @@ STATEMENTS = {
     "margin buckets are the sum of events and charges": MARGINS,
     "a closing line is its transfers": CLOSING_TRANSFERS,
     "margin buckets hold what closes booked": CLOSING_MARGINS,
+    "margin buckets hold what coupons took off": COUPON_MARGINS,
+    "a coupon's credit is in a closed period, and went back to who paid": COUPONS,
     "a period closes with its segments": CLOSED,
     "a grant has left what its transfers left": GRANTS,
     "a wallet holds no more than its grants": OVERDRAWN,

@@ -52,6 +52,15 @@ DAMAGE = {
         "INSERT INTO billing_marginbucket SELECT customer_id, billing_entity_id, hour, 0, 'period_close',"
         " 0, 0, 0, 0, 1, 0 FROM billing_marginbucket"
     ),
+    "margin buckets hold what coupons took off": (
+        "INSERT INTO billing_marginbucket SELECT customer_id, billing_entity_id, hour, 0, 'coupon',"
+        " 0, 0, 0, 0, -1, 0 FROM billing_marginbucket"
+    ),
+    "a coupon's credit is in a closed period, and went back to who paid": (
+        "INSERT INTO billing_couponcredit (customer_id, billing_entity_id, subscription_id, period_id, key,"
+        " line_amount, amount, currency, funding, seq, recorded_at) SELECT customer_id, 1, subscription_id,"
+        " id, 'tok', 3, 1, 'USD', '[]', 99, starts_at FROM pricing_billingperiod"
+    ),
     "a period closes with its segments": (
         "UPDATE pricing_billingperiod SET status = 'closed', closed_at = starts_at"
     ),

@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 
+from accounts.models import BillingEntity
 from billing.models import CouponCredit
+from billing.replay import replay_differences
+from core.ids import row_id
 from core.numbers import plain
 from tests.scenarios.life import LifeStory
 from tests.scenarios.money import per_unit
@@ -102,3 +106,26 @@ def test_an_invoiced_payer_owes_less(life: LifeStory) -> None:
     assert taken_off() == [("platform", "31", "31"), ("tok", "20", "20")]
     assert (life.account(payer, "receivable"), life.account(payer, "wallet")) == (0, 0)
     assert life.account(payer, "revenue") == 0
+
+
+def test_the_replay_comes_to_what_coupons_took_off_and_finds_what_they_did_not(life: LifeStory) -> None:
+    life.meter("tok")
+    payer = life.payer(top_up="1000")
+    subscription = life.start(payer, life.plan(per_unit("tok", "1", minimum="20"), base_fees=[PLATFORM]))
+    coupon(life, subscription, percent="50", components=["tok"], periods=1)
+    coupon(life, subscription, key="more", amount="36", currency="USD")
+    life.charge(payer, tok=12)
+    life.at(4, 20)
+    life.run_due()
+    # Half of 20; then 36 of 31 + 10.
+    assert taken_off() == [("platform", "31", "31"), ("tok", "20", "15")]
+    entity = BillingEntity.objects.get(pk=row_id("be", payer))
+    assert replay_differences(entity) == []
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL session_replication_role = replica")
+            cursor.execute("UPDATE billing_couponcredit SET amount = 14 WHERE key = 'tok'")
+            cursor.execute("SET LOCAL session_replication_role = DEFAULT")
+        (found,) = replay_differences(entity)
+        transaction.set_rollback(True)
+    assert (found.component, found.booked, found.replayed) == ("coupon tok", 14, 15)

@@ -168,7 +168,7 @@ def test_content_that_is_stored_nowhere_can_stand_beside_it(tenant: Tenant) -> N
 def test_a_change_that_is_coming_is_shown_with_its_day(tenant: Tenant, draft: PlanVersion) -> None:
     day = datetime(2026, 5, 1, tzinfo=UTC)
     (found,) = upcoming_of(
-        tenant.payer, OPERATOR, NOW, coming=lambda subscription_id, now: Coming(draft, day)
+        tenant.payer, OPERATOR, NOW, coming=lambda ids, now: {pk: Coming(draft, day) for pk in ids}
     )
     assert found.upcoming is not None
     assert (found.upcoming.label, found.effective_at) == (draft.public_id, day)
@@ -176,7 +176,9 @@ def test_a_change_that_is_coming_is_shown_with_its_day(tenant: Tenant, draft: Pl
 
 
 def test_the_upcoming_side_equals_what_is_charged_afterwards(tenant: Tenant, draft: PlanVersion) -> None:
-    (found,) = upcoming_of(tenant.payer, OPERATOR, NOW, coming=lambda pk, now: Coming(draft, NOW))
+    (found,) = upcoming_of(
+        tenant.payer, OPERATOR, NOW, coming=lambda ids, now: {pk: Coming(draft, NOW) for pk in ids}
+    )
     beside = make_tenant(draft, starts_at=datetime(2026, 4, 1, tzinfo=UTC))
     report(beside, event("same", datetime(2026, 4, 5, tzinfo=UTC), "500"))
     (line,) = [line for line in found.so_far.lines if line.key == "tok"]

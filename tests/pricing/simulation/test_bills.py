@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from accounts.scoping import OPERATOR
 from core import clock
@@ -20,7 +18,7 @@ from pricing.models import PlanVersion, Subscription
 from pricing.simulation import Cohort
 from pricing.simulation.history import Versions, read_subscriptions, replaced_by
 from pricing.simulation.reading import PayerRow
-from pricing.simulation.spans import gaps_between, spans_of
+from pricing.simulation.spans import spans_of
 from tests.billing.world import START, Tenant, make_meter, make_tenant, make_version
 from tests.pricing.simulation.world import JANUARY, event, report, run
 
@@ -191,18 +189,3 @@ def test_spans_are_whole_periods_of_a_life(
         assert span.until == min(span.end, window[1])
         assert span.closes is (span.end <= window[1])
         assert span.is_begun_before is (span.start < window[0])
-
-
-@given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), max_size=6), st.integers(1, 40))
-def test_what_is_taken_and_the_gaps_are_all_there_is(pairs: list[tuple[int, int]], length: int) -> None:
-    taken: list[Period] = []
-    for start, days in sorted(pairs):
-        if not taken or START + timedelta(days=start) >= taken[-1].end:
-            taken.append(Period(START + timedelta(days=start), START + timedelta(days=start + days)))
-    around = Period(START, START + timedelta(days=length))
-    gaps = list(gaps_between(taken, around))
-    for number in range(length):
-        instant = START + timedelta(days=number)
-        covers = sum(part.start <= instant < part.end for part in (*taken, *gaps))
-        assert covers == 1
-    assert all(around.start <= gap.start < gap.end <= around.end for gap in gaps)

@@ -11,11 +11,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from accounts.scoping import OPERATOR, Viewer
+from billing.subscriptions import change_subscription, pause_subscription, resume_subscription
 from core import clock
 from pricing.cycles import Period
-from pricing.models import PlanVersion, Segment, Subscription
+from pricing.models import PlanVersion, Subscription
 from pricing.periods import ensure_segments
 from pricing.simulation import Cohort, payers_of
+from pricing.simulation.changed import ChangedPeriod
 from pricing.simulation.cohorts import in_chunks, payer_rows
 from pricing.simulation.history import SubscriptionRow, Versions, own_jobs, read_subscriptions
 from pricing.simulation.reading import PayerRow
@@ -51,7 +53,8 @@ def history(tenant: Tenant, window: Period) -> tuple[PayerRow, Versions, list[Su
 def spans(tenant: Tenant, window: Period = QUARTER) -> list[tuple[str, str, bool]]:
     """Start, end and whether it opens a period, of all jobs of the tenant's own history."""
     payer, versions, rows = history(tenant, window)
-    jobs = [job for row in rows for job in own_jobs(row, payer, window, versions)]
+    made = [job for row in rows for job in own_jobs(row, payer, window, versions)]
+    jobs = [each for job in made for each in (job.jobs if isinstance(job, ChangedPeriod) else [job])]
     return [(f"{job.span.start:%m-%d}", f"{job.span.end:%m-%d}", job.opens) for job in jobs]
 
 
@@ -111,26 +114,21 @@ def test_without_segments_the_history_is_the_cycle(version: PlanVersion) -> None
     assert spans(tenant) == [("01-10", "02-01", True), ("02-01", "03-01", True), ("03-01", "04-01", True)]
 
 
-def test_segments_and_the_gaps_between_them_are_the_history(version: PlanVersion) -> None:
+def test_changes_pauses_and_the_periods_that_were_made_are_the_history(version: PlanVersion) -> None:
     tenant = make_tenant(version)
     assert tenant.subscription is not None
     ensure_segments([(tenant.subscription.pk, START + timedelta(days=40))])
-    (segment,) = Segment.objects.all()
-    middle = segment.starts_at + timedelta(days=14)
-    Segment.objects.create(
-        customer=tenant.customer,
-        subscription=tenant.subscription,
-        version=make_version(components("package")),
-        period=segment.period,
-        starts_at=middle,
-        ends_at=segment.ends_at,
-    )
-    Segment.objects.filter(pk=segment.pk).update(ends_at=middle)
+    middle = datetime(2026, 2, 15, tzinfo=UTC)
+    change_subscription(tenant.subscription, version=make_version(components("package")), at=middle)
+    clock.use(lambda: middle)
+    pause_subscription(tenant.subscription, at=datetime(2026, 3, 11, tzinfo=UTC))
+    resume_subscription(tenant.subscription, at=datetime(2026, 3, 21, tzinfo=UTC))
     assert spans(tenant) == [
         ("01-01", "02-01", True),
         ("02-01", "02-15", True),
-        ("02-15", "03-01", False),
-        ("03-01", "04-01", True),
+        ("02-15", "03-01", True),
+        ("03-01", "03-11", True),
+        ("03-21", "04-01", True),
     ]
 
 
@@ -138,21 +136,11 @@ def test_a_fee_that_is_not_prorated_is_counted_once_in_a_period(version: PlanVer
     fees: list[dict[str, Any]] = [{"key": "f", "amount": "10", "prorate": False}]
     tenant = make_tenant(make_version([], base_fees=fees))
     assert tenant.subscription is not None
-    ensure_segments([(tenant.subscription.pk, START)])
-    (segment,) = Segment.objects.all()
-    middle = START + timedelta(days=10)
-    Segment.objects.create(
-        customer=tenant.customer,
-        subscription=tenant.subscription,
-        version=make_version([], base_fees=fees),
-        period=segment.period,
-        starts_at=middle,
-        ends_at=segment.ends_at,
-    )
-    Segment.objects.filter(pk=segment.pk).update(ends_at=middle)
+    other = make_version([], base_fees=[fees[0] | {"amount": "12"}])
+    change_subscription(tenant.subscription, version=other, at=START + timedelta(days=10))
     payer, versions, (row,) = history(tenant, JANUARY)
     lines = [line for job in own_jobs(row, payer, JANUARY, versions) for line in job.lines()]
-    assert [(line.key, line.amount) for line in lines] == [("f", Decimal(10))]
+    assert [(line.key, line.amount) for line in lines] == [("f", Decimal(12))]
 
 
 def test_a_subscription_that_never_began_is_no_history(version: PlanVersion) -> None:

@@ -12,10 +12,10 @@ from django.db import transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from billing.subscriptions import change_subscription
 from core import clock
 from metering.models import UsageEvent
 from pricing.cycles import Period
-from pricing.models import Segment
 from pricing.simulation import Cohort, compile_content, simulate
 from tests.billing.world import START, make_meter, make_tenant, make_version
 from tests.pricing.simulation.world import (
@@ -107,26 +107,13 @@ def test_windows_that_follow_each_other_add_up(name: str) -> None:
 
 
 @pytest.mark.django_db
-def test_the_current_side_follows_the_segments_that_were() -> None:
+def test_the_current_side_follows_the_versions_that_were() -> None:
     make_meters()
     old, new = make_version(components("graduated")), make_version(components("package"))
     tenant = make_tenant(old)
     report(tenant, event("a", START + timedelta(days=1), "12"))
-    middle = START + timedelta(days=10)
-    first = Segment.objects.get()
-    Segment.objects.filter(pk=first.pk).update(ends_at=middle)
-    Segment.objects.create(
-        customer=tenant.customer,
-        subscription=first.subscription,
-        version=new,
-        period=first.period,
-        starts_at=middle,
-        ends_at=first.ends_at,
-    )
-    tenant.customer.save()
     assert tenant.subscription is not None
-    tenant.subscription.version = new
-    tenant.subscription.save()
+    change_subscription(tenant.subscription, version=new, at=START + timedelta(days=10))
     report(tenant, event("b", START + timedelta(days=12), "12"))
     (result,) = run(new)
     # Graduated: 12 less 2 included, at 1. Package: two packages of 7, begun at 12.
