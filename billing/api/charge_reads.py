@@ -92,17 +92,15 @@ class ChargeList(GenericAPIView[Any]):
     def _latest_of_all(self, rows: QuerySet[Charge]) -> QuerySet[Charge]:
         """Of `rows` those of this page: no index has the charges of all customers in one order."""
         limit, follows = CursorPagination().wanted(self.request, self)
-        asked = {
-            name: parse_instant(value, name)
-            for name, value in self.request.query_params.items()
-            if name in INSTANTS
-        }
+        params = self.request.query_params
+        asked = {name: parse_instant(params[name], name) for name in INSTANTS & params.keys()}
         keys = latest_charges(
-            asked.pop("recorded_from", EVER[0]),
-            asked.pop("recorded_to", EVER[1]),
+            asked.get("recorded_from", EVER[0]),
+            asked.get("recorded_to", EVER[1]),
             limit=limit + 1,
             below=UUID(follows[0]) if follows else ANY_ID,
-            **asked,
+            occurred_from=asked.get("occurred_from", EVER[0]),
+            occurred_to=asked.get("occurred_to", EVER[1]),
         )
         instants = [key.recorded_at for key in keys]
         if not keys:

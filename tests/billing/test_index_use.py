@@ -7,7 +7,7 @@ elsewhere.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -70,7 +70,7 @@ def _filled() -> Iterator[None]:
         )
         for customer in customers
     )
-    values = {"first": FIRST, "step": STEP, "customers": CUSTOMERS, "last": ALL - 1}
+    values: Mapping[str, Any] = {"first": FIRST, "step": STEP, "customers": CUSTOMERS, "last": ALL - 1}
     with connection.cursor() as cursor:
         for statement in (CHARGES, DENIALS, OVERSPEND):
             cursor.execute(statement, values if statement is CHARGES else None)
@@ -210,6 +210,7 @@ def test_refusals_are_listed_by_an_index(api: Api, params: dict[str, str]) -> No
         params = {"billing_entity": BillingEntity.objects.earliest("pk").public_id}
     rows: list[dict[str, Any]] = []
     assert (
-        touched("billing_denial", lambda: rows.extend(listed(api, "/v1/denials", limit="10", **params))) <= FEW
+        touched("billing_denial", lambda: rows.extend(listed(api, "/v1/denials", limit="10", **params)))
+        <= FEW
     )
     assert len(rows) == 10
