@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -77,6 +77,7 @@ LATEST_CHARGES: Final = """
             SELECT id FROM billing_charge
             WHERE customer_id = c.id AND recorded_at >= %(since)s AND recorded_at < %(until)s
                 AND id > %(above)s AND id < %(below)s
+                AND occurred_at >= %(occurred_from)s AND occurred_at < %(occurred_to)s
             ORDER BY id DESC LIMIT 1) x
         ORDER BY x.id DESC LIMIT %(limit)s)
     SELECT x.customer_id, x.id, x.recorded_at
@@ -84,11 +85,13 @@ LATEST_CHARGES: Final = """
         SELECT customer_id, id, recorded_at FROM billing_charge
         WHERE customer_id = latest.customer_id AND recorded_at >= %(since)s AND recorded_at < %(until)s
             AND id > %(above)s AND id < %(below)s
+            AND occurred_at >= %(occurred_from)s AND occurred_at < %(occurred_to)s
         ORDER BY id DESC LIMIT %(limit)s) x
     ORDER BY x.id DESC LIMIT %(limit)s"""
 EARLIEST_CHARGES: Final = LATEST_CHARGES.replace(" DESC ", " ASC ")
 NO_ID: Final = UUID(int=0)
 ANY_ID: Final = UUID(int=2**128 - 1)
+EVER: Final = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 
 class RowKey(NamedTuple):
@@ -170,9 +173,19 @@ def latest_charges(
     above: UUID = NO_ID,
     below: UUID = ANY_ID,
     is_rising: bool = False,
+    occurred_from: datetime = EVER[0],
+    occurred_to: datetime = EVER[1],
 ) -> list[RowKey]:
     """The latest charges of all customers recorded in `[since, until)`, in the way of `latest_events`."""
-    values: dict[str, Any] = {"since": since, "until": until, "limit": limit, "above": above, "below": below}
+    values: dict[str, Any] = {
+        "since": since,
+        "until": until,
+        "limit": limit,
+        "above": above,
+        "below": below,
+        "occurred_from": occurred_from,
+        "occurred_to": occurred_to,
+    }
     with connection.cursor() as cursor:
         cursor.execute(EARLIEST_CHARGES if is_rising else LATEST_CHARGES, values)
         return [RowKey(*row) for row in cursor.fetchall()]

@@ -21,6 +21,9 @@ from psycopg.adapt import AdaptersMap, Transformer
 from psycopg.types.datetime import TimestamptzLoader
 
 _OK: Final = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
+STALE: Final = (errors.InvalidSqlStatementName, errors.FeatureNotSupported)
+"""What is prepared is no more what the server has: a table was changed under it, or it was deallocated. Every
+later use would fail too, so the connection is closed; another attempt gets a new one."""
 _SYNC: Final = pq.ExecStatus.PIPELINE_SYNC
 _BEGIN: Final = "BEGIN"
 _COMMIT: Final = "COMMIT"
@@ -94,7 +97,10 @@ class Pipeline:
         rows = Transformer(session)
         for (query, answer), result in zip(expected, results, strict=True):
             if result.status not in _OK:
-                raise errors.error_from_result(result, encoding="utf-8")
+                error = errors.error_from_result(result, encoding="utf-8")
+                if isinstance(error, STALE):
+                    libpq.finish()
+                raise error
             if answer is None:
                 prepared.add(query)
             else:

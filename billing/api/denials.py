@@ -8,9 +8,9 @@ import django_filters
 from django.db.models import QuerySet
 from rest_framework import serializers
 
-from accounts.api.tenants import TenantFilter
 from accounts.models import BillingEntity
 from accounts.scoping import viewer_of, visible
+from billing.api.charge_reads import OwnerFilter
 from billing.models import Denial
 from core.api.fields import AmountField, InstantField
 from core.api.filters import InstantFilter
@@ -41,7 +41,7 @@ class DenialRowSerializer(serializers.Serializer[Denial]):
 class DenialFilter(django_filters.FilterSet):  # type: ignore[misc]
     """`?billing_entity=`, `?reason=`, `?denied_from=`, `?denied_to=`."""
 
-    billing_entity = TenantFilter("billing_entity_id", BillingEntity, prefix="be")
+    billing_entity = OwnerFilter("billing_entity_id", BillingEntity, prefix="be")
     reason = django_filters.ChoiceFilter(choices=Denial.Reason.choices)
     denied_from = InstantFilter(field_name="denied_at", lookup_expr="gte")
     denied_to = InstantFilter(field_name="denied_at", lookup_expr="lt")

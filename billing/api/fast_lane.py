@@ -31,6 +31,8 @@ from metering.events import parse_event
 
 PATH: Final = "/v1/charges"
 JSON: Final = "application/json"
+LENGTH_DIGITS_MAX: Final = 15
+"""Python turns no text of thousands of digits into a number."""
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -58,13 +60,19 @@ def is_plain_json(environ: Environ) -> bool:
     """Whether body and answer are JSON as it is, of a length that is known and allowed."""
     accepts, length = environ.get("HTTP_ACCEPT", "*/*"), environ.get("CONTENT_LENGTH") or ""
     return (
-        environ.get("CONTENT_TYPE", "").startswith(JSON)
-        and ("*/*" in accepts or JSON in accepts)
+        _media_type(environ.get("CONTENT_TYPE", "")) == JSON
+        and any(_media_type(offer) in ("*/*", JSON) for offer in accepts.split(","))
         and "HTTP_CONTENT_ENCODING" not in environ
         and length.isascii()
         and length.isdecimal()
+        and len(length) <= LENGTH_DIGITS_MAX
         and 0 < int(length) <= settings.API_BODY_MAX_BYTES
     )
+
+
+def _media_type(header: str) -> str:
+    """The type without its parameters."""
+    return header.partition(";")[0].strip()
 
 
 def charge_response(environ: Environ) -> tuple[int, bytes, dict[str, str]]:

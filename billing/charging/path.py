@@ -31,6 +31,7 @@ from core.api.errors import as_tollgate_error
 from core.database_errors import Unavailable
 from core.errors import AuthenticationFailed, TollgateError
 from core.partitions import ensure_month
+from core.pipeline import STALE
 from core.sql import driver
 from metering.events import EventInput
 from metering.payload import differing_fields
@@ -48,6 +49,7 @@ RETRIED: Final = (
     psycopg.errors.UniqueViolation,
     psycopg.errors.DeadlockDetected,
     psycopg.errors.SerializationFailure,
+    *STALE,
 )
 
 
@@ -111,7 +113,8 @@ def charge_batch(requests: Sequence[Numbered], *, skip_locked: bool) -> dict[int
 
 
 def _may_retry(error: Exception) -> bool:
-    """Whether another attempt may get past it: a key that another payer's charge just used, a deadlock."""
+    """Whether another attempt may get past it: a key that another payer's charge just used, a deadlock, a
+    table that was just changed."""
     return isinstance(error.__cause__ or error, RETRIED)
 
 

@@ -83,6 +83,7 @@ class Denial(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["customer_id", "billing_entity_id", "-id"], name="denial_payer"),
+            models.Index(fields=["denied_at"], name="denial_time"),
         ]
 
     @property
@@ -111,3 +112,4 @@ class Overspend(models.Model):
 
     class Meta:
         constraints = [models.CheckConstraint(condition=models.Q(amount__gt=0), name="overspend_positive")]
+        indexes = [models.Index(fields=["recorded_at"], name="overspend_time")]

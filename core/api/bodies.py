@@ -13,6 +13,8 @@ from django.http.response import HttpResponseBase
 from core.errors import InvalidRequest, TooLarge
 
 CHUNK: Final = 1 << 16
+# What one step of unpacking gives at most: zlib doubles its room as it goes and then copies it.
+PIECE: Final = 1 << 20
 # A client that is still sending cannot read an answer, so a body that is too large is read and thrown
 # away, up to this many times the limit.
 DRAIN_FACTOR: Final = 10
@@ -92,7 +94,7 @@ def _gunzip(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
         pending = chunk
         while pending:
             try:
-                piece = unpacker.decompress(pending, limit - total + 1)
+                piece = unpacker.decompress(pending, min(PIECE, limit - total + 1))
             except zlib.error as error:
                 raise InvalidRequest("invalid_gzip", "The body is not valid gzip.") from error
             total += len(piece)

@@ -41,15 +41,20 @@ class CursorPagination(BasePagination):
         self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
     ) -> list[Any]:
         """The rows of the page that the request asks for."""
-        self.ordering = getattr(view, "ordering", None) or self.ordering
-        self._scope = f"{request.path}?{'&'.join(self.ordering)}"
-        limit = _limit(request)
-        if (cursor := request.query_params.get("cursor")) is not None:
-            queryset = queryset.filter(self._after(queryset.model, cursor))
+        limit, values = self.wanted(request, view)
+        if values is not None:
+            queryset = queryset.filter(self._after(values))
         rows = list(queryset.order_by(*self.ordering)[: limit + 1])
         self._has_more = len(rows) > limit
         self._page = rows[:limit]
         return self._page
+
+    def wanted(self, request: Request, view: APIView | None = None) -> tuple[int, list[Any] | None]:
+        """How many rows the page has, and the row (its values of `ordering`) that it follows: None = none."""
+        self.ordering = getattr(view, "ordering", None) or self.ordering
+        self._scope = f"{request.path}?{'&'.join(self.ordering)}"
+        limit, cursor = _limit(request), request.query_params.get("cursor")
+        return limit, None if cursor is None else self._read(cursor)
 
     def get_paginated_response(self, data: Any) -> Response:
         """The page as an answer."""
@@ -60,14 +65,18 @@ class CursorPagination(BasePagination):
         values = [getattr(row, name.lstrip("-")) for name in self.ordering]
         return signing.dumps([self._scope, values], salt=_SALT, serializer=_WithInstants)
 
-    def _after(self, model: type[Model], cursor: str) -> Q:
-        """Rows behind the cursor: further in the first field, or equal there and further in the next."""
+    def _read(self, cursor: str) -> list[Any]:
         try:
             scope, values = signing.loads(cursor, salt=_SALT)
         except (signing.BadSignature, ValueError) as error:
             raise _bad_cursor() from error
         if scope != self._scope:
             raise _bad_cursor()
+        found: list[Any] = values
+        return found
+
+    def _after(self, values: Sequence[Any]) -> Q:
+        """Rows behind the cursor: further in the first field, or equal there and further in the next."""
         condition, equal = Q(), Q()
         for name, value in zip(self.ordering, values, strict=True):
             field = name.lstrip("-")

@@ -157,6 +157,15 @@ def test_a_packed_body_takes_the_long_way_and_is_charged(api: Api, tenant: Tenan
         (False, {"CONTENT_LENGTH": "many"}),
         (False, {"CONTENT_LENGTH": "²"}),
         (False, {"CONTENT_LENGTH": str(10**12)}),
+        (False, {"CONTENT_LENGTH": "9" * 5000}),
+        (True, {"CONTENT_TYPE": "application/json ; charset=utf-8"}),
+        (True, {"HTTP_ACCEPT": "text/html,application/json;q=0.9"}),
+        (False, {"CONTENT_TYPE": "application/jsonlines"}),
+        (False, {"CONTENT_TYPE": "application/json-patch+json"}),
+        (False, {"CONTENT_TYPE": "application/json, text/plain"}),
+        (False, {"CONTENT_TYPE": ""}),
+        (False, {"HTTP_ACCEPT": "application/jsonl"}),
+        (False, {"HTTP_ACCEPT": ""}),
     ],
 )
 def test_only_plain_json_of_a_known_and_allowed_length_takes_it(
@@ -168,6 +177,63 @@ def test_only_plain_json_of_a_known_and_allowed_length_takes_it(
 def test_the_limit_is_the_apis(settings: Any) -> None:
     settings.API_BODY_MAX_BYTES = 16
     assert not is_plain_json(PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "accept"),
+    [
+        (415, "application/jsonlines", "*/*"),
+        (415, "application/json-patch+json", "*/*"),
+        (415, "application/json, text/plain", "*/*"),
+        (415, "text/plain", "application/json"),
+        (406, "application/json", "application/jsonl"),
+        (406, "application/json", "text/csv"),
+        (201, "application/json; charset=utf-8", "application/json; indent=4"),
+        (201, "application/json", "text/html, */*; q=0.1"),
+    ],
+)
+def test_media_types_are_judged_alike_on_both_ways(
+    api: Api, tenant: Tenant, status: int, content_type: str, accept: str
+) -> None:
+    answers = []
+    for key, client in (("short", api.client), ("long", Client(raise_request_exception=False))):
+        headers = {"Authorization": f"Bearer {api.secret}", "Accept": accept}
+        raw = json.dumps(event(tenant, key))
+        answers.append(client.generic("POST", PATH, raw, content_type=content_type, headers=headers))
+    assert [answer.status_code for answer in answers] == [status, status]
+    assert content(answers[0]) == content(answers[1])
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "param", "raw"),
+    [
+        (400, "missing_field", "idempotency_key", b"{}"),
+        (400, "invalid_type", None, b"[]"),
+        (400, "invalid_type", None, b"null"),
+        (400, "invalid_json", None, b'{"idempotency_key": "a"'),
+        (400, "invalid_json", "properties.tokens", b'{"properties": {"tokens": NaN}}'),
+        (400, "invalid_utf8", None, b'{"event": "\xff"}'),
+        (400, "too_deep", None, b"[" * 5000 + b"]" * 5000),
+        (400, "invalid_text", "event", b'{"event": "\\ud800"}'),
+        (400, "unknown_field", "price", b'{"price": 1e99999999999999999999}'),
+        (400, "missing_field", "idempotency_key", b"\xef\xbb\xbf{}"),
+    ],
+)
+def test_bodies_that_are_no_event_are_told_alike_on_both_ways(
+    api: Api, status: int, code: str, param: str | None, raw: bytes
+) -> None:
+    headers = {"Authorization": f"Bearer {api.secret}"}
+    for client in (api.client, Client(raise_request_exception=False)):
+        answer = client.generic("POST", PATH, raw, content_type="application/json", headers=headers)
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"], error["param"]) == (status, code, param)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "no spaces please", "[::1", "a/b"])
+def test_a_host_that_is_not_ours_is_not_repeated_in_an_answer(api: Api, tenant: Tenant, host: str) -> None:
+    short, long = both_ways(api, event(tenant, "a", event=""), Host=host)
+    assert (short.status_code, long.status_code) == (400, 400)
+    assert short.json()["error"]["doc_url"] == long.json()["error"]["doc_url"]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -96,9 +96,9 @@ def test_what_was_prepared_beside_an_error_is_used_again(raw: psycopg.Connection
 
 def test_a_rollback_keeps_what_is_prepared(raw: psycopg.Connection[Any]) -> None:
     for _ in range(2):
-        with pytest.raises(RuntimeError), transaction.atomic():  # noqa: PT012
+        with transaction.atomic():
             execute(raw, "INSERT INTO noted SELECT %s::int + 4716", (1,))
-            raise RuntimeError
+            transaction.set_rollback(True)
     assert noted(raw) == []
     assert execute(raw, PREPARED, ("%4716",)).fetchall() == [(1,)]
 
@@ -155,3 +155,147 @@ def test_an_empty_pipeline_asks_nothing(raw: psycopg.Connection[Any]) -> None:
         with Pipeline(raw):
             pass
         assert status(raw) == "IDLE"
+
+
+def test_statements_that_the_server_forgot_close_the_connection_and_the_next_one_works(
+    raw: psycopg.Connection[Any],
+) -> None:
+    assert execute(raw, "SELECT 4717 + %s::int", (1,)).fetchall() == [(4718,)]
+    raw.execute("DEALLOCATE ALL")
+    with pytest.raises(psycopg.errors.InvalidSqlStatementName):
+        execute(raw, "SELECT 4717 + %s::int", (1,))
+    assert raw.closed
+    connection.close()
+    assert execute(driver(), "SELECT 4717 + %s::int", (1,)).fetchall() == [(4718,)]
+
+
+def test_a_plan_whose_columns_changed_is_not_met_again(raw: psycopg.Connection[Any]) -> None:
+    execute(raw, "INSERT INTO noted VALUES (7)")
+    assert execute(raw, "SELECT n FROM noted").fetchall() == [(7,)]
+    raw.execute("ALTER TABLE noted ALTER n TYPE bigint")
+    with pytest.raises(psycopg.errors.FeatureNotSupported):
+        execute(raw, "SELECT n FROM noted")
+    assert raw.closed
+
+
+@pytest.mark.parametrize("status", ["IDLE", "INTRANS"])
+def test_an_error_leaves_the_connection_where_the_driver_would(
+    raw: psycopg.Connection[Any], status: str
+) -> None:
+    if status == "INTRANS":
+        raw.execute("BEGIN")
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        execute(raw, "SELECT 1 / %s::int", (0,))
+    expected = {"IDLE": "IDLE", "INTRANS": "INERROR"}[status]
+    assert raw.info.transaction_status == psycopg.pq.TransactionStatus[expected]
+    assert raw.pgconn.pipeline_status == psycopg.pq.PipelineStatus.OFF
+    raw.execute("ROLLBACK")
+    assert execute(raw, "SELECT 1").fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("query", "params", "error"),
+    [
+        ("SELECT %s::int", ("many",), psycopg.errors.InvalidTextRepresentation),
+        ("SELECT %s::int", (2**40,), psycopg.errors.NumericValueOutOfRange),
+        ("SELECT %s::timestamptz", ("2026-02-30",), psycopg.errors.DatetimeFieldOverflow),
+        ("SELECT %s::jsonb", ("{",), psycopg.errors.InvalidTextRepresentation),
+        ("SELECT %s::uuid", ("x",), psycopg.errors.InvalidTextRepresentation),
+        ("SELECT nothing", (), psycopg.errors.UndefinedColumn),
+        ("SELEC", (), psycopg.errors.SyntaxError),
+        ("SELECT %s::int[]", ("{1,2",), psycopg.errors.InvalidTextRepresentation),
+        ("SELECT %s::int + %s::int", (1,), psycopg.errors.ProtocolViolation),
+    ],
+)
+def test_the_first_error_is_told_whatever_stands_around_it(
+    raw: psycopg.Connection[Any], query: str, params: tuple[Any, ...], error: type[Exception]
+) -> None:
+    for _ in range(2):
+        with pytest.raises(error), Pipeline(raw) as pipeline:  # noqa: PT012
+            execute(pipeline, "INSERT INTO noted VALUES (1)")
+            execute(pipeline, query, params)
+            execute(pipeline, "SELECT 1 / %s::int", (0,))
+            pipeline.commit()
+        assert noted(raw) == []
+
+
+def test_a_deferred_constraint_fails_at_the_commit_in_the_pipeline_and_nothing_stays(
+    raw: psycopg.Connection[Any],
+) -> None:
+    raw.execute("CREATE TEMP TABLE once (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+    hooks: list[str] = []
+    with pytest.raises(psycopg.errors.UniqueViolation), transaction.atomic():  # noqa: PT012
+        transaction.on_commit(lambda: hooks.append("ran"))
+        with Pipeline(raw) as pipeline:
+            execute(pipeline, "INSERT INTO once VALUES (1), (1)")
+            pipeline.commit()
+    assert (execute(raw, "SELECT n FROM once").fetchall(), hooks) == ([], [])
+    assert raw.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+
+
+def test_two_pipelines_in_one_transaction_stand_and_fall_together(raw: psycopg.Connection[Any]) -> None:
+    with pytest.raises(psycopg.errors.UniqueViolation), transaction.atomic():  # noqa: PT012
+        with Pipeline(raw) as first:
+            execute(first, "INSERT INTO noted VALUES (1)")
+        with Pipeline(raw) as second:
+            execute(second, "INSERT INTO noted VALUES (2)")
+            execute(second, "INSERT INTO noted VALUES (1)")
+    assert noted(raw) == []
+
+
+def test_a_savepoint_undoes_what_a_pipeline_in_it_did_and_no_more(raw: psycopg.Connection[Any]) -> None:
+    with transaction.atomic():
+        execute(raw, "INSERT INTO noted VALUES (1)")
+        with pytest.raises(psycopg.errors.UniqueViolation), transaction.atomic():
+            execute(raw, "INSERT INTO noted VALUES (2), (1)")
+        execute(raw, "INSERT INTO noted VALUES (3)")
+    assert noted(raw) == [1, 3]
+
+
+def test_a_backend_that_ends_in_the_middle_of_a_pipeline_leaves_nothing(
+    raw: psycopg.Connection[Any],
+) -> None:
+    connection.cursor().execute("CREATE TABLE kept (n int)")
+    try:
+        with (  # noqa: PT012
+            pytest.raises(psycopg.OperationalError),
+            transaction.atomic(),
+            Pipeline(driver()) as pipeline,
+        ):
+            execute(pipeline, "INSERT INTO kept VALUES (1)")
+            execute(pipeline, "SELECT pg_terminate_backend(pg_backend_pid())")
+            execute(pipeline, "INSERT INTO kept VALUES (2)")
+            pipeline.commit()
+        assert execute(driver(), "SELECT n FROM kept").fetchall() == []
+    finally:
+        connection.cursor().execute("DROP TABLE kept")
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 300])
+def test_answers_belong_to_their_statements_in_order(raw: psycopg.Connection[Any], size: int) -> None:
+    with Pipeline(raw) as pipeline:
+        answers = [
+            execute(pipeline, "SELECT g FROM generate_series(1, %s::int) g", (number % 4,))
+            for number in range(size)
+        ]
+        other = execute(pipeline, "SELECT %s::text", ("end",))
+    assert [answer.rowcount for answer in answers] == [number % 4 for number in range(size)]
+    assert [len(list(answer)) for answer in answers] == [number % 4 for number in range(size)]
+    assert other.fetchone() == ("end",)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu", "Asia/Kolkata", "America/Bogota", "Europe/Berlin"])
+def test_instants_are_the_same_moments_in_whatever_zone_the_session_is(
+    raw: psycopg.Connection[Any], zone: str
+) -> None:
+    execute(raw, "SELECT set_config('TimeZone', %s::text, false)", (zone,))
+    moments = [
+        datetime(2026, 3, 29, 0, 59, 59, 999999, tzinfo=UTC),
+        datetime(2026, 3, 29, 1, tzinfo=UTC),
+        datetime(2026, 10, 25, 0, 30, tzinfo=UTC),
+        datetime(2026, 10, 25, 1, 30, tzinfo=UTC),
+        datetime(1, 1, 2, tzinfo=UTC),
+        datetime(9999, 12, 30, 23, 59, 59, 999999, tzinfo=UTC),
+    ]
+    found = [execute(raw, "SELECT %s::timestamptz", (moment,)).fetchall()[0][0] for moment in moments]
+    assert [moment.astimezone(UTC) for moment in found] == moments

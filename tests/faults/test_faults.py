@@ -6,22 +6,27 @@ installation, which takes long to make.
 
 from __future__ import annotations
 
+import gzip
 import json
 import signal
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from itertools import count
 from typing import Any
 from urllib.request import urlopen
 
 import psutil
 import psycopg
+import pytest
 
 from accounts.secrets import INTEGRATION, new_secret
 from benchmarks.calls import Callers
 from benchmarks.installation import HOST, Installation
 from config.supervisor.groups import signal_group
+from tests.faults.bodies import MB, Memory, bomb, hang_up, send, zeros
 from tests.faults.clients import Client, Crowd
 
 STORED = """
@@ -35,6 +40,10 @@ ISSUE = """
     INSERT INTO accounts_integrationkey (name, prefix, fingerprint, scopes, created_at)
     SELECT 'Second', prefix, %s, scopes, created_at FROM accounts_integrationkey LIMIT 1"""
 REVOKE = "UPDATE accounts_integrationkey SET revoked_at = created_at WHERE fingerprint = %s"
+BODY_MAX = 32 * MB
+SLACK = 24 * MB
+"""What a process takes for itself when it meets something for the first time."""
+BOMBS = 6
 CALLS = 16
 """Each on a connection of its own; the system deals these to both processes."""
 
@@ -111,6 +120,74 @@ def test_a_revoked_integration_key_is_refused_by_every_process(
     assert _statuses(installation, callers) == {201: CALLS}
     _change(installation, REVOKE, second.fingerprint)
     assert _statuses(installation, callers) == {401: CALLS}
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/charges"])
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_body_of_50_mb_is_refused_and_not_kept(
+    installation: Installation, callers: Callers, path: str, is_chunked: bool
+) -> None:
+    headers = {} if is_chunked else {"Content_Length": str(50 * MB)}
+    with Memory(_workers(installation)) as memory:
+        status, body = send(installation.port, path, callers.secret, zeros(50), **headers)
+    assert (status, body["error"]["type"], body["error"]["code"]) == (413, "too_large", "body_too_large")
+    assert memory.growth < BODY_MAX + SLACK
+    assert _statuses(installation, callers) == {201: CALLS}
+
+
+def test_a_gzip_bomb_is_refused_before_it_has_grown(installation: Installation, callers: Callers) -> None:
+    packed = bomb(1024)
+    assert len(packed) < 2 * MB
+    headers = {"Content_Encoding": "gzip", "Content_Length": str(len(packed))}
+    for path in ("/v1/events", "/v1/charges"):
+        with Memory(_workers(installation)) as memory:
+            status, body = send(installation.port, path, callers.secret, [packed], **headers)
+        assert (status, body["error"]["type"], body["error"]["code"]) == (413, "too_large", "body_too_large")
+        assert memory.growth < BODY_MAX + SLACK
+
+
+def test_many_bombs_at_once_stay_within_what_their_number_may_hold(
+    installation: Installation, callers: Callers
+) -> None:
+    packed = bomb(256)
+    headers = {"Content_Encoding": "gzip", "Content_Length": str(len(packed))}
+    work = partial(send, installation.port, "/v1/events", callers.secret, [packed], **headers)
+    with Memory(_workers(installation)) as memory, ThreadPoolExecutor(BOMBS) as pool:
+        answers = [future.result() for future in [pool.submit(work) for _ in range(BOMBS)]]
+    assert Counter(status for status, _ in answers) == {413: BOMBS}
+    assert memory.growth < BOMBS * BODY_MAX + SLACK
+    assert _statuses(installation, callers) == {201: CALLS}
+
+
+@pytest.mark.parametrize(
+    ("packed", "code"),
+    [
+        (b"no gzip at all", "invalid_gzip"),
+        (gzip.compress(b"{}")[:-4], "invalid_gzip"),
+        (gzip.compress(b"{}") * 200, "invalid_gzip"),
+        (gzip.compress(b'{"events": [') * 2, "invalid_json"),
+        (gzip.compress(b"\xff\xfe"), "invalid_utf8"),
+        (gzip.compress(b'{"events": 7}'), "invalid_type"),
+    ],
+)
+def test_a_packed_body_that_is_broken_is_told_as_such_by_the_real_server(
+    installation: Installation, callers: Callers, packed: bytes, code: str
+) -> None:
+    headers = {"Content_Encoding": "gzip", "Content_Length": str(len(packed))}
+    status, body = send(installation.port, "/v1/events", callers.secret, [packed], **headers)
+    assert (status, body["error"]["code"]) == (400, code)
+
+
+def test_a_caller_who_hangs_up_in_the_middle_of_a_body_charges_nothing_and_harms_nobody(
+    installation: Installation, callers: Callers
+) -> None:
+    whole = json.dumps(Client("half", installation, callers).event("half-charge", 0)).encode()
+    for path in ("/v1/charges", "/v1/events"):
+        for sent in (b"", whole[: len(whole) // 2]):
+            hang_up(installation.port, path, callers.secret, sent, announced=len(whole))
+    assert _statuses(installation, callers) == {201: CALLS}
+    with psycopg.connect(installation.postgres.dsn) as connection:
+        assert connection.execute(STORED, ("half-%",)).fetchall() == []
 
 
 def _change(installation: Installation, statement: str, *values: Any) -> None:

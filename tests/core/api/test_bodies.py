@@ -7,6 +7,7 @@ import tracemalloc
 import zlib
 from contextlib import suppress
 from io import BytesIO
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from django.http import HttpResponse
 from django.test import RequestFactory
 from rest_framework.request import Request
 
-from core.api.bodies import ChunkedBodyMiddleware, read_body
+from core.api.bodies import CHUNK, PIECE, ChunkedBodyMiddleware, read_body
 from core.api.negotiation import JSONNegotiation
 from core.api.parsers import JSONParser
 from core.errors import InvalidRequest, TooLarge
@@ -90,6 +91,33 @@ def test_a_bomb_costs_no_more_memory_than_the_limit() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 5 * limit
+
+
+@pytest.mark.parametrize("limit", [4_000_000, 16_000_000, 40_000_000])
+def test_unpacking_holds_what_came_out_once(limit: int) -> None:
+    """One step that gives all would hold it twice: as it grows, and as it is handed over."""
+    message = request(gzip.compress(b"\x00" * 100_000_000), **{"Content-Encoding": "gzip"})
+    tracemalloc.start()
+    with pytest.raises(TooLarge):
+        read_body(message, limit)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < limit + 3_500_000
+
+
+@pytest.mark.parametrize(
+    "size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 5]
+)
+@pytest.mark.parametrize("is_random", [False, True])
+def test_bodies_of_every_size_come_out_as_they_went_in(size: int, is_random: bool) -> None:
+    body = Random(size).randbytes(size) if is_random else b"7" * size
+    packed, headers = gzip.compress(body), {"Content-Encoding": "gzip"}
+    assert read_body(request(packed, **headers), max(size, len(packed))) == body
+    assert read_body(request(body), size) == body
+    if size:
+        for short in (request(packed, **headers), request(body)):
+            with pytest.raises(TooLarge):
+                read_body(short, size - 1)
 
 
 def test_a_bomb_of_bombs_is_noticed_too() -> None:
