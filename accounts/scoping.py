@@ -49,7 +49,8 @@ def viewer_for(user: User) -> Viewer:
 
 
 def visible(rows: type[M] | QuerySet[M], viewer: Viewer) -> QuerySet[M]:
-    """The rows of `rows` that `viewer` may see; what belongs to no customer only the operator sees.
+    """The rows of `rows` that `viewer` may see; what belongs to no customer only the operator sees, unless
+    the model says that such rows are for all (`COMMON_WITHOUT_CUSTOMER`).
 
     A viewer with a workspace (a customer's own key) sees that workspace, what hangs on it, and its payers.
     """
@@ -61,7 +62,10 @@ def visible(rows: type[M] | QuerySet[M], viewer: Viewer) -> QuerySet[M]:
     column = tenant_column(queryset.model)
     if column is None:
         return queryset.none()
-    queryset = queryset.filter(**{f"{column}__in": viewer.customer_ids})
+    is_theirs = Q(**{f"{column}__in": viewer.customer_ids})
+    if getattr(queryset.model, "COMMON_WITHOUT_CUSTOMER", False):
+        return queryset.filter(is_theirs | Q(**{column: None}))
+    queryset = queryset.filter(is_theirs)
     if viewer.workspace_id is None:
         return queryset
     return queryset.filter(_inside_workspace(queryset.model, viewer.workspace_id))

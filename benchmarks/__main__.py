@@ -13,12 +13,14 @@ from benchmarks.hot_wallet import measure_hot_wallet
 from benchmarks.ingest import measure_ingest
 from benchmarks.installation import Installation
 from benchmarks.measurement import Measurement, table, write_json
+from benchmarks.simulation import measure_simulation
 from config.environment import VAR_DIR
 
 BENCHMARKS: Final[dict[str, Callable[[Installation], Measurement]]] = {
     "ingest": measure_ingest,
     "charge": measure_charge,
     "hot_wallet": measure_hot_wallet,
+    "simulation": measure_simulation,
 }
 
 

@@ -91,7 +91,7 @@ def _measure_views(callers: Callers) -> None:
             with watch.phase("application, view, JSON"):
                 answer = application(environ, _start)
                 b"".join(answer)
-                answer.close()
+                getattr(answer, "close", int)()
         print(f"\nPOST {where}, {size} a request, without the server; microseconds per event")
         for name, spent in watch.spent.items():
             print(f"  {name:36}{spent / 1000 / size / times:8.1f}")

@@ -114,9 +114,20 @@ class PayerBook:
     def book_grant(self, grant: Grant, at: datetime, seq: int, reason: str, reference: str) -> None:
         """Put a grant's value into the wallet; an overdraft that it meets takes its part at once."""
         source = PROMOTIONAL if grant.is_promotional else CASH
-        self.post(
-            seq, at.isoformat(), reason, reference, [Transfer(source, WALLET, grant.remaining, grant.id)]
-        )
+        transfers = [Transfer(source, WALLET, grant.remaining, grant.id)]
+        self.take_in(grant, at, seq, reason, reference, transfers)
+
+    def take_in(
+        self,
+        grant: Grant,
+        at: datetime,
+        seq: int,
+        reason: str,
+        reference: str,
+        transfers: Sequence[Transfer],
+    ) -> None:
+        """The same, where its value comes from several accounts."""
+        self.post(seq, at.isoformat(), reason, reference, transfers)
         covered = ZERO if grant.components else min(grant.remaining, self.funds.overdrawn)
         self.funds.wallet = add(self.funds.wallet, grant.remaining)
         grant.remaining = subtract(grant.remaining, covered)

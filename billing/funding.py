@@ -14,7 +14,7 @@ from decimal import Decimal
 from itertools import repeat
 from typing import Any, Final, NamedTuple
 
-from billing.ledger import RECEIVABLE, WALLET
+from billing.ledger import LEAKAGE, RECEIVABLE, WALLET
 from core.numbers import CONTEXT, ZERO
 
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
@@ -158,6 +158,8 @@ def apply_parts(funds: Funds, parts: Sequence[Part]) -> None:
         if part.account == RECEIVABLE:
             funds.owed = add(funds.owed, part.amount)
             continue
+        if part.account == LEAKAGE:
+            continue  # the operator bears it
         funds.wallet = subtract(funds.wallet, part.amount)
         if part.grant_id is not None:
             grant = next(grant for grant in funds.grants if grant.id == part.grant_id)

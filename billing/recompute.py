@@ -23,7 +23,7 @@ from metering.catalogue import compile_meter
 from metering.models import UsageEvent
 from pricing.models import Component
 from pricing.pricelist import PricedComponent, compile_component
-from pricing.rating.engine import rate_event
+from pricing.rating.engine import History, Rated, rate_change, rate_event
 from pricing.rating.groups import group_text
 from pricing.rating.state import EMPTY, State, Usage
 
@@ -48,11 +48,12 @@ class Rerated(NamedTuple):
 
 @dataclass(slots=True, frozen=True)
 class ChargedEvent:
-    """What is stored of a charge: its lines, its event's properties and known cost."""
+    """What is stored of a charge: its lines, its event's properties and known cost, its id in hex."""
 
     lines: list[dict[str, Any]]
     properties: dict[str, Any]
     cost: Decimal | None
+    charge_id: str = ""
 
 
 @dataclass(slots=True)
@@ -62,7 +63,8 @@ class Fold:
     components: Mapping[int, Priced]
     states: dict[tuple[int, int, str], State] = field(default_factory=dict)
     subtotals: dict[tuple[int, int], Decimal] = field(default_factory=dict)
-    seen: set[tuple[int, int, str, str]] = field(default_factory=set)
+    seen: dict[tuple[int, int, str, str], int] = field(default_factory=dict)
+    histories: dict[tuple[int, int, str], History] = field(default_factory=dict)
 
     def rate(self, charged: ChargedEvent) -> Rerated:
         """Rate the next charge of the payer."""
@@ -76,33 +78,76 @@ class Fold:
         segment, pk = int(line["segment"]), int(line["component_id"])
         component, meter = self.components[pk]
         usage, dimensions = _usage(charged, component)
-        quantity = self._quantity((segment, pk, dimensions), meter, charged.properties)
         key = (segment, pk, dimensions)
-        result = rate_event(
-            component.rating,
-            self.states.get(key, EMPTY),
-            self.subtotals.get((segment, pk), ZERO),
-            usage._replace(quantity=quantity),
-        )
+        quantity = self._quantity(key, meter, charged.properties, line)
+        usage = usage._replace(quantity=quantity)
+        if "reverses" in line:
+            result = self._take_back(key, component, line, usage)
+            quantity = quantity.copy_negate()
+        else:
+            result = self._add(key, component, charged, usage)
+        amount, late = result.amount, line.get("late")
+        if late is not None:
+            amount = self._late(key, component, Decimal(late["minimum"]), result.state)
+            late = late | {"f": plain(result.amount)}
         self.states[key], self.subtotals[segment, pk] = result.state, result.subtotal
-        return line | {
+        again = {
             "component": component.key,
             "meter": component.meter_key,
             "quantity": plain(quantity),
-            "amount": plain(result.amount),
+            "amount": plain(amount),
             "position": {"from": plain(result.position_from), "to": plain(result.position_to)},
             "dimensions": dimensions,
         }
+        return line | again | ({} if late is None else {"late": late})
+
+    def _late(
+        self, key: tuple[int, int, str], component: PricedComponent, minimum: Decimal, after: State
+    ) -> Decimal:
+        """What usage of a closed segment changes of the whole: the closes after less before."""
+        groups = {place: state for place, state in self.states.items() if place[:2] == key[:2]}
+        closes = [
+            component.rating.close(states.values(), minimum) for states in (groups | {key: after}, groups)
+        ]
+        return CONTEXT.subtract(*closes)
+
+    def _add(
+        self, key: tuple[int, int, str], component: PricedComponent, charged: ChargedEvent, usage: Usage
+    ) -> Rated:
+        if component.rating.is_order_bound:
+            history = self.histories.setdefault(key, History(component.rating))
+            history.add(charged.charge_id, usage)
+        state, subtotal = self.states.get(key, EMPTY), self.subtotals.get(key[:2], ZERO)
+        return rate_event(component.rating, state, subtotal, usage)
+
+    def _take_back(
+        self, key: tuple[int, int, str], component: PricedComponent, line: dict[str, Any], usage: Usage
+    ) -> Rated:
+        """The reversal of a line of an earlier charge."""
+        state, subtotal = self.states.get(key, EMPTY), self.subtotals.get(key[:2], ZERO)
+        if component.rating.is_order_bound:
+            self.histories[key].remove(line["reverses"])
+            after = self.histories[key].state
+        else:
+            after = component.rating.retract(state, usage)
+        return rate_change(component.rating, state, subtotal, after)
 
     def _quantity(
-        self, key: tuple[int, int, str], meter: MeterDefinition, properties: dict[str, Any]
+        self,
+        key: tuple[int, int, str],
+        meter: MeterDefinition,
+        properties: dict[str, Any],
+        line: dict[str, Any],
     ) -> Decimal:
-        """What the event adds; of a `unique` meter, 1 at a value's first occurrence in its segment."""
+        """What the event adds or, reversed, takes.
+
+        Of a `unique` meter it is 1 at a value's first occurrence in its segment, and when its last one goes.
+        """
         found = meter.contribution(properties)
         if isinstance(found, str):
-            is_new = (*key, found) not in self.seen
-            self.seen.add((*key, found))
-            return ONE if is_new else ZERO
+            before = self.seen.get((*key, found), 0)
+            self.seen[*key, found] = before + (-1 if "reverses" in line else 1)
+            return ONE if before == (1 if "reverses" in line else 0) else ZERO
         return ZERO if found is None else found
 
 
@@ -171,7 +216,9 @@ def charges_of(customer_id: int, billing_entity_id: int) -> QuerySet[Charge]:
 
 
 def _stored(charge: Any, lines: list[dict[str, Any]]) -> ChargedEvent:
-    return ChargedEvent(lines, decode_json(charge.event_properties.encode()), charge.event_cost)
+    return ChargedEvent(
+        lines, decode_json(charge.event_properties.encode()), charge.event_cost, charge.id.hex
+    )
 
 
 class _Components(dict[int, Priced]):

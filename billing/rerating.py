@@ -19,13 +19,13 @@ from django.db.models.functions import Cast
 
 from accounts.directory import directory
 from accounts.models import BillingEntity
-from billing.charging import deciding, giving_back
+from billing.charging import deciding, giving_back, late
 from billing.charging.booking import Batch, book_item, write_batch
 from billing.charging.outcomes import Charged
 from billing.charging.planning import Planned, Stored, forget_global, plan_requests
 from billing.charging.reading import Known, StaleConfig, lock_and_read
 from billing.charging.requests import ChargeRequest, Mode
-from billing.models import Charge, ReRating
+from billing.models import Charge, ReRating, Reversal
 from core import clock
 from core.errors import TollgateError
 from core.ids import public_id
@@ -73,9 +73,10 @@ def _unpriced(
     entity: BillingEntity, since: datetime | None, until: datetime | None, event: str | None
 ) -> QuerySet[UsageEvent]:
     done = ReRating.objects.filter(customer_id=OuterRef("customer_id"), event_id=OuterRef("id"))
+    reversed_ones = Reversal.objects.filter(customer_id=OuterRef("customer_id"), event_id=OuterRef("id"))
     rows = UsageEvent.objects.filter(
         Q(unmatched=True) | Q(unpriced=True), customer_id=entity.customer_id, billing_entity_id=entity.pk
-    ).filter(~Exists(done))
+    ).filter(~Exists(done), ~Exists(reversed_ones))
     if since is not None:
         rows = rows.filter(occurred_at__gte=since)
     if until is not None:
@@ -101,7 +102,7 @@ def _rerate(rows: Sequence[UsageEvent], currency: str) -> list[Charged]:
 def _transaction(rows: Sequence[UsageEvent], currency: str, now: datetime) -> list[Charged]:
     ensure_month(now)
     requests = [
-        (index, ChargeRequest(_event(row, currency), Mode.REPORT, "rerating", is_any_age=True))
+        (index, ChargeRequest(stored_event(row, currency), Mode.REPORT, "rerating", is_any_age=True))
         for index, row in enumerate(rows)
     ]
     plan = plan_requests(requests, now)
@@ -113,10 +114,21 @@ def _transaction(rows: Sequence[UsageEvent], currency: str, now: datetime) -> li
     with transaction.atomic():
         raw = driver()
         items, known = lock_and_read(raw, plan, now)
+        gone = _reversed(rows)  # perhaps while this waited for the lock
         batch = Batch(now)
-        outcomes = [_charge(raw, item, known, batch) for item in items]
-        write_batch(raw, batch, known, is_last=True)
+        outcomes = [
+            charge_stored(raw, item, known, batch) for item in items if rows[item.index].id not in gone
+        ]
+        write_batch(raw, batch, known, is_last=not batch.late)
+        late.settle_closed(batch.late, now)
     return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _reversed(rows: Sequence[UsageEvent]) -> set[UUID]:
+    found = Reversal.objects.filter(
+        customer_id=rows[0].customer_id, event_id__in=[row.id for row in rows], cause=Reversal.Cause.EVENT
+    )
+    return set(found.values_list("event_id", flat=True))
 
 
 def _charged_components(rows: Sequence[UsageEvent]) -> dict[UUID, set[int]]:
@@ -129,8 +141,13 @@ def _charged_components(rows: Sequence[UsageEvent]) -> dict[UUID, set[int]]:
     return {pk: {line["component_id"] for line in lines} for pk, lines in charges.values_list("id", "lines")}
 
 
-def _charge(raw: psycopg.Connection[Any], item: Planned, known: Known, batch: Batch) -> Charged | None:
-    """The charge of one stored event; None when nothing prices it still."""
+def charge_stored(
+    raw: psycopg.Connection[Any], item: Planned, known: Known, batch: Batch, *, is_partial: bool = False
+) -> Charged | None:
+    """The charge of one stored event; None when nothing prices it still.
+
+    `is_partial`: when only some components have a price, these are charged, as in a report.
+    """
     payer = item.attribution.payer
     if payer is None or item.attribution.problem is not None or not item.lines:
         return None
@@ -139,18 +156,23 @@ def _charge(raw: psycopg.Connection[Any], item: Planned, known: Known, batch: Ba
         rated = deciding.rate_item(item, known)
     except TollgateError:
         return None
-    if rated.not_priced is not None:
+    if rated.not_priced is not None and not is_partial:
         return None
+    absorbed = late.settle_item(raw, item, known, rated) if item.late_segments else []
     parts = deciding.fund(item, book, rated)
     if any(amount < 0 for _, amount in rated.amounts):
         parts += giving_back.give_back_lines(raw, book, rated, batch.paid)
+    parts += absorbed
     outcome = book_item(batch, item, known, book, rated, parts)
     assert isinstance(outcome, Charged)
     return outcome
 
 
-def _event(row: UsageEvent, currency: str) -> EventInput:
-    """A stored event as the path takes it: paid for by who pays for it already, at the cost it had."""
+def stored_event(row: UsageEvent, currency: str) -> EventInput:
+    """A stored event (with `properties_text`) as the path takes it.
+
+    Paid for by who pays for it already, at the cost it had.
+    """
     return EventInput(
         idempotency_key=row.idempotency_key,
         event=row.name,

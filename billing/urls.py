@@ -18,7 +18,13 @@ from billing.views import (
     member,
     money,
     payers,
+    plan_editor,
+    price_change_members,
+    price_change_verbs,
+    price_changes,
+    price_to_come,
     quarantine,
+    simulations,
     traces,
     unmatched,
 )
@@ -37,6 +43,10 @@ customer_urls = [
     path(f"{_ONE}/grants", grants.customer_grants, name="customer_grants"),
     path(f"{_ONE}/grants/<str:public_id>", grants.customer_grant, name="customer_grant"),
     path(f"{_ONE}/denials", denials.customer_denials, name="customer_denials"),
+    path(f"{_ONE}/price-change", price_to_come.customer_price_change, name="customer_price_change"),
+    path(
+        f"{_ONE}/price-change/<str:version_id>", price_to_come.customer_price_change, name="customer_price_as"
+    ),
     path(f"{_ONE}/audit", audit.customer_audit, name="customer_audit"),
 ]
 usage_urls = [
@@ -52,6 +62,7 @@ charge_urls = [
 home_urls = [
     path("", home.home, name="home"),
     path("usage", member.member_usage, name="member_usage"),
+    path("price-change", price_to_come.member_price_change, name="member_price_change"),
     path("demo", demo.demo, name="demo"),
     path("demo/<str:key>", demo.play, name="demo_play"),
 ]
@@ -65,4 +76,49 @@ mending_urls = [
     path("unmatched/rerate/ask", unmatched.ask_rerate, name="unmatched_ask"),
 ]
 
-urlpatterns = [*home_urls, *mending_urls, *customer_urls, *usage_urls, *charge_urls]
+_CHANGE = "price-changes/<str:reference>"
+price_change_urls = [
+    path("price-changes", price_changes.price_changes, name="price_changes"),
+    path("price-changes/new", price_changes.new_price_change, name="price_change_new"),
+    path(_CHANGE, price_changes.price_change, name="price_change"),
+    path(f"{_CHANGE}/progress", price_changes.price_change_progress, name="price_change_progress"),
+    path(f"{_CHANGE}/announce", price_change_verbs.announce, name="price_change_announce"),
+    path(f"{_CHANGE}/make-whole", price_change_verbs.make_whole_page, name="make_whole"),
+    path(
+        f"{_CHANGE}/members/<str:member>",
+        price_change_members.price_change_member,
+        name="price_change_member",
+    ),
+    path(
+        f"{_CHANGE}/members/<str:member>/<str:action>",
+        price_change_members.decide_member,
+        name="price_change_decide",
+    ),
+    path(f"{_CHANGE}/<str:action>", price_change_verbs.do_verb, name="price_change_do"),
+    path(f"{_CHANGE}/<str:action>/ask", price_change_verbs.ask_verb, name="price_change_ask"),
+]
+
+plan_urls = [
+    path("plan-editor", plan_editor.plan_editor, name="plan_new"),
+    path("plans/<str:reference>/edit", plan_editor.plan_editor, name="plan_edit"),
+]
+_SIMULATION = "simulations/<str:reference>"
+simulation_urls = [
+    path("simulations", simulations.simulations, name="simulations"),
+    path("simulations/new", simulations.new_simulation, name="simulation_new"),
+    path(_SIMULATION, simulations.simulation, name="simulation"),
+    path(f"{_SIMULATION}/progress", simulations.simulation_progress, name="simulation_progress"),
+    path(f"{_SIMULATION}/cancel", simulations.cancel, name="simulation_cancel"),
+    path(f"{_SIMULATION}/cancel/ask", simulations.ask_cancel_simulation, name="simulation_cancel_ask"),
+]
+
+urlpatterns = [
+    *home_urls,
+    *plan_urls,
+    *simulation_urls,
+    *price_change_urls,
+    *mending_urls,
+    *customer_urls,
+    *usage_urls,
+    *charge_urls,
+]

@@ -5,7 +5,7 @@ Each is one transaction: lock the payer's wallet row, change its book, write it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -16,7 +16,7 @@ from django.db import transaction
 from accounts.models import BillingEntity
 from billing.book import PayerBook, grant_from_row, read_grants, transfers_of, write_books
 from billing.funding import Funds, Grant, burn
-from billing.ledger import ADJUSTMENTS, lock_accounts, read_owed
+from billing.ledger import ADJUSTMENTS, RECEIVABLE, Transfer, lock_accounts, read_owed
 from billing.models import Adjustment, CreditGrant, TopUp
 from core import clock
 from core.errors import InvalidRequest, PermissionDenied
@@ -29,28 +29,46 @@ from core.sql import copy_many, driver, insert_few
 @contextmanager
 def open_book(entity: BillingEntity, now: datetime) -> Iterator[PayerBook]:
     """Lock a payer, settle what fell due, give its book, and write it at the end."""
+    with open_books([entity], now) as books:
+        yield books[entity.pk]
+
+
+@contextmanager
+def open_books(entities: Iterable[BillingEntity], now: datetime) -> Iterator[dict[int, PayerBook]]:
+    """The same for many payers at once, by id; the number of statements is that of one."""
     ensure_month(now)
     with transaction.atomic():
         raw = driver()
-        payer = (entity.customer_id, entity.pk)
-        ((_, _, balance, held, seq),) = lock_accounts(raw, [payer])
-        entity = BillingEntity.objects.get(pk=entity.pk)  # as it is now: the caller's may have grown old
-        owed = read_owed(raw, [payer]).fetchone()
-        funds = Funds(
-            settlement=entity.settlement,
-            overdraft=entity.overdraft,
-            credit_limit=entity.credit_limit,
-            wallet=balance,
-            held=held,
-            owed=ZERO if owed is None else owed[2].copy_negate(),
-        )
-        book = PayerBook(payer, funds, seq, seq)
-        rows = read_grants(raw, [payer], now).fetchall()
-        funds.grants = sorted((grant_from_row(row) for row in rows if row[9]), key=Grant.burn_order)
-        book.settle_due([grant_from_row(row) for row in rows if not row[9]], now)
-        yield book
-        insert_few(raw, copy_many(raw, [transfers_of([book])]))
-        write_books(raw, [book])
+        payers = sorted({(entity.customer_id, entity.pk) for entity in entities})
+        locked = lock_accounts(raw, payers)
+        # As they are now: the caller's may have grown old.
+        rows = BillingEntity.objects.in_bulk([pk for _, pk in payers])
+        owed = {row[1]: row[2].copy_negate() for row in read_owed(raw, payers).fetchall()}
+        books = {
+            row[1]: _book_of(rows[row[1]], owed.get(row[1], ZERO), balance=row[2], held=row[3], seq=row[4])
+            for row in locked
+        }
+        pending: dict[int, list[Grant]] = {pk: [] for pk in books}
+        for row in read_grants(raw, payers, now).fetchall():
+            (books[row[1]].funds.grants if row[9] else pending[row[1]]).append(grant_from_row(row))
+        for pk, book in books.items():
+            book.funds.grants.sort(key=Grant.burn_order)
+            book.settle_due(pending[pk], now)
+        yield books
+        insert_few(raw, copy_many(raw, [transfers_of(books.values())]))
+        write_books(raw, books.values())
+
+
+def _book_of(entity: BillingEntity, owed: Decimal, *, balance: Decimal, held: Decimal, seq: int) -> PayerBook:
+    funds = Funds(
+        settlement=entity.settlement,
+        overdraft=entity.overdraft,
+        credit_limit=entity.credit_limit,
+        wallet=balance,
+        held=held,
+        owed=owed,
+    )
+    return PayerBook((entity.customer_id, entity.pk), funds, seq, seq)
 
 
 def grant_credit(
@@ -173,6 +191,26 @@ def adjust(entity: BillingEntity, amount: Decimal, *, reason: str, by: str = "")
         row.seq = book.seq
         row.save()
         return row
+
+
+def lower_receivable(entity: BillingEntity, amount: Decimal, *, reason: str, by: str = "") -> Adjustment:
+    """Take `amount` > 0 off what a payer owes; beyond that it is in credit with us."""
+    now = clock.now()
+    _check_open(entity)
+    _check_amount(amount)
+    with open_book(entity, now) as book:
+        seq = book.next_seq()
+        credit = Transfer(ADJUSTMENTS, RECEIVABLE, amount)
+        book.post(seq, now.isoformat(), "adjustment", "", [credit])
+        return Adjustment.objects.create(
+            customer_id=entity.customer_id,
+            billing_entity_id=entity.pk,
+            seq=seq,
+            amount=amount,
+            reason=reason,
+            created_at=now,
+            created_by=by,
+        )
 
 
 def _add_grant(book: PayerBook, now: datetime, reason: str, **fields: Any) -> CreditGrant:

@@ -13,6 +13,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("core.styleguide.urls")),
     path("accounts/", include("allauth.account.urls")),
     path("", include("billing.urls")),
+    path("", include("pricing.urls")),
     path("v1/", include("core.api.urls")),
     path("v1/", include("accounts.api.urls")),
     path("v1/", include("billing.api.urls")),

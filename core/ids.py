@@ -15,6 +15,7 @@ from core.errors import NotFound
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford: no i, l, o, u
 _VALUES = {letter: index for index, letter in enumerate(ALPHABET)}
+_PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 _UUID_LETTERS = 26  # 128 bits in base 32
 _ROW_LETTERS = 8
 _LAST_62 = (1 << 62) - 1
@@ -22,12 +23,10 @@ _LAST_62 = (1 << 62) - 1
 
 def encode(number: int) -> str:
     """A non-negative integer in Crockford base 32."""
-    letters = []
-    while True:
-        number, rest = divmod(number, 32)
-        letters.append(ALPHABET[rest])
-        if not number:
-            return "".join(reversed(letters))
+    pairs = [_PAIRS[number & 1023]]
+    while number := number >> 10:
+        pairs.append(_PAIRS[number & 1023])
+    return "".join(reversed(pairs)).lstrip("0") or "0"
 
 
 def decode(text: str) -> int:
@@ -75,6 +74,11 @@ def hot_row(prefix: str, public: str) -> tuple[int, UUID]:
     if head != prefix or not 0 <= customer_id < 2**63 or not 0 <= number < 2**128:
         raise NotFound("not_found", f"There is no {prefix}_ object {public[:80]!r}.")
     return customer_id, UUID(int=number)
+
+
+def new_uuid7(at: datetime) -> UUID:
+    """One UUIDv7 (RFC 9562) of the millisecond of `at`."""
+    return new_uuids7(at, 1)[0]
 
 
 def new_uuids7(at: datetime, count: int) -> list[UUID]:

@@ -106,3 +106,9 @@ def parse_decimal(value: object, param: str, decimals_max: int) -> Decimal:
             "invalid_decimal", f'{param} must be written without an exponent: "{plain(number)}".', param
         )
     return number or ZERO
+
+
+def round_significant(value: Decimal, digits: int) -> Decimal:
+    """Rounded half up to so many significant digits, never before the point: 0.0123456 to 4 is 0.01235."""
+    places = min(0, value.adjusted() - digits + 1)
+    return value.quantize(Decimal(1).scaleb(places), ROUND_HALF_UP, CONTEXT)

@@ -125,6 +125,12 @@ def find_uniques(raw: Session, keys: Sequence[UniqueKey]) -> Answer:
     return execute(raw, FIND_UNIQUES, key_arrays(keys, "nnnttt"))
 
 
+def read_occurrences(raw: Session, keys: Sequence[UniqueKey]) -> dict[UniqueKey, int]:
+    """How often each of the keys has occurred, where at all."""
+    found = execute(raw, FIND_UNIQUES.replace("t.n", "t.n, u.occurrences", 1), key_arrays(keys, "nnnttt"))
+    return {keys[position - 1]: occurrences for position, occurrences in found}
+
+
 def add_uniques(raw: Session, occurrences: dict[UniqueKey, int]) -> None:
     """Count further occurrences."""
     if occurrences:

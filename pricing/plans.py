@@ -10,13 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Max
 
 from accounts.models import Currency
 from core import clock
 from core.currencies import ISO_DECIMALS
-from core.errors import Conflict, InvalidRequest
-from metering.catalogue import compile_meter, freeze_meters
+from core.errors import InvalidRequest
 from metering.models import Meter
 from pricing.applied import Action, Applied
 from pricing.catalog import (
@@ -30,10 +28,20 @@ from pricing.catalog import (
     read_plan,
 )
 from pricing.catalog_meters import apply_cost_rates, apply_meters
-from pricing.models import Component, Plan, PlanVersion
+from pricing.coupons import apply_coupons
+from pricing.models import Plan, PlanVersion
 from pricing.rating import read_component
+from pricing.versions import (
+    DRAFT,
+    PUBLISHED,
+    lock_meters,
+    next_number,
+    own_versions,
+    publish_version,
+    write_components,
+)
 
-DRAFT, PUBLISHED = PlanVersion.Status.DRAFT, PlanVersion.Status.PUBLISHED
+__all__ = ["apply_catalog", "apply_plan", "publish_drafts", "publish_version"]
 
 
 def apply_plan(document: Mapping[str, Any]) -> PlanVersion:
@@ -41,7 +49,11 @@ def apply_plan(document: Mapping[str, Any]) -> PlanVersion:
 
     Gives the draft, or the published version when that is the same. Raises CatalogError.
     """
-    catalog = read_catalog([Document(dict(document))])
+    return apply_single(read_catalog([Document(dict(document))]))
+
+
+def apply_single(catalog: Catalog) -> PlanVersion:
+    """The same for a catalog that holds one plan."""
     if len(catalog.plans) != 1:
         raise InvalidRequest("invalid_value", "The document must hold one plan.", "plan")
     return next(one.version for one in apply_catalog(catalog) if one.version is not None)
@@ -56,53 +68,28 @@ def apply_catalog(catalog: Catalog) -> list[Applied]:
     with transaction.atomic():
         plans = _lock_plans(catalog, now)
         named = {meter for terms in catalog.plans.values() for meter in terms.meters}
-        _lock_meters(named | catalog.meters.keys())
+        lock_meters(named | catalog.meters.keys())
         done, problems = apply_meters(catalog)
         rates, more = apply_cost_rates(catalog)
-        meters = {meter.key: meter for meter in _lock_meters(named)}
+        meters = {meter.key: meter for meter in lock_meters(named)}
         problems += more + _misfits(catalog, plans, meters)
+        coupons, more = apply_coupons(catalog, now)
+        problems += more
         if problems:
             raise CatalogError(problems)
         drafts = [_apply_draft(plans[key], terms, meters, now) for key, terms in catalog.plans.items()]
-    return [*done, *rates, *drafts]
-
-
-def publish_version(version: PlanVersion) -> PlanVersion:
-    """Freeze a draft and the meters that it names; from now on subscriptions may start on it.
-
-    Raises Conflict `not_a_draft` when it was published before, InvalidRequest when a meter has changed
-    since and the draft no longer fits it.
-    """
-    now = clock.now()
-    with transaction.atomic():
-        plan = Plan.objects.select_for_update().get(pk=version.plan_id)
-        version = PlanVersion.objects.select_for_update().get(pk=version.pk)
-        if version.status != DRAFT:
-            raise Conflict("not_a_draft", f"{plan.key} v{version.number} is {version.status} already.")
-        meters = _lock_meters(read_plan(version.content).meters)
-        aggregations = {meter.key: meter.aggregation for meter in meters}
-        terms = read_plan(version.content, aggregations=aggregations)
-        for key in terms.meters:
-            if key not in aggregations:
-                raise InvalidRequest("unknown_meter", f"There is no meter {key!r}, or it is archived.")
-        freeze_meters([compile_meter(meter) for meter in meters], now)
-        version.status, version.published_at = PUBLISHED, now
-        version.save(update_fields=["status", "published_at"])
-        plan.name, plan.family = terms.name, terms.family
-        plan.save(update_fields=["name", "family"])
-    version.plan = plan
-    return version
+    return [*done, *rates, *coupons, *drafts]
 
 
 def publish_drafts(keys: Iterable[str] | None = None) -> list[PlanVersion]:
     """Publish the drafts of these plans (None: of all), or none of them; raises as `publish_version`."""
-    drafts = PlanVersion.objects.filter(status=DRAFT).order_by("plan_id")
+    drafts = PlanVersion.objects.filter(status=DRAFT, base=None).order_by("plan_id")
     if keys is not None:
         drafts = drafts.filter(plan__key__in=list(keys))
     with transaction.atomic():
         plans = Plan.objects.filter(pk__in=drafts.values("plan_id")).order_by("pk").select_for_update()
         found = list(drafts.filter(plan__in=list(plans)))
-        _lock_meters({meter for draft in found for meter in read_plan(draft.content).meters})
+        lock_meters({meter for draft in found for meter in read_plan(draft.content).meters})
         return [publish_version(draft) for draft in found]
 
 
@@ -114,12 +101,6 @@ def _lock_plans(catalog: Catalog, now: datetime) -> dict[str, Plan]:
     Plan.objects.bulk_create(rows, ignore_conflicts=True)
     locked = Plan.objects.filter(key__in=list(catalog.plans)).order_by("pk").select_for_update()
     return {plan.key: plan for plan in locked}
-
-
-def _lock_meters(keys: Iterable[str]) -> list[Meter]:
-    """The meters in use that have these keys, locked. (No new plan may rest on an archived one.)"""
-    in_use = Meter.objects.filter(key__in=list(keys), archived_at=None)
-    return list(in_use.order_by("pk").select_for_update())
 
 
 def _misfits(catalog: Catalog, plans: Mapping[str, Plan], meters: Mapping[str, Meter]) -> list[Problem]:
@@ -149,8 +130,8 @@ def _apply_draft(plan: Plan, terms: PlanTerms, meters: Mapping[str, Meter], now:
     """Make the plan's draft as the file says; without one when the latest published version is the same."""
     content = terms.content()
     content_sha = content_hash(content)
-    draft = plan.versions.filter(status=DRAFT).select_for_update().first()
-    latest = plan.versions.exclude(status=DRAFT).order_by("-number").first()
+    draft = own_versions(plan).filter(status=DRAFT).select_for_update().first()
+    latest = own_versions(plan).exclude(status=DRAFT).order_by("-number").first()
     if latest is not None and latest.status == PUBLISHED and latest.content_hash == content_sha:
         if draft is None:
             return Applied("plan", plan.key, Action.UNCHANGED, latest)
@@ -161,28 +142,11 @@ def _apply_draft(plan: Plan, terms: PlanTerms, meters: Mapping[str, Meter], now:
         return Applied("plan", plan.key, Action.UNCHANGED, draft)
     action = Action.CREATED if draft is None else Action.CHANGED
     if draft is None:
-        number = (plan.versions.aggregate(last=Max("number"))["last"] or 0) + 1
-        draft = PlanVersion(plan=plan, number=number, created_at=now)
+        draft = PlanVersion(plan=plan, number=next_number(own_versions(plan)), created_at=now)
     draft.content, draft.content_hash = content, content_sha
     draft.save()
-    _write_components(draft, terms, meters)
+    write_components(draft, terms, meters)
     if latest is None:
         plan.name, plan.family, plan.currency = terms.name, terms.family, terms.currency
         plan.save(update_fields=["name", "family", "currency"])
     return Applied("plan", plan.key, action, draft)
-
-
-def _write_components(draft: PlanVersion, terms: PlanTerms, meters: Mapping[str, Meter]) -> None:
-    draft.components.all().delete()
-    Component.objects.bulk_create(
-        [
-            Component(
-                version=draft,
-                key=part.key,
-                meter=meters[part.meter],
-                definition=part.definition,
-                position=position,
-            )
-            for position, part in enumerate(terms.components)
-        ]
-    )

@@ -7,17 +7,19 @@ at its customer's config version, which the charge path compares under the payer
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from core.ids import public_id
 from metering.aggregation.paths import Properties, compile_path
 from metering.aggregation.values import text_of
+from pricing.ceilings import Ceiling, ceilings_in, with_ceilings
 from pricing.models import Component, Segment, Subscription
 from pricing.periods import ensure_segments
 from pricing.rating.component import Component as RatingComponent
 from pricing.rating.component import read_component
+from pricing.timeline import changes_of, running
 
 PAYERS_MAX: Final = 100_000
 LIVE_AGGREGATIONS: Final = frozenset({"count", "sum", "max", "unique"})
@@ -47,17 +49,26 @@ class VersionPrices:
 
 @dataclass(slots=True, frozen=True)
 class SegmentPrices:
-    """The prices of one segment; events that occurred in `[starts_at, ends_at)` belong to it."""
+    """The prices of one segment; events that occurred in `[starts_at, ends_at)` belong to it.
+
+    `is_closed`: its period is closed, so that what comes now is late. `ceilings`: the most that may be used
+    there, by meter id.
+    """
 
     id: int
     starts_at: datetime
     ends_at: datetime
     version: VersionPrices
+    is_closed: bool = False
+    ceilings: Mapping[int, Ceiling] = field(default_factory=dict)
 
 
 @dataclass(slots=True, frozen=True)
 class PayerPrices:
-    """All of a payer's segments, at one config version of its customer."""
+    """All of a payer's segments, at one config version of its customer.
+
+    `subscriptions` = (id, start, end) of each time in which one of its subscriptions runs and is not paused.
+    """
 
     config_version: int
     subscriptions: tuple[tuple[int, datetime, datetime | None], ...]
@@ -122,21 +133,35 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
     if len(_payers) > PAYERS_MAX:
         _payers.clear()
     subscriptions: dict[int, list[Subscription]] = {payer_id: [] for payer_id in wanted}
-    for subscription in Subscription.objects.filter(billing_entity_id__in=list(wanted)).order_by("id"):
+    theirs = Subscription.objects.filter(billing_entity_id__in=list(wanted)).order_by("id")
+    for subscription in with_ceilings(theirs):
         subscriptions[subscription.billing_entity_id].append(subscription)
     pks = [subscription.pk for rows in subscriptions.values() for subscription in rows]
     segments: dict[int, list[Segment]] = {}
+    changes = changes_of(pks)
     for segment in Segment.objects.filter(subscription_id__in=pks).order_by("starts_at") if pks else ():
         segments.setdefault(segment.subscription_id, []).append(segment)
     _compile_versions({segment.version_id for rows in segments.values() for segment in rows})
+    ceilings = ceilings_in([row for rows in subscriptions.values() for row in rows], segments)
     loaded = {}
     for payer_id, version in wanted.items():
         rows = subscriptions[payer_id]
         loaded[payer_id] = PayerPrices(
             version,
-            tuple((row.pk, row.starts_at, row.ends_at) for row in rows),
             tuple(
-                SegmentPrices(segment.pk, segment.starts_at, segment.ends_at, _versions[segment.version_id])
+                (row.pk, starts_at, ends_at)
+                for row in rows
+                for starts_at, ends_at in running(row, changes.get(row.pk, ()))
+            ),
+            tuple(
+                SegmentPrices(
+                    segment.pk,
+                    segment.starts_at,
+                    segment.ends_at,
+                    _versions[segment.version_id],
+                    segment.closed_at is not None,
+                    ceilings.get(segment.pk, {}),
+                )
                 for row in rows
                 for segment in segments.get(row.pk, ())
             ),
@@ -170,11 +195,12 @@ def compile_component(row: Component) -> PricedComponent:
         meter_key=meter.key,
         rating=rating,
         is_live=meter.aggregation in LIVE_AGGREGATIONS,
-        dimensions=_compile_dimensions(rating.group_dimensions),
+        dimensions=compile_dimensions(rating.group_dimensions),
     )
 
 
-def _compile_dimensions(names: Sequence[str]) -> Callable[[Properties], Mapping[str, str | None]]:
+def compile_dimensions(names: Sequence[str]) -> Callable[[Properties], Mapping[str, str | None]]:
+    """A function that finds the values of these dimensions in an event's properties, as texts."""
     reads: list[tuple[str, Callable[[Properties], Any]]] = [(name, compile_path(name)) for name in names]
     if not reads:
         return lambda properties: {}

@@ -17,6 +17,7 @@ LINE_FIELDS: Final = ("component", "meter", "quantity", "amount", "plan_version"
 MESSAGES: Final = {
     "suspended": "This billing entity is suspended.",
     "no_subscription": "This billing entity has no subscription at occurred_at.",
+    "entitlement": "This would go beyond what the subscription may use.",
     "insufficient_funds": "The balance does not cover this charge.",
 }
 RETRYABLE: Final = frozenset({"insufficient_funds", "suspended", "spend_limit"})

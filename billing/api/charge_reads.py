@@ -25,7 +25,7 @@ from billing.api.charge_shapes import (
     ChargeRowSerializer,
     RecomputationSerializer,
 )
-from billing.models import Charge
+from billing.models import Charge, Reversal
 from billing.recompute import is_proved, recompute_charge
 from billing.reports.charge import ChargeFacts, ChargeLine, EventFacts, explain_charge, find_charge
 from billing.reports.charge_lines import Step
@@ -185,7 +185,22 @@ def explanation(explained: ChargeFacts) -> dict[str, Any]:
         "overspend": explained.overspend
         and {"amount": explained.overspend.amount, "cause": explained.overspend.cause},
         "is_rerated": explained.is_rerated,
+        "reversal": _reversal(explained.reversal),
+        "reversed_by": _reversal(explained.reversed_by),
         "event": _event(facts),
+    }
+
+
+def _reversal(row: Reversal | None) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    return {
+        "id": row.public_id,
+        "cause": row.cause,
+        "charge": row.charge_public_id,
+        "reversed_charges": [taken.charge_public_id for taken in row.reversed_charges.all()],
+        "replaced_by": row.replaced_by_public_id,
+        "reason": row.reason,
     }
 
 

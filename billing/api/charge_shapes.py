@@ -97,6 +97,17 @@ class ChargedEventSerializer(serializers.Serializer[Any]):
     locals()["source"] = serializers.CharField()
 
 
+class ChargeReversalSerializer(serializers.Serializer[Any]):
+    """The reversal that a charge is, or by which it was taken back."""
+
+    id = serializers.CharField()
+    cause = serializers.CharField()
+    charge = serializers.CharField()
+    reversed_charges = serializers.ListField(child=serializers.CharField())
+    replaced_by = serializers.CharField(allow_null=True)
+    reason = serializers.CharField()
+
+
 class ChargeExplanationSerializer(ChargeRowSerializer):
     """A charge with all that it came from."""
 
@@ -108,6 +119,8 @@ class ChargeExplanationSerializer(ChargeRowSerializer):
         "Overspend", {"amount": AmountField(), "cause": serializers.CharField()}, allow_null=True
     )
     is_rerated = serializers.BooleanField()
+    reversal = ChargeReversalSerializer(allow_null=True)
+    reversed_by = ChargeReversalSerializer(allow_null=True)
     event = ChargedEventSerializer()  # type: ignore[assignment]
 
 

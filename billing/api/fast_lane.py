@@ -23,7 +23,7 @@ from core import clock
 from core.api.errors import as_tollgate_error, error_body
 from core.api.parsers import checked_json
 from core.api.permissions import check_scope
-from core.api.renderers import render_json
+from core.api.renderers import render_notated
 from core.errors import AuthenticationFailed, TollgateError
 from core.middleware import request_id_of
 from core.sql import drop_broken_connection
@@ -89,7 +89,7 @@ def charge_response(environ: Environ) -> tuple[int, bytes, dict[str, str]]:
         status, body = error.status, _error_body(error, environ, request_id)
         if status == 401:
             headers = {"WWW-Authenticate": 'Bearer realm="tollgate"'}
-    return status, render_json(body), {"Content-Type": JSON, "X-Request-Id": request_id, **headers}
+    return status, render_notated(body), {"Content-Type": JSON, "X-Request-Id": request_id, **headers}
 
 
 def _charge(environ: Environ, request_id: str) -> tuple[int, dict[str, Any], dict[str, str]]:

@@ -61,6 +61,7 @@ class Batch:
     meters: dict[int, CompiledMeter] = field(default_factory=dict)
     paid: list[Part] = field(default_factory=list)
     reratings: list[tuple[int, UUID, UUID]] = field(default_factory=list)
+    late: list[Planned] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Write the transaction's instant out once: every row bears it."""
@@ -75,11 +76,13 @@ def book_item(
     unmatched = not item.is_matched
     unpriced = item.is_matched and (not item.is_priced or rated.not_priced is not None)
     _apply_states(batch, item, known, rated)
+    if item.late_segments:
+        batch.late.append(item)
     if item.stored is None:
         _add_event(batch, item, book, seq, unmatched=unmatched, unpriced=unpriced)
         _add_usage(batch, item, rated)
         change = (1, item.cost is not None, unmatched, unpriced, rated.amount, item.cost or ZERO)
-        _add_margin(batch, item, change)
+        add_margin(batch, item, change)
     else:
         _add_rerating(batch, item, rated)
     customer_id = book.payer[0]
@@ -90,9 +93,9 @@ def book_item(
     else:
         before = overspent(book.funds)
         book.pay(seq, batch.recorded_at, "usage", item.id_text, parts)
-        _note_overspend(batch, item, book, seq, subtract(overspent(book.funds), before))
+        note_overspend(batch, item, book, seq, subtract(overspent(book.funds), before))
+    add_charge(batch, item, book, seq, rated, parts)
     answer = _answer(batch, item, book, seq, rated, unmatched, unpriced)
-    _add_charge(batch, item, answer, rated, parts)
     if any(part.amount < 0 for part in parts):
         book.settle_due((), batch.now)  # what returned to an expired grant is breakage at once
     return answer
@@ -190,10 +193,11 @@ def _add_event(
     )
 
 
-def _add_charge(
-    batch: Batch, item: Planned, answer: Charged, rated: RatedItem, parts: Sequence[Part]
+def add_charge(
+    batch: Batch, item: Planned, book: PayerBook, seq: int, rated: RatedItem, parts: Sequence[Part]
 ) -> None:
-    payer, stored = item.attribution.payer, item.stored
+    """Write the charge's row, with the balance as it is now."""
+    payer, funds, stored = item.attribution.payer, book.funds, item.stored
     assert payer is not None
     batch.paid += parts
     funding = [
@@ -211,7 +215,7 @@ def _add_charge(
             str(payer.customer_id),
             item.id_text,
             batch.recorded_at,
-            str(answer.seq),
+            str(seq),
             str(payer.id),
             _number(item.attribution.workspace_id),
             stored.event_id.hex if stored else item.id_text,
@@ -221,14 +225,14 @@ def _add_charge(
             payer.currency,
             _json(rated.lines),
             _json(funding),
-            str(answer.settled),
-            str(answer.held),
-            str(answer.available),
+            str(funds.wallet),
+            str(funds.held),
+            str(funds.available),
         )
     )
 
 
-def _add_margin(batch: Batch, item: Planned, change: tuple[int, int, int, int, Decimal, Decimal]) -> None:
+def add_margin(batch: Batch, item: Planned, change: Sequence[Any]) -> None:
     """Add (events, costed, unmatched, unpriced, revenue, cost) to the event's margin bucket."""
     payer, event = item.attribution.payer, item.request.event
     assert payer is not None
@@ -251,11 +255,12 @@ def _add_rerating(batch: Batch, item: Planned, rated: RatedItem) -> None:
     assert payer is not None
     if stored.was_unmatched:
         _add_usage(batch, item, rated)
-    _add_margin(batch, item, (0, 0, -stored.was_unmatched, -stored.was_unpriced, rated.amount, ZERO))
+    add_margin(batch, item, (0, 0, -stored.was_unmatched, -stored.was_unpriced, rated.amount, ZERO))
     batch.reratings.append((payer.customer_id, stored.event_id, item.id))
 
 
-def _note_overspend(batch: Batch, item: Planned, book: PayerBook, seq: int, amount: Decimal) -> None:
+def note_overspend(batch: Batch, item: Planned, book: PayerBook, seq: int, amount: Decimal) -> None:
+    """Report what a charge took below the floor; nothing for 0 or less."""
     if amount > 0:
         cause = Overspend.Cause.REPORTED if item.request.mode is Mode.REPORT else Overspend.Cause.OVERDRAFT
         batch.overspend.append(OverspendRow(*book.payer, seq, item.id, amount, cause))

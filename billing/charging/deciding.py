@@ -7,12 +7,13 @@ an item is allowed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
 
 from accounts.models import BillingEntity
 from billing.book import PayerBook
+from billing.charging.ceilings import beyond_ceiling
 from billing.charging.outcomes import Denied
 from billing.charging.planning import Heard, Planned, PlannedLine
 from billing.charging.reading import Known, unique_key
@@ -133,6 +134,8 @@ def refuse(item: Planned, book: PayerBook, rated: RatedItem, parts: list[Part]) 
         reason = "suspended"
     elif not item.has_subscription:
         reason = "no_subscription"
+    elif (beyond := beyond_ceiling(item, rated.lines)) is not None:
+        return replace(denied(item, "entitlement", book.funds, rated.amount), **beyond.as_denied())
     elif rated.amount > 0 and not is_allowed(book.funds, parts):
         reason = "insufficient_funds"
     if reason is None:

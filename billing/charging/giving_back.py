@@ -6,7 +6,7 @@ happens, one statement per line.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -22,7 +22,7 @@ PAID: Final = """
     SELECT f->>'account', (f->>'grant')::bigint, sum((f->>'amount')::numeric),
            max(ARRAY[seq, n]) FILTER (WHERE (f->>'amount')::numeric > 0)
     FROM billing_charge, jsonb_array_elements(funding) WITH ORDINALITY AS t(f, n)
-    WHERE customer_id = %s AND billing_entity_id = %s
+    WHERE customer_id = %s AND billing_entity_id = %s AND f->>'account' <> 'leakage'
         AND f->>'component' = %s AND (f->>'segment')::bigint = %s
     GROUP BY 1, 2 ORDER BY 4"""
 GRANTS: Final = """
@@ -45,20 +45,37 @@ def give_back_lines(
 
     `pending` are the parts of this transaction, not yet stored.
     """
+
+    def paid(component: str, segment: int) -> list[Part]:
+        here = [part for part in pending if (part.component, part.segment) == (component, segment)]
+        return merge_paid(read_paid(raw, book, component, segment), here)
+
+    return give_back_to(raw, book, rated, paid)
+
+
+def give_back_to(
+    raw: psycopg.Connection[Any],
+    book: PayerBook,
+    rated: RatedItem,
+    paid: Callable[[str, int], list[Part]],
+) -> list[Part]:
+    """The same, where `paid` knows who paid for a component in a segment, latest last."""
     parts: list[Part] = []
     for (component, amount), segment in zip(rated.amounts, rated.segments, strict=True):
         if amount < 0:
-            paid = _merge(
-                _paid(raw, book, component, segment),
-                [part for part in pending if (part.component, part.segment) == (component, segment)],
-            )
-            parts += give_back(component, amount.copy_negate(), paid, segment)
-    _bring_grants(raw, book, parts)
-    _uncover(raw, book, parts)
+            parts += give_back(component, amount.copy_negate(), paid(component, segment), segment)
+    restore(raw, book, parts)
     return parts
 
 
-def _paid(raw: psycopg.Connection[Any], book: PayerBook, component: str, segment: int) -> list[Part]:
+def restore(raw: psycopg.Connection[Any], book: PayerBook, parts: Sequence[Part]) -> None:
+    """Make the book ready to take the (negative) parts: the grants that they return to are in it."""
+    _bring_grants(raw, book, parts)
+    _uncover(raw, book, parts)
+
+
+def read_paid(raw: psycopg.Connection[Any], book: PayerBook, component: str, segment: int) -> list[Part]:
+    """Who paid for a component in a segment by what is stored, latest last; nothing absorbed is among it."""
     found = execute(raw, PAID, (*book.payer, component, segment))
     return [
         Part(component, account, amount, grant_id, segment)
@@ -67,7 +84,8 @@ def _paid(raw: psycopg.Connection[Any], book: PayerBook, component: str, segment
     ]
 
 
-def _merge(stored: list[Part], pending: Sequence[Part]) -> list[Part]:
+def merge_paid(stored: Sequence[Part], pending: Sequence[Part]) -> list[Part]:
+    """Who paid after `pending` too."""
     merged = {(part.account, part.grant_id): part for part in stored}
     for part in pending:
         key = (part.account, part.grant_id)

@@ -18,7 +18,7 @@ from django.db import transaction
 
 from accounts.credentials import IntegrationKeyRecord
 from accounts.directory import directory
-from billing.charging import deciding, giving_back
+from billing.charging import deciding, giving_back, late
 from billing.charging.booking import Batch, book_item, note_denial, write_batch
 from billing.charging.outcomes import Charged, Failed, Outcome, Quarantined, Recorded
 from billing.charging.planning import Planned, forget_global, plan_requests
@@ -166,7 +166,9 @@ def _decide_and_write(
     for (item, _), answer in zip(replays, replay(raw, replays), strict=True):
         outcomes[item.index] = answer
     quarantine_events(quarantine, received_at=now)
-    write_batch(raw, batch, known, is_last=True)
+    write_batch(raw, batch, known, is_last=not batch.late)
+    if batch.late:
+        late.settle_closed(batch.late, now)
     return outcomes
 
 
@@ -198,6 +200,7 @@ def _decide(
         return Failed(error)
     if rated.not_priced is not None and item.request.mode is Mode.ASK:
         return Failed(rated.not_priced)
+    absorbed = late.settle_item(raw, item, known, rated) if item.late_segments else []
     parts = deciding.fund(item, book, rated)
     denial = deciding.refuse(item, book, rated, parts)
     if denial is not None:
@@ -205,6 +208,7 @@ def _decide(
         return denial
     if any(amount < 0 for _, amount in rated.amounts):
         parts += giving_back.give_back_lines(raw, book, rated, batch.paid)
+    parts += absorbed
     return book_item(batch, item, known, book, rated, parts)
 
 

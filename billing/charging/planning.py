@@ -82,6 +82,7 @@ class Planned:
     """A request with all that is known of it before the lock. `stored`: only to be re-rated.
 
     `occurred_at` and `hour` (the payer's local hour it falls in) are texts, as the rows have them.
+    `late_segments`: those that price it and are closed already.
     """
 
     index: int
@@ -101,6 +102,7 @@ class Planned:
     lines: list[PlannedLine] = field(default_factory=list)
     uniques: set[UniqueUse] = field(default_factory=set)
     stored: Stored | None = None
+    late_segments: set[int] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -219,6 +221,8 @@ def _plan_item(item: Planned, meters: MeterCatalogue, costs: CostBook, prices: P
         for segment in segments:
             for component in segment.version.by_meter.get(meter.id, ()):
                 item.is_priced = True
+                if segment.is_closed:
+                    item.late_segments.add(segment.id)
                 if component.is_live:
                     item.lines.append(_line(item, segment, component, heard))
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -17,6 +16,8 @@ from billing.demo import cast
 from billing.demo.calls import extras_of, podcast_steps
 from billing.demo.dice import thrown_dice
 from billing.demo.gateway import Answer, Gateway, Unreachable
+from billing.demo.new_prices import play_publish
+from billing.demo.outcomes import Act, Outcome, Side
 from core import clock
 from core.numbers import ZERO, plain
 
@@ -27,39 +28,6 @@ IMAGE_PRICE: Final = Decimal("0.045")
 """What an image costs on the plan `payg`."""
 _TRIES: Final = 5
 _TOKENS: Final = {"provider": "openai", "model": "gpt-4o", "input_tokens": 1200, "output_tokens": 300}
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """A figure before and after: an amount of `currency`, or without one a number of calls."""
-
-    label: str
-    before: Decimal
-    after: Decimal
-    currency: str = ""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a button did: the requests by answer, sides before and after, links, one line of sense."""
-
-    answers: list[tuple[str, int]] = field(default_factory=list)
-    sides: list[Side] = field(default_factory=list)
-    links: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
-    """(text, name of the address, its arguments)"""
-    sense: str = ""
-    milliseconds: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """One button."""
-
-    key: str
-    title: str
-    text: str
-    button: str
-    play: Callable[[Gateway], Outcome]
 
 
 def play_podcast(gateway: Gateway) -> Outcome:
@@ -254,6 +222,14 @@ ACTS: Final = (
         "once: 100 are charged, the rest get 402, and the balance ends at 0.",
         "Open the tap",
         play_drain,
+    ),
+    Act(
+        "publish",
+        "Publish new prices, and see them as the customer",
+        "The plan Pay as you go gets a new version in which output tokens cost a fifth more, or what they "
+        "cost at first. Nobody moves: one sees what it would mean to Fathom Search, on its own usage.",
+        "Publish a version",
+        play_publish,
     ),
 )
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
@@ -16,7 +16,7 @@ from django.db.models import QuerySet, Sum
 from accounts.models import BillingEntity
 from accounts.scoping import visible
 from billing.margins.figures import Group, Margin, MarginPoint, MarginSeries
-from billing.models import Charge, MarginBucket, ReRating
+from billing.models import Charge, MarginBucket, ReRating, Reversal
 from core.errors import TooLarge
 from core.ids import public_id
 from core.numbers import CONTEXT, ZERO
@@ -118,26 +118,39 @@ def _event_rows(question: MarginQuestion) -> Iterable[_Row]:
             "too_many_events", f"This would read more than {EVENTS_MAX:,} events; ask for a shorter window."
         )
     revenues = _revenues(question.scope.customer_id, events)
+    gone = _reversed(question.scope.customer_id, events)
     for event in read:
+        counts = event.id not in gone
         margin = Margin(
-            events=1,
-            costed=int(event.cost is not None),
-            unmatched=int(event.unmatched),
-            unpriced=int(event.unpriced),
+            events=int(counts),
+            costed=int(counts and event.cost is not None),
+            unmatched=int(counts and event.unmatched),
+            unpriced=int(counts and event.unpriced),
             revenue=revenues.get(event.id, ZERO),
-            known_cost=event.cost or ZERO,
+            known_cost=(event.cost if counts else None) or ZERO,
         )
         start = window.period_start(event.occurred_at)
         yield event.billing_entity_id, event.workspace_id, event.name, start, margin
 
 
+def _reversed(customer_id: int, events: QuerySet[UsageEvent]) -> set[UUID]:
+    """The events that were reversed: they count for nothing."""
+    found = Reversal.objects.filter(
+        customer_id=customer_id, event_id__in=events.values("id"), cause=Reversal.Cause.EVENT
+    )
+    return set(found.values_list("event_id", flat=True))
+
+
 def _revenues(customer_id: int, events: QuerySet[UsageEvent]) -> dict[UUID, Decimal]:
-    """What was charged for each event: with it, and later when it was re-rated."""
+    """What was charged for each event: with it, later when it was re-rated, and back."""
     ids = events.values("id")
     charges = Charge.objects.filter(customer_id=customer_id)
     later = ReRating.objects.filter(customer_id=customer_id, event_id__in=ids).values("charge_id")
     found: defaultdict[UUID, Decimal] = defaultdict(lambda: ZERO)
-    for chosen in (charges.filter(id__in=ids), charges.filter(id__in=later)):
-        for event_id, amount in chosen.values_list("event_id", "amount"):
-            found[event_id] = CONTEXT.add(found[event_id], amount)
+    back = Reversal.objects.filter(customer_id=customer_id, event_id__in=ids)
+    again = back.filter(replaced_by__isnull=False).values("replaced_by")
+    ways: Sequence[Any] = (ids, later, back.values("charge_id"), again)
+    parts = [charges.filter(id__in=each).values_list("id", "event_id", "amount") for each in ways]
+    for _, event_id, amount in parts[0].union(*parts[1:]):
+        found[event_id] = CONTEXT.add(found[event_id], amount)
     return found

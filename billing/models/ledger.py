@@ -76,6 +76,9 @@ class Transfer(models.Model):
         EXPIRY = "expiry"
         ADJUSTMENT = "adjustment"
         REVERSAL = "reversal"
+        CLOSE = "close"
+        ROLLOVER = "rollover"
+        COUPON = "coupon"
 
     pk = models.CompositePrimaryKey("customer_id", "billing_entity_id", "seq", "position", "recorded_at")
     customer_id = models.BigIntegerField()

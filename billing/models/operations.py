@@ -34,7 +34,10 @@ class TopUp(models.Model):
 
 
 class Adjustment(models.Model):
-    """A correction by staff: positive puts value into the wallet, negative takes it out."""
+    """A correction by staff: positive puts value into the wallet, negative takes it out.
+
+    A positive one may lower what the payer owes instead.
+    """
 
     customer_id = models.BigIntegerField()
     billing_entity_id = models.BigIntegerField()

@@ -13,9 +13,10 @@ from django.db.models import F, Func, QuerySet, TextField
 
 from accounts.models import ApiKey, BillingEntity, Currency, Customer, Workspace
 from accounts.scoping import Viewer, visible
-from billing.models import Charge, CreditGrant, Overspend, ReRating, Transfer
+from billing.models import Charge, CreditGrant, Overspend, ReRating, Reversal, Transfer
 from billing.reports.charge_lines import LineSteps, line_steps
 from billing.reports.comparing import currency_units
+from billing.reversals.finding import reversals_of
 from core.errors import NotFound
 from core.ids import hot_row, uuid7_at
 from core.numbers import CONTEXT
@@ -86,6 +87,24 @@ class ChargeFacts:
     paid: Sequence[Paid]
     transfers: Sequence[Transfer]
     overspend: Overspend | None
+    reversals: Sequence[Reversal] = ()
+
+    @property
+    def reversal(self) -> Reversal | None:
+        """What this charge takes back, if it is a reversal."""
+        return next((row for row in self.reversals if row.charge_id == self.charge.id), None)
+
+    @property
+    def reversed_by(self) -> Reversal | None:
+        """The reversal by which this charge was taken back."""
+        return next(
+            (
+                row
+                for row in self.reversals
+                if any(taken.charge_id == self.charge.id for taken in row.reversed_charges.all())
+            ),
+            None,
+        )
 
     @property
     def margin(self) -> Decimal | None:
@@ -103,11 +122,12 @@ class ChargeFacts:
     @property
     def is_rerated(self) -> bool:
         """Whether it was made later, by choice, for an event that nothing had priced."""
-        return self.charge.event_recorded_at != self.charge.recorded_at
+        is_own = self.charge.event_recorded_at == self.charge.recorded_at
+        return not is_own and self.reversal is None
 
 
 def explain_charge(viewer: Viewer, public: str) -> ChargeFacts:
-    """The charge of a public id, in at most eleven statements by key; raises NotFound."""
+    """The charge of a public id, in at most thirteen statements by key; raises NotFound."""
     charge = find_charge(viewer, public)
     events = visible(UsageEvent, viewer).filter(
         customer_id=charge.customer_id, id=charge.event_id, recorded_at=charge.event_recorded_at
@@ -117,7 +137,9 @@ def explain_charge(viewer: Viewer, public: str) -> ChargeFacts:
     transfers = visible(Transfer, viewer).filter(**own, seq=charge.seq, recorded_at=charge.recorded_at)
     overspend = visible(Overspend, viewer).filter(**own, seq=charge.seq).first()
     lines, paid = _lines(charge, facts.event.cost), _paid(viewer, charge)
-    return ChargeFacts(charge, facts, lines, paid, list(transfers.order_by("position")), overspend)
+    moved = list(transfers.order_by("position"))
+    reversals = reversals_of(charge.customer_id, charge.event_id)
+    return ChargeFacts(charge, facts, lines, paid, moved, overspend, reversals)
 
 
 def find_charge(viewer: Viewer, public: str) -> Charge:
@@ -140,8 +162,13 @@ def find_event(viewer: Viewer, public: str) -> EventFacts:
 
 
 def charge_of_event(viewer: Viewer, event: UsageEvent) -> Charge | None:
-    """The charge that was made for an event, with it or later; None when it was only recorded."""
+    """The charge that was made for an event, with it or later, or its reversal; None: only recorded."""
     charges = visible(Charge, viewer).filter(customer_id=event.customer_id)
+    back = visible(Reversal, viewer).filter(customer_id=event.customer_id, event_id=event.id)
+    latest = back.order_by("seq").last()
+    if latest is not None:
+        shown = latest.replaced_by or latest.charge_id
+        return charges.filter(id=shown, recorded_at=latest.recorded_at).first()
     found = charges.filter(id=event.id, recorded_at=event.recorded_at).first()
     if found is not None:
         return found

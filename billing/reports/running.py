@@ -10,14 +10,12 @@ from decimal import Decimal
 
 from accounts.models import BillingEntity
 from accounts.scoping import Viewer, visible
+from billing.base_fees import fees_in_period
 from core.numbers import CONTEXT, ZERO
-from pricing.base_fees import Life, fees_of_period
-from pricing.cycles import Period
 from pricing.models import Component, Counter, Segment
-from pricing.periods import cycle_of
 from pricing.rating import read_component
 from pricing.rating.state import State
-from pricing.terms import terms_of
+from pricing.timeline import Timeline, timelines_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +49,12 @@ class RunningPeriod:
 
 
 def running_periods(viewer: Viewer, payers: Sequence[BillingEntity], now: datetime) -> list[RunningPeriod]:
-    """The periods that run now, in three statements."""
+    """The periods that run now, in four statements."""
     by_pk = {payer.pk: payer for payer in payers}
     segments = list(
         visible(Segment, viewer)
         .filter(subscription__billing_entity_id__in=by_pk, starts_at__lte=now, ends_at__gt=now)
-        .select_related("subscription__billing_entity", "version__plan", "period")
+        .select_related("subscription__billing_entity", "subscription__version", "version__plan", "period")
         .order_by("subscription_id")
     )
     components: defaultdict[int, list[Component]] = defaultdict(list)
@@ -72,6 +70,7 @@ def running_periods(viewer: Viewer, payers: Sequence[BillingEntity], now: dateti
         if row.dimensions != Counter.TOTAL:
             state = State(row.quantity, row.transactions, row.volume, row.amount)
             states[row.segment_id, row.component_id].append(state)
+    timelines = timelines_of([segment.subscription for segment in segments], until=now)
     return [
         RunningPeriod(
             payer=by_pk[segment.subscription.billing_entity_id],
@@ -79,7 +78,7 @@ def running_periods(viewer: Viewer, payers: Sequence[BillingEntity], now: dateti
             starts_at=segment.period.starts_at,
             ends_at=segment.period.ends_at,
             lines=[
-                *_fees(segment),
+                *_fees(segment, timelines[segment.subscription_id]),
                 *(_line(part, states[segment.pk, part.pk]) for part in components[segment.version_id]),
             ],
         )
@@ -87,13 +86,14 @@ def running_periods(viewer: Viewer, payers: Sequence[BillingEntity], now: dateti
     ]
 
 
-def _fees(segment: Segment) -> Iterable[RunningLine]:
-    subscription = segment.subscription
-    terms = terms_of(segment.version)
-    quantities = {key: Decimal(quantity) for key, quantity in subscription.quantities.items()}
-    life = Life(subscription.starts_at, subscription.ends_at, cycle_of(subscription), quantities)
-    for fee in fees_of_period(terms, life, Period(segment.period.starts_at, segment.period.ends_at)):
-        yield RunningLine(fee.key, f"{fee.key.capitalize()} fee", None, "", fee.amount)
+def _fees(segment: Segment, timeline: Timeline) -> Iterable[RunningLine]:
+    """The period's fees by key: what they come to by all that has happened in it so far."""
+    segment.period.subscription = segment.subscription
+    amounts: dict[str, Decimal] = {}
+    for fee in fees_in_period(segment.period, timeline):
+        amounts[fee.key] = CONTEXT.add(amounts.get(fee.key, ZERO), fee.amount)
+    for key, amount in amounts.items():
+        yield RunningLine(key, f"{key.capitalize()} fee", None, "", amount)
 
 
 def _line(component: Component, states: Sequence[State]) -> RunningLine:

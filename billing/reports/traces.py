@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from accounts.models import BillingEntity, Currency, Workspace
 from accounts.scoping import Viewer, visible
 from billing.margins import Margin
-from billing.models import Charge, ReRating
+from billing.models import Charge, ReRating, Reversal
 from core.errors import NotFound
 from core.numbers import CONTEXT, ZERO
 from metering.models import UsageEvent
@@ -103,15 +103,31 @@ def find_trace(viewer: Viewer, customer_id: int, trace: str, units: Mapping[str,
 
 
 def charges_for(viewer: Viewer, events: Sequence[UsageEvent]) -> dict[UUID, Charge]:
-    """The charges of events by event id, made with them or later; by key, in one to three statements."""
+    """The charges of events that stand, by event id, made with them or later; in two to four statements."""
     customers = {event.customer_id for event in events}
     charges = visible(Charge, viewer).filter(customer_id__in=customers)
     found = _by_event(charges, {event.id: event.recorded_at for event in events})
     missing = [event.id for event in events if event.id not in found]
-    if not missing:
-        return found
-    later = visible(ReRating, viewer).filter(customer_id__in=customers, event_id__in=missing)
-    return found | _by_event(charges, {row.charge_id: row.recorded_at for row in later})
+    if missing:
+        later = visible(ReRating, viewer).filter(customer_id__in=customers, event_id__in=missing)
+        found |= _by_event(charges, {row.charge_id: row.recorded_at for row in later})
+    return _standing(viewer, charges, found, events)
+
+
+def _standing(
+    viewer: Viewer, charges: QuerySet[Charge], found: dict[UUID, Charge], events: Sequence[UsageEvent]
+) -> dict[UUID, Charge]:
+    """The charges that stand: without those that were taken back, with those that were made instead."""
+    back = visible(Reversal, viewer).filter(
+        customer_id__in={event.customer_id for event in events}, event_id__in=[event.id for event in events]
+    )
+    again: dict[UUID, datetime] = {}
+    latest = {row.event_id: row for row in back.order_by("seq")}
+    for event_id, row in latest.items():
+        found.pop(event_id, None)
+        if row.replaced_by is not None:
+            again[row.replaced_by] = row.recorded_at
+    return found | _by_event(charges, again)
 
 
 def _by_event(charges: QuerySet[Charge], recorded: Mapping[UUID, datetime]) -> dict[UUID, Charge]:

@@ -10,13 +10,13 @@ from django.http.response import HttpResponseBase
 
 from accounts.models import ApiKey, Workspace
 from accounts.scoping import viewer_of, visible
-from billing.views.access import staff_page
-from billing.views.cells import custom_column
+from accounts.staff_pages import staff_page
 from billing.views.frame import frame_context, open_frame
-from billing.views.row_filters import Choice, filter_by
 from core import clock
 from core.display.statuses import status_html
 from core.pages import columns
+from core.pages.cells import custom_column
+from core.pages.choices import Choice, filter_by
 from core.pages.columns import Column
 from core.pages.listing import Listing
 

@@ -22,7 +22,7 @@ from accounts.models import (
 )
 from accounts.permissions import Right, may
 from accounts.scoping import Viewer
-from billing.views.access import staff_page
+from accounts.staff_pages import staff_page
 from billing.views.frame import frame_context, open_frame
 from core.display.instants import utc_text
 from core.ids import public_id

@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from accounts.models import Workspace
 from accounts.scoping import viewer_of, visible
+from accounts.staff_pages import staff_page
 from billing.models import Charge
 from billing.recompute import Rerated, is_proved, recompute_charge
 from billing.reports.charge import explain_charge
@@ -23,14 +24,14 @@ from billing.reports.everyone import Everyone
 from billing.reports.lags import lag_text
 from billing.reports.latest_charges import charges_of, describe_charges
 from billing.store_reports import latest_charges
-from billing.views.access import staff_page
-from billing.views.cells import custom_column
 from billing.views.customer_filters import forget_unused_dates
 from billing.views.frame import frame_context, open_frame
 from billing.views.listings import LatestListing
-from billing.views.row_filters import Choice, ReadFilters, RecordedForm, filter_by
+from billing.views.row_filters import ReadFilters, RecordedForm
 from core import clock
 from core.pages import columns
+from core.pages.cells import custom_column
+from core.pages.choices import Choice, filter_by
 from core.pages.columns import Column
 
 PROVED_MAX: Final = 20_000

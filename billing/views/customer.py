@@ -13,12 +13,12 @@ from django.shortcuts import render
 
 from accounts.models import BillingEntity, Currency
 from accounts.scoping import viewer_of
+from accounts.staff_pages import staff_page
 from billing.balances import balances_of
 from billing.reports.comparing import currency_units, make_comparison
 from billing.reports.customer import CustomerFrame, customer_course, meter_courses
 from billing.reports.latest_charges import charges_of, describe_charges
 from billing.reports.spans import read_span
-from billing.views.access import staff_page
 from billing.views.course_charts import course_charts
 from billing.views.customer_filters import PeriodForm, forget_unused_dates
 from billing.views.frame import frame_context, open_frame

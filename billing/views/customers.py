@@ -13,15 +13,15 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from accounts.scoping import viewer_of
+from accounts.staff_pages import staff_page
 from billing.reports.customers import CurrencyLine, CustomerRow, customer_rows, totals_of
 from billing.reports.spans import read_span
-from billing.views.access import staff_page
-from billing.views.cells import custom_column, not_comparable, stacked, with_sub
 from billing.views.customer_filters import CustomerFilters, forget_unused_dates
 from core import clock
 from core.display.html import money_html, percent_html
 from core.htmx import target_of
 from core.pages import columns
+from core.pages.cells import custom_column, not_comparable, stacked, with_sub
 from core.pages.columns import Column, Reader
 from core.pages.export import csv_response
 from core.pages.listing import Listing

@@ -12,10 +12,11 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from accounts.permissions import Right
-from billing.demo.acts import ACTS, Act, Outcome, is_loaded
+from accounts.staff_pages import staff_page
+from billing.demo.acts import ACTS, is_loaded
 from billing.demo.gateway import Gateway, Unreachable
 from billing.demo.notes import curl_line, read_secret
-from billing.views.access import staff_page
+from billing.demo.outcomes import Act, Outcome
 from core.htmx import wants_fragment
 
 

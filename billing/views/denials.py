@@ -14,15 +14,15 @@ from django.urls import reverse
 
 from accounts.models import BillingEntity, Currency, Workspace
 from accounts.scoping import Viewer, viewer_of, visible
+from accounts.staff_pages import staff_page
 from billing.models import Denial, Overspend
 from billing.reports.comparing import currency_units
 from billing.reports.customer import CustomerFrame
-from billing.views.access import staff_page
 from billing.views.frame import frame_context, open_frame
 from billing.views.listings import DescribedListing
-from billing.views.row_filters import Choice, Words, filter_by
 from core.ids import hot_id
 from core.pages import columns
+from core.pages.choices import Choice, Words, filter_by
 from core.pages.listing import fragment
 
 R = TypeVar("R", Denial, Overspend)

@@ -14,6 +14,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from accounts.scoping import viewer_of
+from accounts.staff_pages import staff_page
 from billing.reports.charge import charge_of_event, find_event
 from billing.reports.comparing import currency_units
 from billing.reports.events import (
@@ -24,13 +25,12 @@ from billing.reports.events import (
     read_filter,
 )
 from billing.reports.lags import lag_text
-from billing.views.access import staff_page
-from billing.views.cells import custom_column
 from billing.views.customer_filters import forget_unused_dates
 from billing.views.listings import LatestListing
 from billing.views.row_filters import ReadFilters, RecordedForm
 from core import clock
 from core.pages import columns
+from core.pages.cells import custom_column
 from core.pages.columns import Column
 
 

@@ -20,6 +20,7 @@ TABS: Final = (
     ("customer_keys", "API keys"),
     ("customer_grants", "Grants"),
     ("customer_denials", "Denials"),
+    ("customer_price_change", "Price to come"),
     ("customer_audit", "Audit"),
 )
 

@@ -12,18 +12,18 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from accounts.scoping import viewer_of, visible
+from accounts.staff_pages import staff_page
 from billing.models import CreditGrant
 from billing.reports.comparing import currency_units
 from billing.reports.grants import GrantMove, GrantRow, describe_grants, describe_moves, find_grant, moves_of
-from billing.views.access import staff_page
-from billing.views.cells import custom_column, link
 from billing.views.frame import frame_context, open_frame
 from billing.views.listings import DescribedListing
-from billing.views.row_filters import Choice, Words, filter_by
 from core import clock
 from core.display.html import money_html
 from core.display.sparklines import share_html
 from core.pages import columns
+from core.pages.cells import custom_column, link
+from core.pages.choices import Choice, Words, filter_by
 from core.pages.columns import Reader
 
 

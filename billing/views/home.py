@@ -15,6 +15,7 @@ from django.shortcuts import render
 
 from accounts.models import BillingEntity, User
 from accounts.scoping import Viewer, viewer_of, visible
+from accounts.staff_pages import staff_page
 from billing.reports import attention
 from billing.reports.call_to_charge import LagReport, lag_report
 from billing.reports.comparing import Comparison, currency_units, make_comparison
@@ -23,7 +24,6 @@ from billing.reports.lags import lag_text
 from billing.reports.operator import Overview, overview
 from billing.reports.spans import Span, read_span
 from billing.unmatched import unheard_names
-from billing.views.access import staff_page
 from billing.views.customer_filters import PeriodForm, forget_unused_dates
 from billing.views.member import member_home
 from billing.views.unmatched import LOOK_BACK

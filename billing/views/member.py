@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from babel.dates import format_date
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 
@@ -19,6 +19,7 @@ from accounts.models import BillingEntity, Currency, Customer, User
 from accounts.scoping import viewer_of, visible
 from billing.balances import balances_of
 from billing.models import CreditGrant
+from billing.reports.coming_prices import waiting_changes
 from billing.reports.comparing import currency_units
 from billing.reports.customer import CustomerFrame, meter_courses
 from billing.reports.latest_charges import charges_of, describe_charges
@@ -28,6 +29,7 @@ from billing.views.customer_filters import PeriodForm, forget_unused_dates
 from core import clock
 from core.display.charts import Chart, Series
 from core.display.locale import locale_of
+from core.errors import NotFound
 from metering.usage import UsageSeries
 
 LATEST: Final = 15
@@ -54,7 +56,10 @@ def member_page(view: MemberView) -> Callable[[HttpRequest], HttpResponseBase]:
         payers = visible(BillingEntity, viewer).filter(customer=customer).order_by("pk")
         frame = CustomerFrame(customer, list(payers), 0, 0, 0)
         request.member_customers = customers  # type: ignore[attr-defined]
-        return view(request, frame)
+        try:
+            return view(request, frame)
+        except NotFound as error:
+            raise Http404(error.message) from error
 
     return guarded
 
@@ -76,9 +81,10 @@ def member_home(request: HttpRequest, frame: CustomerFrame) -> HttpResponseBase:
         ],
         "grants": _with_payers(frame, grants.order_by("priority", "expires_at", "pk")[:50], units),
         "charges": describe_charges(viewer, list(charges), units),
+        "changes": list(waiting_changes(viewer, frame.payers, is_told=True).values()),
         "as_of": now,
     }
-    return render(request, "billing/member/overview.html", _framed(request, frame) | context)
+    return render(request, "billing/member/overview.html", framed(request, frame) | context)
 
 
 @member_page
@@ -98,7 +104,7 @@ def member_usage(request: HttpRequest, frame: CustomerFrame) -> HttpResponseBase
             "form": PeriodForm(request.GET, use_required_attribute=False),
             "charts": meter_charts(meters, span, request, now.astimezone(zone).date()),
         }
-    return render(request, "billing/member/usage.html", _framed(request, frame) | context)
+    return render(request, "billing/member/usage.html", framed(request, frame) | context)
 
 
 def meter_charts(
@@ -121,7 +127,8 @@ def meter_charts(
     ]
 
 
-def _framed(request: HttpRequest, frame: CustomerFrame) -> dict[str, Any]:
+def framed(request: HttpRequest, frame: CustomerFrame) -> dict[str, Any]:
+    """Whose page it is, and whose else the reader may open."""
     return {"customer": frame.customer, "customers": request.member_customers}  # type: ignore[attr-defined]
 
 

@@ -13,10 +13,10 @@ from django.urls import reverse
 
 from accounts.models import BillingEntity, User
 from accounts.permissions import Right
+from accounts.staff_pages import staff_page
 from billing.balances import balance_of
 from billing.reports.comparing import currency_units
 from billing.reports.customer import CustomerFrame
-from billing.views.access import staff_page
 from billing.views.frame import frame_context, open_frame
 from billing.views.money_forms import OPERATIONS, Operation
 from core import clock

@@ -7,9 +7,9 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
 from accounts.scoping import viewer_of
+from accounts.staff_pages import staff_page
 from billing.reports.comparing import currency_units
 from billing.reports.payers import payer_facts, workspace_tree
-from billing.views.access import staff_page
 from billing.views.frame import frame_context, open_frame
 from core import clock
 

@@ -18,8 +18,8 @@ from django.views.decorators.http import require_POST
 from accounts.models import Customer, User
 from accounts.permissions import Right, may
 from accounts.scoping import viewer_of, visible
+from accounts.staff_pages import staff_page
 from billing.quarantine import release_quarantined
-from billing.views.access import staff_page
 from core import clock
 from core.api.references import find_referenced
 from core.errors import Conflict, TollgateError

@@ -1,40 +1,16 @@
-"""Filters of lists: by payer and workspace inside one customer, by time and customer over all."""
+"""Filters of lists over all customers: by time and by whose they are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
 from django import forms
-from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from billing.reports.events import PERIOD_CHOICES
 from billing.views.customer_filters import DATE
-from core.ids import row_id
 from core.pages.rows import Rows
-
-ANY: Final = ("", "Any")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A filter by a column that holds the number of a row: `options` are (public id, label)."""
-
-    name: str
-    column: str
-    prefix: str
-    options: Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Words:
-    """A filter by a column that holds one of a few words: `options` are (word, label)."""
-
-    name: str
-    column: str
-    options: Sequence[tuple[str, str]]
 
 
 class RecordedForm(forms.Form):
@@ -54,43 +30,3 @@ class ReadFilters:
     ) -> None:
         self.form = form(data, use_required_attribute=False)
         self.qs = queryset
-
-
-class RowFilters:
-    """The rows that fit a form of choices, in the shape that a `Listing` asks for."""
-
-    def __init__(
-        self, choices: Sequence[Choice | Words], data: Mapping[str, Any], rows: QuerySet[Any]
-    ) -> None:
-        self._choices = choices
-        self._rows = rows
-        self.form = forms.Form(data, use_required_attribute=False)
-        for choice in choices:
-            label = choice.name.rpartition("-")[2].capitalize()
-            field = forms.ChoiceField(required=False, choices=[ANY, *choice.options], label=label)
-            self.form.fields[choice.name] = field
-
-    @property
-    def qs(self) -> QuerySet[Any]:
-        """The rows that fit; a choice that is not offered narrows nothing."""
-        self.form.is_valid()
-        rows = self._rows
-        for choice in self._choices:
-            chosen = self.form.cleaned_data.get(choice.name)
-            if chosen:
-                rows = rows.filter(**{choice.column: _stored(choice, chosen)})
-        return rows
-
-
-def filter_by(*choices: Choice | Words) -> Callable[..., RowFilters]:
-    """The filters of a listing; a choice among fewer than two is no choice and is left out."""
-    offered = [choice for choice in choices if len(choice.options) > 1]
-
-    def make(data: Mapping[str, Any], queryset: QuerySet[Any], request: HttpRequest) -> RowFilters:
-        return RowFilters(offered, data, queryset)
-
-    return make
-
-
-def _stored(choice: Choice | Words, chosen: str) -> int | str:
-    return row_id(choice.prefix, chosen) if isinstance(choice, Choice) else chosen

@@ -8,11 +8,11 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from accounts.scoping import viewer_of
+from accounts.staff_pages import staff_page
 from billing.reports.comparing import currency_units
 from billing.reports.customer import find_customer
 from billing.reports.lags import lag_text
 from billing.reports.traces import find_trace
-from billing.views.access import staff_page
 
 
 @staff_page()

@@ -17,10 +17,10 @@ from django.views.decorators.http import require_POST
 from accounts.models import BillingEntity
 from accounts.permissions import Right, may
 from accounts.scoping import Viewer, viewer_of, visible
+from accounts.staff_pages import staff_page
 from billing.models import MarginBucket
 from billing.rerating import rerate_events
 from billing.unmatched import UnheardName, sample_event, unheard_names
-from billing.views.access import staff_page
 from core import clock
 from core.api.references import find_referenced
 from core.numbers import plain
@@ -82,6 +82,8 @@ def rerate(request: HttpRequest) -> HttpResponseBase:
     if done.charged:
         text = f"{done.charged} of {done.looked_at} events were charged to {payer.name}"
         messages.success(request, f"{text}: {plain(done.amount)} {payer.currency}.")
+    elif not done.looked_at:
+        messages.info(request, f"All of these events of {payer.name} are charged already.")
     else:
         messages.warning(request, f"Nothing prices these {done.looked_at} events yet; nothing was charged.")
     return redirect("unmatched")

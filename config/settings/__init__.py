@@ -10,5 +10,6 @@ from config.settings.logs import *
 from config.settings.metering import *
 from config.settings.navigation import *
 from config.settings.pages import *
+from config.settings.pricing import *
 from config.settings.queue import *
 from config.settings.security import *

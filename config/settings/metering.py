@@ -1,4 +1,5 @@
-"""When an event is taken: how late it may come, and how far ahead of our clock it may say it was."""
+"""When an event is taken: how late it may come, how far ahead of our clock it may say it was, and how long a
+billing period waits for late ones before it closes."""
 
 from __future__ import annotations
 
@@ -8,3 +9,4 @@ from config.environment import env
 
 EVENT_LATE_MAX: timedelta = timedelta(days=env.int("TOLLGATE_EVENT_LATE_DAYS", 35))
 EVENT_AHEAD_MAX: timedelta = timedelta(hours=env.int("TOLLGATE_EVENT_AHEAD_HOURS", 24))
+PERIOD_GRACE: timedelta = timedelta(hours=env.int("TOLLGATE_PERIOD_GRACE_HOURS", 24))

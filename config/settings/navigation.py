@@ -33,7 +33,12 @@ STAFF_NAVIGATION = (
     ),
     Group(
         "Pricing",
-        (Item("Plans", "plans", "tags", "p"), Item("Subscriptions", "subscriptions", "repeat", "s")),
+        (
+            Item("Plans", "plans", "tags", "p"),
+            Item("Subscriptions", "subscriptions", "repeat", "s"),
+            Item("Price changes", "price_changes", "calendar-clock", "r"),
+            Item("Simulations", "simulations", "flask-round", "i"),
+        ),
     ),
     Group(
         "Money",
@@ -58,6 +63,10 @@ STAFF_NAVIGATION = (
 MEMBER_NAVIGATION = (
     Group(
         "Account",
-        (Item("Overview", "home", "house", "h"), Item("Usage", "member_usage", "activity", "u")),
+        (
+            Item("Overview", "home", "house", "h"),
+            Item("Usage", "member_usage", "activity", "u"),
+            Item("Price changes", "member_price_change", "calendar-clock", "r"),
+        ),
     ),
 )

@@ -20,6 +20,11 @@ def render_json(value: Any) -> bytes:
     return _ENCODER.encode(_notated(value))
 
 
+def render_notated(value: Any) -> bytes:
+    """The same for a value that is in the API's notation already, and of JSON's own kinds."""
+    return _ENCODER.encode(value)
+
+
 class JSONRenderer(BaseRenderer):
     """What every endpoint answers with."""
 

@@ -52,6 +52,10 @@ class Resource(GenericViewSet[Any]):
         values: dict[str, Any] = serializer.validated_data
         return values
 
+    def request_key(self) -> str | None:
+        """Under which key a write is done once; where a body has a key of its own, that one's rules hold."""
+        return idempotency_key(self.request)
+
     def write(
         self,
         verb: str,
@@ -68,7 +72,7 @@ class Resource(GenericViewSet[Any]):
         with audited(Source.API, actor_of(self.request), getattr(self.request, "id", None)):
             return answer_once(
                 operation=f"{self.noun}.{verb}",
-                key=idempotency_key(self.request),
+                key=self.request_key(),
                 payload=by_value(payload, numbers)
                 | {f"path.{name}": value for name, value in self.kwargs.items()},
                 work=lambda: (answer_status, self.represent(work())),

@@ -21,18 +21,22 @@ _ICONS: Final[dict[Tone, str]] = {
 _WORDS: Final[dict[Tone, str]] = {
     "good": """
         active charged captured paid published settled delivered succeeded accepted matched ready resolved
+        added moved acknowledged done accepted
     """,
     "warn": """
         past_due pending grace held expiring retrying late quarantined unmatched unpriced partial
+        paused ceiling_kept overage
     """,
     "bad": """
         suspended denied failed overdue revoked rejected overspent unbalanced error uncollectible conflict
     """,
     "info": """
         trialing authorized open running scheduled draft upcoming queued in_review new
+        changed announced notified
     """,
     "neutral": """
         closed voided void expired canceled cancelled archived inactive ended superseded written_off none
+        unchanged removed retired held_out excepted left rolled_back
     """,
 }
 _TONES: Final[dict[str, Tone]] = {word: tone for tone, words in _WORDS.items() for word in words.split()}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from django import template
 from django.template import Context
 from django.utils.safestring import SafeString
 
 from core.display.html import delta_html, percent_html, quantity_html
 from core.display.locale import locale_of
+from core.numbers import plain as plain_text
 
 register = template.Library()
 
@@ -28,3 +31,9 @@ def percent(context: Context, ratio: object, digits: int = 1) -> SafeString:
 def delta(context: Context, now: object, before: object, better: str = "up") -> SafeString:
     """The relative change from `before` to `now`; `better` is up, down or neither."""
     return delta_html(now, before, locale_of(context.get("request")), better)
+
+
+@register.simple_tag
+def plain(value: Decimal) -> str:
+    """A number as a form field takes it: no grouping, no exponent."""
+    return plain_text(value)

@@ -30,15 +30,20 @@ class ComponentDocument(serializers.Serializer[Any]):
 
 
 class PlanDocument(StrictSerializer):
-    """A plan as its file has it, with the meters, features and cost rates that may stand beside it."""
+    """A plan as its file has it, with the meters, features, cost rates and coupons that may stand beside it.
 
-    plan = serializers.CharField(help_text="The plan's key.")
-    currency = serializers.CharField()
+    Or the file itself as text in `yaml`, and nothing beside that.
+    """
+
+    yaml = serializers.CharField(required=False, help_text="The file's text, instead of all other fields.")
+    plan = serializers.CharField(required=False, help_text="The plan's key. Required without yaml.")
+    currency = serializers.CharField(required=False, help_text="Required without yaml.")
     family = serializers.CharField(required=False)
     name = serializers.CharField(required=False)
     interval = serializers.ChoiceField(["month", "quarter", "year"], required=False)
     anchor = serializers.ChoiceField(["calendar", "subscription"], required=False)
     base_fees = BaseFeeDocument(many=True, required=False)
+    one_off_fees = serializers.ListField(child=serializers.DictField(), required=False)
     components = ComponentDocument(many=True, required=False)
     credits = serializers.ListField(child=serializers.DictField(), required=False)
     minimum_spend = serializers.CharField(required=False)
@@ -47,9 +52,93 @@ class PlanDocument(StrictSerializer):
     trial = serializers.DictField(required=False)
     payment_terms = serializers.DictField(required=False)
     proration = serializers.ChoiceField(["second", "day"], required=False)
+    ramps = serializers.ListField(child=serializers.DictField(), required=False)
     meters = serializers.ListField(child=serializers.DictField(), required=False)
     features = serializers.ListField(child=serializers.DictField(), required=False)
     cost_rates = serializers.ListField(child=serializers.DictField(), required=False)
+    coupons = serializers.ListField(child=serializers.DictField(), required=False)
+    plans = serializers.ListField(child=serializers.DictField(), required=False)
+
+
+class ProblemShape(serializers.Serializer[Any]):
+    """One thing to mend; `line` only where the body has a file's text."""
+
+    code = serializers.CharField()
+    message = serializers.CharField()
+    param = serializers.CharField(allow_null=True)
+    line = serializers.IntegerField(allow_null=True)
+
+
+class ValidationAnswer(serializers.Serializer[Any]):
+    """Whether the document can be read, and what stands against it. `notes`: meters that it lacks."""
+
+    valid = serializers.BooleanField()
+    problems = ProblemShape(many=True)
+    notes = ProblemShape(many=True)
+
+
+class ChangeShape(serializers.Serializer[Any]):
+    """One difference, how many running subscriptions it touches, and what those brought in their last period.
+
+    A component's or fee's subscriptions are those that paid for it; a term of the plan touches all.
+    """
+
+    path = serializers.CharField()
+    kind = serializers.ChoiceField(["added", "removed", "changed"])
+    old = serializers.JSONField(allow_null=True)
+    new = serializers.JSONField(allow_null=True)
+    subscriptions = serializers.IntegerField()
+    revenue = serializers.CharField()
+
+
+class PlanDiffShape(serializers.Serializer[Any]):
+    """One plan against its latest published version (null: there is none)."""
+
+    plan = serializers.CharField()
+    currency = serializers.CharField()
+    against = serializers.CharField(allow_null=True)
+    against_number = serializers.IntegerField(allow_null=True)
+    subscriptions = serializers.IntegerField()
+    subscriptions_elsewhere = serializers.IntegerField()
+    revenue = serializers.CharField()
+    changes = ChangeShape(many=True)
+
+
+class OtherChangeShape(serializers.Serializer[Any]):
+    """A meter, cost rate or coupon of the document."""
+
+    noun = serializers.CharField()
+    key = serializers.CharField()
+    action = serializers.ChoiceField(["created", "changed", "unchanged"])
+
+
+class DiffAnswer(serializers.Serializer[Any]):
+    """What the document would change."""
+
+    has_changes = serializers.BooleanField()
+    plans = PlanDiffShape(many=True)
+    others = OtherChangeShape(many=True)
+
+
+class AppliedShape(serializers.Serializer[Any]):
+    """What became of a plan, meter, cost rate or coupon; `version`: the draft, or what is published."""
+
+    noun = serializers.CharField()
+    key = serializers.CharField()
+    action = serializers.ChoiceField(["created", "changed", "unchanged", "withdrawn"])
+    version = serializers.CharField(allow_null=True)
+
+
+class AppliedAnswer(serializers.Serializer[Any]):
+    """What applying a document did, one by one."""
+
+    results = AppliedShape(many=True)
+
+
+class ExportAnswer(serializers.Serializer[Any]):
+    """A version as the text of a plan file, with its meters."""
+
+    yaml = serializers.CharField()
 
 
 class PreviewInput(serializers.Serializer[Any]):

@@ -1,47 +1,64 @@
-"""`/v1/plans` and `/v1/plan-versions`."""
+"""`/v1/plans`: plans, and their documents validated, compared and applied."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import django_filters
-from django.db.models import Model, OuterRef, QuerySet, Subquery
+from django.db.models import Model, QuerySet
 from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from core.api.fields import InstantField
 from core.api.references import IdField
 from core.api.resources import Creatable, Listable, Readable
 from core.api.serializers import ShownSerializer
-from core.errors import NotFound
+from core.errors import InvalidRequest, NotFound
 from core.ids import row_id
-from pricing.api.documents import PlanDocument
+from pricing.api.documents import AppliedAnswer, DiffAnswer, PlanDocument, ValidationAnswer
+from pricing.applied import Applied
+from pricing.catalog import Catalog, CatalogError, Document, Problem, read_catalog, read_documents
+from pricing.catalog.schema import plan_file_schema
 from pricing.models import Plan, PlanVersion
-from pricing.plans import apply_plan, publish_version
+from pricing.plan_diffs import diff_catalog
+from pricing.plans import apply_catalog, apply_single
+from pricing.versions import with_versions
 
-DRAFT, PUBLISHED = PlanVersion.Status.DRAFT, PlanVersion.Status.PUBLISHED
-WITH_VERSIONS: Final = Plan.objects.annotate(
-    draft_id=Subquery(PlanVersion.objects.filter(plan=OuterRef("pk"), status=DRAFT).values("pk")[:1]),
-    published_id=Subquery(
-        PlanVersion.objects.filter(plan=OuterRef("pk"), status=PUBLISHED).order_by("-number").values("pk")[:1]
-    ),
-)
+READING: Final = {"POST": "read"}
+"""The scope of a POST that stores nothing."""
 
 
 def find_plan(reference: str, param: str | None = None) -> Plan:
     """The plan of an id or a key; raises NotFound."""
     try:
-        found = WITH_VERSIONS.filter(pk=row_id("plan", reference)).first()
+        found = with_versions().filter(pk=row_id("plan", reference)).first()
     except NotFound:
         found = None
     if found is None and "\x00" not in reference:
-        found = WITH_VERSIONS.filter(key=reference).first()
+        found = with_versions().filter(key=reference).first()
     if found is None:
         raise NotFound("not_found", f"There is no plan {reference[:80]!r}.", param)
     return found
+
+
+def catalog_of(body: Any) -> Catalog:
+    """The catalog of a request's body: one document as JSON, or `{"yaml": text}`. Raises CatalogError."""
+    if not isinstance(body, Mapping):
+        raise InvalidRequest("invalid_type", "The body must be a JSON object.")
+    if "yaml" not in body:
+        return read_catalog([Document(dict(body))])
+    other = next((str(name) for name in body if name != "yaml"), None)
+    if other is not None:
+        raise InvalidRequest("not_applicable", f"{other} does not go with yaml.", other)
+    if not isinstance(body["yaml"], str):
+        raise InvalidRequest("invalid_type", "yaml must be a text.", "yaml")
+    return read_catalog(read_documents(body["yaml"].encode("utf-8", "replace"), "yaml"))
 
 
 class PlanFilter(django_filters.CharFilter):  # type: ignore[misc]
@@ -53,7 +70,7 @@ class PlanFilter(django_filters.CharFilter):  # type: ignore[misc]
 
 
 class PlanSerializer(ShownSerializer):
-    """A plan: its newest published version, and its draft, where there is one."""
+    """A plan: its newest published version, and its draft, where there is one. Contracts do not count."""
 
     key = serializers.CharField()
     family = serializers.CharField()
@@ -72,26 +89,6 @@ class PlanFilters(django_filters.FilterSet):  # type: ignore[misc]
     currency = django_filters.CharFilter()
 
 
-class PlanVersionSerializer(ShownSerializer):
-    """A version: `content` is the canonical form of its file, `content_hash` the SHA-256 of that."""
-
-    plan = IdField(prefix="plan", source="plan_id")
-    plan_key = serializers.CharField(source="plan.key")
-    number = serializers.IntegerField()
-    status = serializers.ChoiceField(PlanVersion.Status.choices)
-    content = serializers.JSONField()
-    content_hash = serializers.CharField()
-    created_at = InstantField()
-    published_at = InstantField(allow_null=True)
-
-
-class PlanVersionFilters(django_filters.FilterSet):  # type: ignore[misc]
-    """Which versions."""
-
-    plan = PlanFilter(field_name="plan_id")
-    status = django_filters.ChoiceFilter(choices=PlanVersion.Status.choices)
-
-
 class DocumentCreatable(Creatable):
     """Made from a plan document, which `pricing.catalog` checks."""
 
@@ -101,7 +98,7 @@ class DocumentCreatable(Creatable):
         """Make or update the draft of a plan. The same content as what is there changes nothing."""
         return self.write(
             "create",
-            lambda: self.of_version(apply_plan(dict(request.data))),
+            lambda: self.of_version(apply_single(catalog_of(request.data))),
             answer_status=status.HTTP_201_CREATED,
         )
 
@@ -114,7 +111,7 @@ class PlanResource(Listable, Readable, DocumentCreatable):
     """Plans; one is named by its id or its key."""
 
     prefix, noun = "plan", "plans"
-    queryset = WITH_VERSIONS
+    queryset = with_versions()
     serializer_class = PlanSerializer
     filterset_class = PlanFilters
 
@@ -124,23 +121,54 @@ class PlanResource(Listable, Readable, DocumentCreatable):
 
     def of_version(self, version: PlanVersion) -> Plan:
         """The version's plan."""
-        return WITH_VERSIONS.get(pk=version.plan_id)
+        return with_versions().get(pk=version.plan_id)
+
+    @extend_schema(request=PlanDocument, responses={200: ValidationAnswer})
+    @action(detail=False, methods=["post"], scopes=READING)
+    def validate(self, request: Request, **kwargs: Any) -> Response:
+        """Check a document, and say everything that is wrong with it and where; stores nothing."""
+        try:
+            catalog = catalog_of(request.data)
+        except CatalogError as error:
+            problems = [_shown(problem) for problem in error.problems]
+            return Response({"valid": False, "problems": problems, "notes": []})
+        notes = [_shown(problem) for problem in catalog.unknown_meters()]
+        return Response({"valid": True, "problems": [], "notes": notes})
+
+    @extend_schema(request=PlanDocument, responses={200: DiffAnswer})
+    @action(detail=False, methods=["post"], scopes=READING)
+    def diff(self, request: Request, **kwargs: Any) -> Response:
+        """What a document would change against what is published, and for whom; stores nothing."""
+        return Response(diff_catalog(catalog_of(request.data)).as_dict())
+
+    @extend_schema(request=PlanDocument, responses={200: AppliedAnswer})
+    @action(detail=False, methods=["post"])
+    def apply(self, request: Request, **kwargs: Any) -> HttpResponseBase:
+        """Make drafts of any number of plans, and what stands beside them, all or nothing."""
+        return self.write("apply", lambda: apply_catalog(catalog_of(request.data)))
+
+    @extend_schema(responses={200: OpenApiTypes.OBJECT})
+    @action(detail=False, methods=["get"], url_path="schema", pagination_class=None, filter_backends=[])
+    def file_schema(self, request: Request, **kwargs: Any) -> Response:
+        """The JSON Schema of plan files, for editors."""
+        return Response(plan_file_schema())
+
+    def represent(self, row: Any) -> Any:
+        """A plan, or what applying a document did."""
+        if isinstance(row, list):
+            return {"results": [_result(applied) for applied in row]}
+        return super().represent(row)
 
 
-class PlanVersionResource(Listable, Readable, DocumentCreatable):
-    """Plan versions: drafts, published and retired ones."""
+def _result(applied: Applied) -> dict[str, Any]:
+    version = None if applied.version is None else applied.version.public_id
+    return {"noun": applied.noun, "key": applied.key, "action": applied.action.value, "version": version}
 
-    prefix, noun = "pv", "plan_versions"
-    queryset = PlanVersion.objects.select_related("plan")
-    serializer_class = PlanVersionSerializer
-    filterset_class = PlanVersionFilters
 
-    def of_version(self, version: PlanVersion) -> PlanVersion:
-        """The version itself."""
-        return version
-
-    @extend_schema(request=None, responses=PlanVersionSerializer)
-    @action(detail=True, methods=["post"])
-    def publish(self, request: Request, **kwargs: Any) -> HttpResponseBase:
-        """Freeze a draft and the meters that it names; subscriptions may then start on it."""
-        return self.write("publish", lambda: publish_version(self.get_object()))
+def _shown(problem: Problem) -> dict[str, Any]:
+    return {
+        "code": problem.code,
+        "message": problem.message,
+        "param": problem.path,
+        "line": problem.line,
+    }

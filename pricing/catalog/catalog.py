@@ -1,25 +1,26 @@
-"""Documents put together: the meters, features, cost rates and plans that they define, each once.
+"""Documents put together: the meters, features, cost rates, coupons and plans that they define, each once.
 
-A document is one plan, or sections (`meters`, `features`, `cost_rates`, `plans`), or a plan with sections
-beside its own fields. What a document defines, every other document of the same call may name.
+A document is one plan, or sections (`meters`, `features`, `cost_rates`, `coupons`, `plans`), or a plan
+with sections beside its own fields. What a document defines, every other document of the same call may name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 from core.errors import InvalidRequest
 from pricing.catalog.cost_rates import CostRateSpec, read_cost_rate
+from pricing.catalog.coupons import CouponSpec, read_coupon
 from pricing.catalog.entitlements import Feature, read_feature
 from pricing.catalog.meters import MeterSpec, read_meter
-from pricing.catalog.plans import PlanTerms, read_plan
+from pricing.catalog.plans import PlanTerms, phase_terms, read_plan
 from pricing.catalog.problems import CatalogError, Problem, problem_of
 from pricing.catalog.yaml_source import Document
 
-SECTIONS: Final = ("meters", "features", "cost_rates", "plans")
+SECTIONS: Final = ("meters", "features", "cost_rates", "coupons", "plans")
 T = TypeVar("T")
 Entry = tuple[Document, str, Any]
 """A document, a path in it ("" = all of it), and what stands there."""
@@ -32,6 +33,7 @@ class Catalog:
     meters: dict[str, MeterSpec] = field(default_factory=dict)
     features: dict[str, Feature] = field(default_factory=dict)
     cost_rates: dict[tuple[Any, ...], CostRateSpec] = field(default_factory=dict)
+    coupons: dict[str, CouponSpec] = field(default_factory=dict)
     plans: dict[str, PlanTerms] = field(default_factory=dict)
     places: dict[tuple[str, Any], tuple[Document, str]] = field(default_factory=dict)
 
@@ -40,10 +42,14 @@ class Catalog:
         there = self.meters if there is None else there
         problems = []
         for plan in self.plans.values():
+            plan_meters = replace(plan, ramps=()).meters
             named = [(f"components[{i}].meter", part.meter) for i, part in enumerate(plan.components)]
             named += [
                 (f"entitlements[{i}].meter", part.meter or "") for i, part in enumerate(plan.entitlements)
             ]
+            for i in range(len(plan.ramps)):
+                added = phase_terms(plan, i + 1).meters
+                named += [(f"ramps[{i}].overrides", meter) for meter in added if meter not in plan_meters]
             for below, meter in named:
                 if meter and meter not in there:
                     says = f"There is no meter {meter!r} in use: define it under meters, or create it first."
@@ -98,6 +104,7 @@ class _CatalogReader:
         self._read("meters", read_meter, lambda meter: meter.key, catalog.meters)
         self._read("features", read_feature, lambda feature: feature.key, catalog.features)
         self._read("cost_rates", read_cost_rate, lambda rate: rate.series, catalog.cost_rates)
+        self._read("coupons", read_coupon, lambda coupon: coupon.key, catalog.coupons)
         self._read("plans", self._read_plan, lambda plan: plan.key, catalog.plans)
         if self._problems:
             raise CatalogError(self._problems)
@@ -116,7 +123,7 @@ class _CatalogReader:
     ) -> None:
         for document, path, raw in self._found[section]:
             try:
-                _refuse_bare_decimals(raw, path)
+                refuse_bare_decimals(raw, path)
                 entry = read(raw, path)
             except InvalidRequest as error:
                 self._note(document, error)
@@ -138,13 +145,13 @@ class _CatalogReader:
         self._problems.append(problem_of(error, document.file, document.line_of(error.param)))
 
 
-def _refuse_bare_decimals(value: Any, path: str) -> None:
+def refuse_bare_decimals(value: Any, path: str) -> None:
     """JSON documents may hold numbers with a point; prices are texts there as in YAML."""
     if isinstance(value, float | Decimal):
         raise InvalidRequest("invalid_type", f"{path} must be a decimal number in quotes.", path)
     if isinstance(value, Mapping):
         for key, item in value.items():
-            _refuse_bare_decimals(item, f"{path}.{key}" if path else str(key))
+            refuse_bare_decimals(item, f"{path}.{key}" if path else str(key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _refuse_bare_decimals(item, f"{path}[{index}]")
+            refuse_bare_decimals(item, f"{path}[{index}]")

@@ -1,15 +1,18 @@
-"""A plan's base fees."""
+"""A plan's base fees, and the fees that are paid once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from core.numbers import CONTEXT, ONE, plain, round_amount
-from pricing.catalog.keys import read_key
+from pricing.catalog.keys import optional_choice, read_key
 from pricing.rating.base_fees import read_base_fees
 from pricing.rating.fields import Fields
+
+AT_START: Final = "start"
+AFTER_TRIAL: Final = "trial_end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +51,30 @@ def read_fees(raw: object, path: str) -> tuple[FeeTerms, ...]:
         amount = fee.amount if fee.quantity is None else fields.price("unit_amount")
         fees.append(FeeTerms(read_key(fields, "key"), amount, fee.quantity, fee.timing, fee.prorate))
     return tuple(fees)
+
+
+@dataclass(frozen=True, slots=True)
+class OneOffFeeTerms:
+    """A fee that each subscription pays once: when it starts, or when its trial ends. Never prorated."""
+
+    key: str
+    amount: Decimal
+    due: str
+
+    def content(self) -> dict[str, Any]:
+        """The canonical form."""
+        return {"key": self.key, "amount": plain(self.amount), "due": self.due}
+
+
+def read_one_off_fees(fields: Fields) -> tuple[OneOffFeeTerms, ...]:
+    """The field `one_off_fees`, keys all different; raises InvalidRequest."""
+    found: dict[str, OneOffFeeTerms] = {}
+    for index, item in enumerate(fields.optional_items("one_off_fees")):
+        entry = Fields(item, f"{fields.path_to('one_off_fees')}[{index}]")
+        key, amount = read_key(entry, "key"), entry.price("amount")
+        due = optional_choice(entry, "due", (AT_START, AFTER_TRIAL), AT_START)
+        entry.finish()
+        if key in found:
+            raise entry.error("key", "duplicate", f"{key!r} is taken already")
+        found[key] = OneOffFeeTerms(key, amount, due)
+    return tuple(found.values())

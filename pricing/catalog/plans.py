@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Final
@@ -14,8 +14,10 @@ from core.errors import InvalidRequest
 from core.numbers import ZERO, plain
 from pricing.catalog.components import ComponentTerms, read_plan_components
 from pricing.catalog.entitlements import EntitlementTerms, Feature, read_entitlements
-from pricing.catalog.fees import FeeTerms, read_fees
+from pricing.catalog.fees import FeeTerms, OneOffFeeTerms, read_fees, read_one_off_fees
 from pricing.catalog.keys import optional_choice, optional_days, optional_name, read_key
+from pricing.catalog.overrides import IN_A_PHASE, apply_overrides, placed
+from pricing.catalog.ramps import RampPhase, read_ramps
 from pricing.cycles import Anchor, Interval, Proration
 from pricing.rating.fields import Fields
 
@@ -76,6 +78,7 @@ class PlanTerms:
     anchor: Anchor
     proration: Proration
     base_fees: tuple[FeeTerms, ...]
+    one_off_fees: tuple[OneOffFeeTerms, ...]
     components: tuple[ComponentTerms, ...]
     credits: tuple[CreditTerms, ...]
     entitlements: tuple[EntitlementTerms, ...]
@@ -83,12 +86,16 @@ class PlanTerms:
     margin_floor: MarginFloor | None
     trial_days: int
     net_days: int
+    ramps: tuple[RampPhase, ...] = ()
 
     @property
     def meters(self) -> tuple[str, ...]:
-        """The keys of all meters that the plan names, each once, in order."""
-        quotas = [entitlement.meter for entitlement in self.entitlements if entitlement.meter]
-        return tuple(dict.fromkeys([component.meter for component in self.components] + quotas))
+        """The keys of all meters that the plan names, in its ramp too, each once, in order."""
+        named = [component.meter for component in self.components]
+        named += [entitlement.meter for entitlement in self.entitlements if entitlement.meter]
+        for number in range(1, len(self.ramps) + 1):
+            named += phase_terms(self, number).meters
+        return tuple(dict.fromkeys(named))
 
     def content(self) -> dict[str, Any]:
         """The canonical form: reading it gives the same terms, and what says nothing is left out."""
@@ -100,7 +107,7 @@ class PlanTerms:
             "anchor": self.anchor.value,
         }
         content |= {"family": self.family} if self.family else {}
-        for name in ("base_fees", "components", "credits", "entitlements"):
+        for name in ("base_fees", "one_off_fees", "components", "credits", "entitlements", "ramps"):
             parts = getattr(self, name)
             content |= {name: [part.content() for part in parts]} if parts else {}
         content |= {"minimum_spend": plain(self.minimum_spend)} if self.minimum_spend else {}
@@ -133,6 +140,7 @@ def read_plan(
         anchor=Anchor(optional_choice(fields, "anchor", ("calendar", "subscription"), "calendar")),
         proration=Proration(optional_choice(fields, "proration", ("second", "day"), "second")),
         base_fees=read_fees(fields.value("base_fees"), fields.path_to("base_fees")),
+        one_off_fees=read_one_off_fees(fields),
         components=read_plan_components(
             fields.value("components"), fields.path_to("components"), aggregations or {}
         ),
@@ -142,10 +150,35 @@ def read_plan(
         margin_floor=_read_margin_floor(fields),
         trial_days=_read_days(fields, "trial", "days"),
         net_days=_read_days(fields, "payment_terms", "net_days"),
+        ramps=read_ramps(fields),
     )
     fields.finish()
     _check_line_keys(terms, fields)
+    for number in range(1, len(terms.ramps) + 1):
+        phase_terms(terms, number, path, aggregations=aggregations, features=features)
     return terms
+
+
+def phase_terms(
+    terms: PlanTerms,
+    number: int,
+    path: str = "",
+    *,
+    aggregations: Mapping[str, str] | None = None,
+    features: Mapping[str, Feature] | None = None,
+) -> PlanTerms:
+    """What holds in phase `number` of the plan's ramp (from 1): whole terms, without ramp and one-off fees.
+
+    `path` is that of the plan, for errors. Raises InvalidRequest when the overrides do not fit the plan.
+    """
+    where = f"{path}.ramps[{number - 1}].overrides" if path else f"ramps[{number - 1}].overrides"
+    content = replace(terms, ramps=()).content()
+    content = apply_overrides(content, terms.ramps[number - 1].overrides, where, IN_A_PHASE)
+    try:
+        found = read_plan(content, aggregations=aggregations, features=features)
+    except InvalidRequest as error:
+        raise placed(error, content, where) from None
+    return replace(found, one_off_fees=())
 
 
 def read_currency(fields: Fields, name: str) -> str:
@@ -210,12 +243,12 @@ def _read_days(fields: Fields, section: str, name: str) -> int:
 
 
 def _check_line_keys(terms: PlanTerms, fields: Fields) -> None:
-    """A document line is known by its key alone, so a fee and a component may not share one."""
-    fees = {fee.key for fee in terms.base_fees}
-    for index, component in enumerate(terms.components):
-        if component.key in fees:
-            raise InvalidRequest(
-                "duplicate",
-                f"{fields.path_to('components')}[{index}].key {component.key!r} is a base fee's key already.",
-                f"{fields.path_to('components')}[{index}].key",
-            )
+    """A document line is known by its key alone, so no two fees or components may share one."""
+    taken: dict[str, str] = {}
+    for section, noun in (("base_fees", "base"), ("one_off_fees", "one-off"), ("components", "")):
+        for index, part in enumerate(getattr(terms, section)):
+            path = f"{fields.path_to(section)}[{index}].key"
+            if part.key in taken:
+                says = f"{path} {part.key!r} is a {taken[part.key]} fee's key already."
+                raise InvalidRequest("duplicate", says, path)
+            taken[part.key] = noun

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -65,20 +66,11 @@ class Cycle:
 
         Raises ValueError outside of the years 1 to 9999.
         """
-        day = self.anchor_day + relativedelta(months=number * MONTHS[self.interval])
-        return local_midnight(day, self.zone)
+        return _boundary(self.interval, self.anchor_day, self.zone, number)
 
     def number_at(self, instant: datetime) -> int:
         """The number of the period that holds `instant` (aware)."""
-        day = local_day(instant, self.zone)
-        months = (day.year - self.anchor_day.year) * 12 + day.month - self.anchor_day.month
-        number = months // MONTHS[self.interval]
-        # The month alone may lie one off: the anchor's day of the month, or midnight, may still be to come.
-        while self.boundary(number) > instant:
-            number -= 1
-        while self.boundary(number + 1) <= instant:
-            number += 1
-        return number
+        return _number_at(self.interval, self.anchor_day, self.zone, instant)
 
     def period_at(self, instant: datetime) -> Period:
         """The period that holds `instant` (aware); an instant on a boundary begins its period."""
@@ -95,3 +87,22 @@ class Cycle:
             yield period
             number += 1
             period = Period(period.end, self.boundary(number + 1))
+
+
+@lru_cache(maxsize=50_000)
+def _boundary(interval: Interval, anchor_day: date, zone: ZoneInfo, number: int) -> datetime:
+    """Kept, because many payers share a cycle and each asks for the same few boundaries again and again."""
+    return local_midnight(anchor_day + relativedelta(months=number * MONTHS[interval]), zone)
+
+
+@lru_cache(maxsize=50_000)
+def _number_at(interval: Interval, anchor_day: date, zone: ZoneInfo, instant: datetime) -> int:
+    day = local_day(instant, zone)
+    months = (day.year - anchor_day.year) * 12 + day.month - anchor_day.month
+    number = months // MONTHS[interval]
+    # The month alone may lie one off: the anchor's day of the month, or midnight, may still be to come.
+    while _boundary(interval, anchor_day, zone, number) > instant:
+        number -= 1
+    while _boundary(interval, anchor_day, zone, number + 1) <= instant:
+        number += 1
+    return number

@@ -8,7 +8,7 @@ docs/algorithms/rating.md says what the numbers mean.
 from __future__ import annotations
 
 from pricing.rating.component import Component, read_component, read_components
-from pricing.rating.engine import Rated, States, rate_event, rate_events
+from pricing.rating.engine import History, Rated, States, rate_change, rate_event, rate_events
 from pricing.rating.explain import Line, explain_change, explain_close
 from pricing.rating.groups import Group, group_text
 from pricing.rating.models import NotPriced
@@ -19,6 +19,7 @@ __all__ = [
     "EMPTY",
     "Component",
     "Group",
+    "History",
     "Line",
     "NotPriced",
     "Rated",
@@ -29,6 +30,7 @@ __all__ = [
     "explain_close",
     "group_text",
     "preview",
+    "rate_change",
     "rate_event",
     "rate_events",
     "read_component",

@@ -53,6 +53,21 @@ class Component:
             transactions = state.transactions + (1 if usage.quantity >= 0 else -1)
         return self.pricing.fold(state, usage, quantity, transactions)
 
+    @property
+    def is_order_bound(self) -> bool:
+        """Whether the state depends on which events there were, not on their sum alone: the highest of a
+        maximum, the transactions that an allowance covered. Taking one back means to fold the rest again."""
+        return self.takes_maximum or self.pricing.is_order_bound
+
+    def retract(self, state: State, usage: Usage) -> State:
+        """The group's state without an event that it holds; `usage` is as it was when it was folded.
+
+        Only where the state is not `is_order_bound`. Raises NotPriced.
+        """
+        quantity = CONTEXT.subtract(state.quantity, usage.quantity)
+        transactions = state.transactions - (1 if usage.quantity >= 0 else -1)
+        return self.pricing.unfold(state, usage, quantity, transactions)
+
     def f_group(self, state: State) -> Decimal:
         """F of one group before the component's modifiers, rounded half up to 18 decimals."""
         return round_amount(state.amount) if state.amount > 0 <= state.quantity else ZERO

@@ -15,7 +15,7 @@ class Answer:
     def __init__(self, response: Any) -> None:
         self.status: int = response.status_code
         self.headers = response.headers
-        self.body: bytes = response.content
+        self.body: bytes = response.getvalue()
 
     @property
     def json(self) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from accounts.secrets import fingerprint
 from metering.models import QuarantinedEvent
 from tests.accounts.caller import Answer, Caller, caller_with
+from tests.api.rollout_doors import rollout_bodies, rollout_body
 from tests.billing.world import Tenant, make_meter, make_tenant, make_version
 
 PER_TOKEN = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "0.01"}
@@ -36,6 +37,7 @@ class World:
     tenant: Tenant
     version: str
     waiting: str
+    rollout: str = ""
 
     @property
     def workspace(self) -> str:
@@ -52,19 +54,33 @@ class World:
 
 
 def make_world() -> World:
-    """The world, with one event in quarantine."""
+    """The world, with one event in quarantine and one that no meter hears, both under keys of their own."""
     make_meter()
     version = make_version([PER_TOKEN])
     tenant = make_tenant(version, balance="1000", overdraft=Decimal(0))
     caller = caller_with("admin")
     lost = {"idempotency_key": "lost", "event": "completion", "workspace": "nowhere"}
     assert caller.post("/v1/events", {"events": [lost]}).json["quarantined"] == 1
-    return World(caller, tenant, version.public_id, QuarantinedEvent.objects.get().public_id)
+    world = World(caller, tenant, version.public_id, QuarantinedEvent.objects.get().public_id)
+    assert tenant.subscription is not None
+    change = rollout_body(world.version, tenant.subscription.public_id, tenant.customer.public_id)
+    world.rollout = caller.made("/v1/rollouts", change)["id"]
+    return world
 
 
 def bodies(world: World) -> Bodies:
-    """(method, path) -> a body, of every door that takes one."""
-    return _billing(world) | _pricing(world) | _metering() | _tenants(world) | _accounts(world)
+    """(method, path) -> a body, of every door that takes one; there is an event to reverse then."""
+    unheard = world.event("unheard") | {"event": "unheard"}
+    assert caller_with("events:write").post("/v1/events", {"events": [unheard]}).status == 200
+    return (
+        _billing(world)
+        | _pricing(world)
+        | _subscriptions(world)
+        | _rollouts(world)
+        | _metering()
+        | _tenants(world)
+        | _accounts(world)
+    )
 
 
 def _billing(world: World) -> Bodies:
@@ -104,19 +120,24 @@ def _billing(world: World) -> Bodies:
             "from": INSTANT,
             "to": INSTANT,
         },
+        ("POST", "/v1/reversals"): {
+            "idempotency_key": "door-reversal",
+            "event": "unheard",
+            "customer": world.tenant.customer.public_id,
+            "reason": "r",
+        },
         ("POST", f"/v1/quarantine/{world.waiting}/release"): {},
         ("POST", f"/v1/quarantine/{world.waiting}/write-off"): {},
     }
 
 
-def _pricing(world: World) -> Bodies:
+def _subscriptions(world: World) -> Bodies:
     payer, subscription = world.payer, world.tenant.subscription
     assert subscription is not None
-    plan = {"plan": "door", "name": "Door", "currency": "USD", "interval": "month", "components": [PER_TOKEN]}
+    address = f"/v1/subscriptions/{subscription.public_id}"
+    change = {"plan_version": world.version, "quantities": {}, "at": "period_end", "reason": "r"}
+    cancellation = {"at": "2999-01-01T00:00:00Z", "credit_unused": True, "reason": "r"}
     return {
-        ("POST", "/v1/plans"): plan,
-        ("POST", "/v1/plan-versions"): plan,
-        ("POST", f"/v1/plan-versions/{world.version}/publish"): {},
         ("POST", "/v1/subscriptions"): {
             "billing_entity": payer,
             "plan_version": world.version,
@@ -126,7 +147,59 @@ def _pricing(world: World) -> Bodies:
             "anchor_at": INSTANT,
             "quantities": {"seats": "1"},
         },
-        ("POST", f"/v1/subscriptions/{subscription.public_id}/cancel"): {"at": "2999-01-01T00:00:00Z"},
+        ("POST", f"{address}/change"): change,
+        ("POST", f"{address}/change/preview"): change,
+        ("POST", f"{address}/pause"): {"at": "2998-01-01T00:00:00Z", "reason": "r"},
+        ("POST", f"{address}/resume"): {"at": "2999-01-01T00:00:00Z", "reason": "r"},
+        ("POST", f"{address}/withdraw"): {"change": "subch_00000001", "reason": "r"},
+        ("POST", f"{address}/cancel"): cancellation,
+        ("POST", f"{address}/cancel/preview"): cancellation,
+    }
+
+
+def _pricing(world: World) -> Bodies:
+    payer = world.payer
+    plan = {"plan": "door", "name": "Door", "currency": "USD", "interval": "month", "components": [PER_TOKEN]}
+    return {
+        ("POST", "/v1/plans"): plan,
+        ("POST", "/v1/plan-versions"): plan,
+        ("POST", "/v1/plans/validate"): plan,
+        ("POST", "/v1/plans/apply"): {"plans": [plan]},
+        ("POST", "/v1/plans/diff"): {"yaml": "plan: door\ncurrency: USD\n"},
+        ("POST", "/v1/plan-versions?"): {
+            "base": world.version,
+            "customer": world.tenant.customer.public_id,
+            "overrides": {
+                "name": "Acme",
+                "components": {"tok": {"unit_price": "0.009"}},
+                "discounts": [{"percent": "5", "components": ["tok"]}],
+            },
+        },
+        ("POST", f"/v1/plan-versions/{world.version}/publish"): {},
+        ("POST", f"/v1/plan-versions/{world.version}/retire"): {},
+        ("POST", "/v1/coupons"): {
+            "key": "door",
+            "name": "n",
+            "percent": "10",
+            "periods": 3,
+            "max_redemptions": 5,
+            "redeem_before": "2999-01-01T00:00:00Z",
+            "components": ["tok"],
+            "plans": ["door"],
+        },
+        ("POST", f"/v1/billing-entities/{payer}/upcoming"): plan,
+        ("POST", "/v1/simulations"): {
+            "versions": [world.version],
+            "contents": [plan],
+            "from": "2026-01-01T00:00:00Z",
+            "to": "2026-02-01T00:00:00Z",
+            "cohort": {
+                "customers": [world.tenant.customer.public_id],
+                "billing_entities": [payer],
+                "plan": "door",
+            },
+            "grows_by": "10",
+        },
         ("POST", "/v1/pricing/preview"): {
             "currency": "USD",
             "base_fees": [{"key": "platform", "amount": "49.00"}],
@@ -134,6 +207,16 @@ def _pricing(world: World) -> Bodies:
             "usage": {"tok": {"quantity": "3"}},
             "previous": {"tok": {"quantity": "2"}},
         },
+    }
+
+
+def _rollouts(world: World) -> Bodies:
+    subscription = world.tenant.subscription
+    assert subscription is not None
+    rollout = rollout_body(world.version, subscription.public_id, world.tenant.customer.public_id)
+    return {
+        ("POST", "/v1/rollouts"): rollout,
+        **rollout_bodies(world.rollout, subscription.public_id),
     }
 
 
@@ -240,7 +323,8 @@ def _accounts(world: World) -> Bodies:
 LISTS = (  # noqa: SIM905
     "charges wallets top-ups credit-grants adjustments denials quarantine plans plan-versions subscriptions"
     " customers organizations workspaces billing-entities payer-assignments api-keys integration-keys meters"
-    " cost-rates exchange-rates currencies"
+    " cost-rates exchange-rates currencies rollouts usage-ceilings reversals closing-lines coupons"
+    " simulations"
 ).split()
 
 

@@ -84,10 +84,14 @@ def test_an_ended_key_is_401_everywhere(world: World, field: str) -> None:
     assert not Charge.objects.exists()
 
 
+ASKED_BY_POST = ("/v1/pricing/preview", "/v1/plans/validate", "/v1/plans/diff", "/upcoming")
+"""Questions whose document is too large for an address: who may read may ask them."""
+
+
 def test_a_key_without_the_scope_is_403_everywhere(world: World) -> None:
     reader, writer = caller_with("read"), caller_with("events:write", "charges:write")
     for method, path in bodies(world):
-        if path not in ("/v1/pricing/preview", "/v1/test-clock"):
+        if path != "/v1/test-clock" and not path.endswith(ASKED_BY_POST):
             assert refused(ask(reader, world, method, path), 403)["code"] == "missing_scope", path
     for noun in (*LISTS, *SERIES, "balance"):
         refused(ask(writer, world, "GET", f"/v1/{noun}"), 403)

@@ -119,6 +119,9 @@ def test_a_field_that_nobody_knows_is_refused_by_name(world: World, name: str) -
     for (method, path), body in bodies(world).items():
         answer = world.caller.request(method, path, json.dumps(body | {name: 1}).encode())
         assert is_documented(answer), (path, answer.body)
-        if "write-off" in path or "release" in path or "publish" in path:
+        if path.endswith(("/write-off", "/release", "/publish", "/retire")):
             continue  # they read no body
+        if path.endswith("/validate") and answer.status == 200:
+            assert answer.json["valid"] is False  # whose answer it is to say so
+            continue
         assert answer.status in (400, 404), (path, answer.status, answer.body)

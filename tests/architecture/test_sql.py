@@ -9,6 +9,7 @@ from tests.architecture.sources import Source, app_sources, sources, strings, te
 
 SQL_PLACES = (
     "core/sql",
+    "core/pipeline.py",
     "core/partitions.py",
     "core/triggers.py",
     "core/api/health.py",  # SELECT 1

@@ -25,9 +25,45 @@ DAMAGE = {
         "UPDATE billing_charge SET event_id = (SELECT id FROM metering_usageevent"
         " WHERE idempotency_key = 'a')"
     ),
+    "a reversed event costs nothing more": (
+        "INSERT INTO billing_reversal (customer_id, billing_entity_id, cause, event_id, event_recorded_at,"
+        " charge_id, seq, amount, currency, reason, created_by, recorded_at) SELECT customer_id,"
+        " billing_entity_id, 'event', event_id, recorded_at, gen_random_uuid(), 9, 0, 'USD', 'r', '',"
+        " recorded_at FROM billing_charge"
+    ),
     "a charge is its transfers": ("UPDATE billing_transfer SET amount = amount + 1 WHERE reason = 'usage'"),
     "a charge is its lines, and paid for": "UPDATE billing_charge SET funding = '[]'",
+    "a base fee or coupon is its transfers": (
+        "INSERT INTO billing_transfer SELECT customer_id, billing_entity_id, 99, 0, recorded_at, 'base_fee',"
+        " '', source, destination, 1, NULL FROM billing_transfer WHERE reason = 'usage' LIMIT 1"
+    ),
+    "periods and segments of a subscription do not overlap": (
+        "INSERT INTO pricing_segment"
+        " (customer_id, subscription_id, version_id, period_id, starts_at, ends_at)"
+        " SELECT customer_id, subscription_id, version_id, period_id, starts_at + '1 day'::interval, ends_at"
+        " FROM pricing_segment"
+    ),
     "margin buckets are the sum of events and charges": "UPDATE billing_marginbucket SET events = events + 1",
+    "a closing line is its transfers": (
+        "INSERT INTO billing_transfer SELECT customer_id, billing_entity_id, 99, 0, recorded_at, 'close', '',"
+        " source, destination, 1, NULL FROM billing_transfer WHERE reason = 'usage' LIMIT 1"
+    ),
+    "margin buckets hold what closes booked": (
+        "INSERT INTO billing_marginbucket SELECT customer_id, billing_entity_id, hour, 0, 'period_close',"
+        " 0, 0, 0, 0, 1, 0 FROM billing_marginbucket"
+    ),
+    "margin buckets hold what coupons took off": (
+        "INSERT INTO billing_marginbucket SELECT customer_id, billing_entity_id, hour, 0, 'coupon',"
+        " 0, 0, 0, 0, -1, 0 FROM billing_marginbucket"
+    ),
+    "a coupon's credit is in a closed period, and went back to who paid": (
+        "INSERT INTO billing_couponcredit (customer_id, billing_entity_id, subscription_id, period_id, key,"
+        " line_amount, amount, currency, funding, seq, recorded_at) SELECT customer_id, 1, subscription_id,"
+        " id, 'tok', 3, 1, 'USD', '[]', 99, starts_at FROM pricing_billingperiod"
+    ),
+    "a period closes with its segments": (
+        "UPDATE pricing_billingperiod SET status = 'closed', closed_at = starts_at"
+    ),
     "a grant has left what its transfers left": "UPDATE billing_creditgrant SET remaining = remaining - 1",
     "a wallet holds no more than its grants": "UPDATE billing_creditgrant SET remaining = remaining / 2",
     "the balance answered is the balance then": "UPDATE billing_charge SET settled_after = 0",

@@ -16,6 +16,7 @@ from core import clock
 from core.errors import Conflict, InvalidRequest, PermissionDenied, TollgateError, Unprocessable
 from pricing.models import BillingPeriod, PlanVersion, Segment, Subscription
 from pricing.plans import apply_plan, publish_version
+from pricing.versions import retire_version
 from tests.billing.world import Tenant, balance, charge, make_meter, make_tenant, make_version
 
 pytestmark = pytest.mark.django_db
@@ -112,7 +113,7 @@ def test_only_published_versions_in_the_payers_currency_are_taken(tenant: Tenant
     with pytest.raises(Unprocessable, match="draft v1 is draft") as caught:
         start_subscription(tenant.payer, draft)
     assert caught.value.code == "not_published"
-    PlanVersion.objects.filter(pk=publish_version(draft).pk).update(status="retired")
+    retire_version(publish_version(draft))
     with pytest.raises(Unprocessable, match="retired"):
         start_subscription(tenant.payer, draft)
     euros = publish_version(apply_plan({"plan": "euros", "currency": "EUR"}))

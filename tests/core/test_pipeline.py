@@ -27,12 +27,12 @@ def raw() -> Iterator[psycopg.Connection[Any]]:
     connection.close()
 
 
-def status(raw: psycopg.Connection[Any]) -> psycopg.pq.TransactionStatus:
-    return raw.info.transaction_status
-
-
 def noted(raw: psycopg.Connection[Any]) -> list[int]:
     return [n for (n,) in execute(raw, "SELECT n FROM noted ORDER BY n")]
+
+
+def status(raw: psycopg.Connection[Any]) -> str:
+    return raw.info.transaction_status.name
 
 
 def test_values_go_as_text_and_come_back_as_what_they_are(raw: psycopg.Connection[Any]) -> None:
@@ -108,8 +108,8 @@ def test_the_transaction_that_django_asks_for_begins_with_the_first_statement(
 ) -> None:
     with transaction.atomic():
         execute(raw, "INSERT INTO noted VALUES (1)")
-        assert status(raw) == psycopg.pq.TransactionStatus.INTRANS
-    assert status(raw) == psycopg.pq.TransactionStatus.IDLE
+        assert status(raw) == "INTRANS"
+    assert status(raw) == "IDLE"
     assert noted(raw) == [1]
 
 
@@ -121,7 +121,7 @@ def test_the_commit_may_go_with_the_last_statement(raw: psycopg.Connection[Any])
         with Pipeline(raw) as pipeline:
             execute(pipeline, "INSERT INTO noted VALUES (1)")
             pipeline.commit()
-        assert status(raw) == psycopg.pq.TransactionStatus.IDLE
+        assert status(raw) == "IDLE"
     assert (noted(raw), done) == ([1], ["hook"])
 
 
@@ -154,7 +154,7 @@ def test_an_empty_pipeline_asks_nothing(raw: psycopg.Connection[Any]) -> None:
     with transaction.atomic():
         with Pipeline(raw):
             pass
-        assert status(raw) == psycopg.pq.TransactionStatus.IDLE
+        assert status(raw) == "IDLE"
 
 
 def test_statements_that_the_server_forgot_close_the_connection_and_the_next_one_works(
@@ -187,7 +187,7 @@ def test_an_error_leaves_the_connection_where_the_driver_would(
     with pytest.raises(psycopg.errors.DivisionByZero):
         execute(raw, "SELECT 1 / %s::int", (0,))
     expected = {"IDLE": "IDLE", "INTRANS": "INERROR"}[before]
-    assert status(raw) == psycopg.pq.TransactionStatus[expected]
+    assert status(raw) == expected
     assert raw.pgconn.pipeline_status == psycopg.pq.PipelineStatus.OFF
     raw.execute("ROLLBACK")
     assert execute(raw, "SELECT 1").fetchall() == [(1,)]
@@ -230,7 +230,7 @@ def test_a_deferred_constraint_fails_at_the_commit_in_the_pipeline_and_nothing_s
             execute(pipeline, "INSERT INTO once VALUES (1), (1)")
             pipeline.commit()
     assert (execute(raw, "SELECT n FROM once").fetchall(), hooks) == ([], [])
-    assert status(raw) == psycopg.pq.TransactionStatus.IDLE
+    assert status(raw) == "IDLE"
 
 
 def test_two_pipelines_in_one_transaction_stand_and_fall_together(raw: psycopg.Connection[Any]) -> None:

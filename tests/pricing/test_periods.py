@@ -104,7 +104,7 @@ def test_asking_again_adds_nothing_and_costs_few_queries(subscribe: Subscribe) -
         connection,
     ) as queries:
         ensure_segments(wanted)
-    assert len(queries) <= 5
+    assert len(queries) <= 6
     assert len(periods(subscription)) == 2
     assert Customer.objects.get().config_version == before
 

@@ -8,6 +8,7 @@ import pytest
 
 from config.environment import BASE_DIR
 from pricing.catalog import Catalog, read_plan
+from pricing.catalog.overrides import IN_A_CONTRACT, IN_A_PHASE
 from pricing.catalog.plans import PlanTerms
 from pricing.cycles import Anchor, Interval, Proration
 from pricing.models import PlanVersion
@@ -50,13 +51,35 @@ def test_the_example_is_applied_and_published(catalog: Catalog) -> None:
         "meter calls: created",
         "meter images: created",
         "cost rate openai completion usage.tokens: created",
+        "coupon launch: created",
         "plan pro: draft v1 created",
     ]
     assert [str(version) for version in publish_drafts()] == ["pro v1"]
-    assert PlanVersion.objects.get().status == "published"
+    assert [str(version) for version in PlanVersion.objects.order_by("pk")] == ["pro v1", "pro v1 phase 1"]
+    assert set(PlanVersion.objects.values_list("status", flat=True)) == {"published"}
 
 
 def test_every_section_and_field_of_a_plan_is_described() -> None:
     names = [name for name in PlanTerms.__dataclass_fields__ if name not in ("key", "trial_days", "net_days")]
-    for name in [*names, "plan", "trial", "payment_terms", "meters", "features", "cost_rates", "plans"]:
+    for name in [
+        *names,
+        "plan",
+        "trial",
+        "payment_terms",
+        "meters",
+        "features",
+        "cost_rates",
+        "coupons",
+        "plans",
+    ]:
         assert f"`{name}" in DOC or f"{name}:" in DOC, name
+
+
+def test_every_override_is_described() -> None:
+    for name in {*IN_A_CONTRACT, *IN_A_PHASE}:
+        assert f"`{name}`" in DOC, name
+
+
+def test_every_verb_of_the_command_is_described() -> None:
+    verbs = re.findall(r"^manage.py plans (\w+)", DOC, re.MULTILINE)
+    assert verbs == ["validate", "diff", "apply", "publish", "retire", "export", "schema"]

@@ -19,6 +19,7 @@ from pricing.applied import Action
 from pricing.catalog import CatalogError
 from pricing.models import Component, Plan, PlanVersion
 from pricing.plans import apply_catalog, apply_plan, publish_drafts, publish_version
+from pricing.versions import retire_version
 from tests.pricing.documents import CALLS, PER_CALL, TOKENS, catalog_of, catalog_of_text, plan_document
 
 pytestmark = pytest.mark.django_db
@@ -329,7 +330,7 @@ def test_the_orm_may_not_change_what_is_published(published: PlanVersion) -> Non
 
 
 def test_a_published_version_may_only_be_retired(published: PlanVersion) -> None:
-    PlanVersion.objects.update(status="retired")
+    retire_version(published)
     with pytest.raises(Error), transaction.atomic():
         PlanVersion.objects.update(status="draft")
     assert apply_plan(plan_document()).number == 2

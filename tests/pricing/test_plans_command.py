@@ -1,7 +1,8 @@
-"""`manage.py plans validate|apply|publish`: what is printed, and the exit code."""
+"""`manage.py plans`: what each verb prints, and the exit code."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from io import StringIO
@@ -12,6 +13,7 @@ from django.core.management import CommandError, call_command
 
 from config.environment import BASE_DIR
 from metering.models import Meter
+from pricing.catalog.schema import plan_file_schema
 from pricing.models import PlanVersion
 
 METERS = "meters:\n  - {key: calls, event: call, aggregation: count}\n"
@@ -124,6 +126,78 @@ def test_one_unknown_plan_keeps_the_others_unpublished(folder: Path) -> None:
     run("apply", folder)
     assert refused("publish", "pro", "por") == ["There is no plan 'por'."]
     assert PlanVersion.objects.get().status == "draft"
+
+
+def changed(*arguments: object) -> list[str]:
+    """The lines that `plans diff` prints when something is different."""
+    out = StringIO()
+    with pytest.raises(SystemExit) as caught:
+        call_command("plans", "diff", *map(str, arguments), stdout=out)
+    assert caught.value.code == 2
+    return out.getvalue().splitlines()
+
+
+@pytest.mark.django_db
+def test_diff_exits_with_two_when_something_changes_and_with_zero_when_nothing_does(folder: Path) -> None:
+    assert changed(folder) == ["plan pro: new", "meter calls: created"]
+    run("apply", folder)
+    assert changed(folder) == ["plan pro: new"]
+    run("publish", "pro")
+    nothing = ["plan pro: no change against v1, which has 0 running subscriptions", "No change."]
+    assert run("diff", folder) == nothing
+    (folder / "pro.yaml").write_text(PLAN.replace("0.01", "0.02"))
+    assert changed(folder) == [
+        "plan pro: 1 change against v1, which has 0 running subscriptions",
+        "  ~ components.calls.unit_price: 0.01 -> 0.02",
+    ]
+    assert PlanVersion.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_diff_speaks_json_to_programs(folder: Path) -> None:
+    found = json.loads("\n".join(changed(folder, "--json")))
+    assert found["has_changes"] is True
+    assert [plan["plan"] for plan in found["plans"]] == ["pro"]
+    assert found["others"] == [{"noun": "meter", "key": "calls", "action": "created"}]
+    run("apply", folder)
+    run("publish", "pro")
+    assert json.loads("\n".join(run("diff", folder, "--json")))["has_changes"] is False
+
+
+@pytest.mark.django_db
+def test_diff_of_a_wrong_file_is_an_error(folder: Path) -> None:
+    team = PLAN.replace("plan: pro", "plan: team").replace("meter: calls", "meter: no")
+    (folder / "team.yaml").write_text(team)
+    lines = refused("diff", folder)
+    assert lines[0].startswith(f"{folder}/team.yaml:4: components[0].meter: There is no meter 'no' in use")
+    assert lines[-1] == "1 problem; nothing was changed."
+
+
+@pytest.mark.django_db
+def test_retire_lets_nobody_start_any_more(folder: Path) -> None:
+    run("apply", folder)
+    run("publish", "pro")
+    assert run("retire", "pro", "1") == ["plan pro: v1 retired"]
+    assert refused("retire", "pro", "1") == ["pro v1 is retired: only a published one retires."]
+    assert refused("retire", "pro", "2") == ["There is no version 2 of a plan 'pro'."]
+    assert refused("retire", "team", "1") == ["There is no version 1 of a plan 'team'."]
+    assert run("publish", "pro") == ["plan pro: no draft to publish, v1 is retired"]
+
+
+@pytest.mark.django_db
+def test_export_writes_what_apply_takes(folder: Path, tmp_path: Path) -> None:
+    run("apply", folder)
+    run("publish", "pro")
+    written = tmp_path / "out.yaml"
+    written.write_text("\n".join(run("export", "pro")))
+    assert run("apply", written) == ["meter calls: unchanged", "plan pro: published v1 unchanged"]
+    assert run("export") == run("export", "pro")
+    assert refused("export", "team") == ["There is no plan 'team'."]
+
+
+def test_schema_is_json_and_needs_no_database() -> None:
+    found = json.loads("\n".join(run("schema")))
+    assert found == plan_file_schema()
 
 
 def test_the_command_exits_with_one_when_a_file_is_wrong(tmp_path: Path) -> None:

@@ -11,8 +11,12 @@ from django.db import connection
 
 from core.errors import Conflict
 from metering.models import Meter
+from pricing.contracts import create_contract
 from pricing.models import Component, Plan, PlanVersion
+from pricing.plan_diffs import diff_catalog
 from pricing.plans import apply_catalog, apply_plan, publish_drafts, publish_version
+from pricing.versions import retire_version
+from tests.billing.world import make_tenant
 from tests.pricing.documents import CALLS, PER_CALL, TOKENS, catalog_of, plan_document
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -81,3 +85,40 @@ def test_plans_that_share_meters_are_published_at_once_without_a_deadlock() -> N
     )
     assert not [result for result in results if isinstance(result, Exception)]
     assert PlanVersion.objects.filter(status="published").count() >= 4
+
+
+def test_the_same_contract_made_at_once_is_one_version() -> None:
+    base = publish_version(apply_plan(plan_document()))
+    customer = make_tenant().customer
+    overrides = {"components": {"calls": {"unit_price": "0.005"}}}
+    results = at_once(*[lambda: create_contract(base, customer, overrides)] * THREADS)
+    assert {result.number if isinstance(result, PlanVersion) else result for result in results} == {1}
+    assert PlanVersion.objects.filter(customer=customer).count() == 1
+
+
+def test_different_contracts_made_at_once_have_different_numbers() -> None:
+    base = publish_version(apply_plan(plan_document()))
+    customer = make_tenant().customer
+    amounts = [str(number) for number in range(1, THREADS + 1)]
+
+    def make(amount: str) -> Callable[[], object]:
+        return lambda: create_contract(base, customer, {"minimum_spend": amount})
+
+    results = at_once(*map(make, amounts))
+    assert sorted(result.number for result in results if isinstance(result, PlanVersion)) == [1, 2, 3, 4]
+
+
+def test_a_version_is_retired_by_one_of_those_who_try() -> None:
+    version = publish_version(apply_plan(plan_document()))
+    results = at_once(*[lambda: retire_version(version)] * THREADS)
+    assert sum(isinstance(result, PlanVersion) for result in results) == 1
+    assert sum(isinstance(result, Conflict) for result in results) == THREADS - 1
+
+
+def test_comparing_while_others_publish_writes_nothing_and_waits_for_nobody_for_ever() -> None:
+    apply_plan(plan_document())
+    catalog = catalog_of(plan_document(components=[PER_CALL | {"unit_price": "0.5"}]))
+    results = at_once(lambda: diff_catalog(catalog), publish_drafts, lambda: diff_catalog(catalog))
+    assert not [result for result in results if isinstance(result, Exception)]
+    [version] = PlanVersion.objects.all()
+    assert (version.status, version.content["components"][0]["unit_price"]) == ("published", "0.01")

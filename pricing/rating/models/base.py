@@ -38,6 +38,18 @@ class Pricing(Protocol):
         """The state after an event; `quantity` and `transactions` are the new totals. Raises NotPriced."""
         ...
 
+    @property
+    def is_order_bound(self) -> bool:
+        """Whether what an event adds depends on those before it, so that `unfold` does not take it back."""
+        return False
+
+    def unfold(self, state: State, usage: Usage, quantity: Decimal, transactions: int) -> State:
+        """The state without an event that it holds; `quantity`, `transactions`: the totals without it.
+
+        Raises NotPriced.
+        """
+        return self.fold(state, usage, quantity, transactions)
+
     def rows(self, state: State, dimensions: Mapping[str, str | None]) -> list[Row]:
         """How the state's amount comes about, when that is more than 0."""
         ...

@@ -33,6 +33,11 @@ class CostPlus(Pricing):
         volume = CONTEXT.add(state.volume, usage.cost)
         return State(quantity, transactions, volume, round_amount(CONTEXT.multiply(volume, self.factor)))
 
+    def unfold(self, state: State, usage: Usage, quantity: Decimal, transactions: int) -> State:
+        """The state without an event: its cost leaves."""
+        cost = None if usage.cost is None else usage.cost.copy_negate()
+        return self.fold(state, usage._replace(cost=cost), quantity, transactions)
+
     def rows(self, state: State, dimensions: Mapping[str, str | None]) -> list[Row]:
         """One row: the quantity, the markup, and what both came to."""
         return [Row(state.quantity, state.amount, rate=self.markup)]

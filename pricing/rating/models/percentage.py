@@ -46,13 +46,29 @@ class Percentage(Pricing):
 
     def fold(self, state: State, usage: Usage, quantity: Decimal, transactions: int) -> State:
         """The state after one transaction, or after one was taken back."""
-        value = usage.quantity
-        if value >= 0:
-            base, price = self.transaction(state.transactions, state.quantity, value)
-            return State(
-                quantity, transactions, CONTEXT.add(state.volume, base), CONTEXT.add(state.amount, price)
-            )
-        base, price = self.transaction(transactions, quantity, value.copy_negate())
+        if usage.quantity >= 0:
+            return self._put(state, usage.quantity, quantity, transactions)
+        return self._take(state, usage.quantity.copy_negate(), quantity, transactions)
+
+    @property
+    def is_order_bound(self) -> bool:
+        """With an allowance, for which transactions it covers is a matter of their order."""
+        return self.free_transactions is not None or self.free_amount is not None
+
+    def unfold(self, state: State, usage: Usage, quantity: Decimal, transactions: int) -> State:
+        """The state without a transaction, or without one that took another back. Not with an allowance."""
+        if usage.quantity >= 0:
+            return self._take(state, usage.quantity, quantity, transactions)
+        return self._put(state, usage.quantity.copy_negate(), quantity, transactions)
+
+    def _put(self, state: State, value: Decimal, quantity: Decimal, transactions: int) -> State:
+        base, price = self.transaction(state.transactions, state.quantity, value)
+        return State(
+            quantity, transactions, CONTEXT.add(state.volume, base), CONTEXT.add(state.amount, price)
+        )
+
+    def _take(self, state: State, value: Decimal, quantity: Decimal, transactions: int) -> State:
+        base, price = self.transaction(transactions, quantity, value)
         return State(
             quantity,
             transactions,
@@ -89,7 +105,7 @@ class Percentage(Pricing):
 
     def _is_free_after(self, count: int, value: Decimal) -> bool:
         """Whether the next transaction begins inside the allowance; either bound, once reached, ends it."""
-        if self.free_transactions is None and self.free_amount is None:
+        if not self.is_order_bound:
             return False
         if self.free_transactions is not None and count >= self.free_transactions:
             return False

@@ -11,12 +11,14 @@ from billing.demo import cast
 from billing.demo.acts import DRAIN_CALLS, DRAIN_SENT, play_drain, play_podcast, play_repeats, play_two_payers
 from billing.demo.cast import CAST
 from billing.demo.gateway import Gateway, Unreachable
+from billing.demo.new_prices import dearer, play_publish
 from billing.demo.people import issue_gateway_key
 from billing.demo.stage import enter, set_prices
 from billing.models import Charge, Denial
 from billing.wallets import top_up
 from core import clock
 from metering.models import UsageEvent
+from pricing.models import PlanVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,6 +68,28 @@ def test_a_drained_wallet_ends_at_zero_after_exactly_its_calls(gateway: Gateway)
 def test_a_drain_can_be_repeated(gateway: Gateway) -> None:
     play_drain(gateway)
     assert dict(play_drain(gateway).answers)["201 charged"] == DRAIN_CALLS
+
+
+def test_a_published_version_moves_nobody_and_shows_a_customer_its_price(gateway: Gateway) -> None:
+    outcome = play_publish(gateway)
+    assert outcome.answers == [("201 answered", 1), ("200 answered", 1)]
+    assert outcome.sense.startswith("v2 is published.")
+    assert [link[1] for link in outcome.links] == ["customer_price_as", "plan_version", "plan"]
+    assert [side.currency for side in outcome.sides] == ["USD"]
+    first, second = PlanVersion.objects.filter(plan__key=cast.PAYG).order_by("number")
+    assert (second.status, second.content) == ("published", dearer(first.content))
+    assert not second.subscriptions.exists()
+    prices = [tier["unit_price"] for tier in second.content["components"][1]["tiers"]]
+    assert prices == ["0.0000198", "0.0000168", "0.000015"]
+
+
+def test_it_is_pressed_again_and_again_and_the_price_goes_to_and_fro(gateway: Gateway) -> None:
+    for number in (2, 3, 4):
+        assert play_publish(gateway).sense.startswith(f"v{number} is published.")
+    contents = (
+        PlanVersion.objects.filter(plan__key=cast.PAYG).order_by("number").values_list("content", flat=True)
+    )
+    assert [contents[0] == content for content in contents] == [True, False, True, False]
 
 
 def test_a_key_that_is_no_longer_valid_is_said_clearly(gateway: Gateway) -> None:

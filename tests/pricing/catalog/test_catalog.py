@@ -127,7 +127,7 @@ def test_two_rates_of_one_vendor_for_one_property_may_not_begin_at_once() -> Non
         ("plans: {plan: pro}\n", "0.yaml:1: plans must be a list."),
         ("meters: 5\n", "0.yaml:1: meters must be a list."),
         ("plans: [{}]\n", "0.yaml:1: plans[0].plan is missing."),
-        ("coupons: []\nplan: a\ncurrency: USD\n", "0.yaml:1: coupons is not known here"),
+        ("discounts: []\nplan: a\ncurrency: USD\n", "0.yaml:1: discounts is not known here"),
         (
             "meters: [{key: m, event: e, aggregation: sum}]\n",
             "0.yaml:1: meters[0].property: property is missing.",

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0002_hot_tables")]
+    dependencies = [("billing", "0007_outbox")]
 
     operations = [
         migrations.AddIndex(

@@ -1,0 +1,240 @@
+"""Usage of a period that is closed already: it costs what it changes of the whole, minimum and all.
+
+Rare, so what it needs is read when it happens. `delta_line` and `note` are paid at once (they differ in the
+document that shows them), what is to be absorbed is leakage (docs/algorithms/closing.md).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+from django.db.models import Exists, OuterRef
+
+from accounts.models import BillingEntity
+from billing.book import PayerBook
+from billing.charging.deciding import RatedItem
+from billing.charging.giving_back import restore
+from billing.charging.planning import Planned
+from billing.charging.reading import Known
+from billing.closing.booking import book_lines
+from billing.closing.lines import (
+    ComponentClose,
+    Line,
+    booked_of,
+    commitment_lines,
+    component_closes,
+    segments_of,
+)
+from billing.funding import Part, give_back
+from billing.ledger import LEAKAGE, PayerId
+from billing.models import ClosingLine
+from billing.wallets import open_book
+from core.numbers import CONTEXT, ZERO, plain
+from core.sql import driver, execute
+from metering.models import Meter
+from pricing.closing import COMMITMENT, USAGE, Addition, share
+from pricing.models import BillingPeriod, Component, Counter, Segment
+from pricing.pricelist import LIVE_AGGREGATIONS, compile_component
+from pricing.rating.component import Component as RatingComponent
+from pricing.rating.state import State
+from pricing.store import CounterKey
+from pricing.terms import terms_of
+
+ABSORB: Final = Meter.LatePolicy.ABSORB.value
+GROUPS: Final = """
+    SELECT dimensions, quantity, transactions, volume, amount FROM pricing_counter
+    WHERE customer_id = %s AND segment_id = %s AND component_id = %s AND dimensions <> '*'"""
+add, subtract = CONTEXT.add, CONTEXT.subtract
+
+
+def settle_item(raw: psycopg.Connection[Any], item: Planned, known: Known, rated: RatedItem) -> list[Part]:
+    """`settle_late` for an event that is charged."""
+    payer = item.attribution.payer
+    assert payer is not None
+    return settle_late(raw, (payer.customer_id, payer.id), item.late_segments, known, rated)
+
+
+def settle_late(
+    raw: psycopg.Connection[Any], payer: PayerId, closed: Collection[int], known: Known, rated: RatedItem
+) -> list[Part]:
+    """Let the lines in `closed` segments cost the difference of the closes, after less before.
+
+    Changes the amounts of `rated`, whose states are not applied yet; gives the parts that are absorbed. A
+    reversal is absorbed where what it takes back was.
+    """
+    places = [at for at, line in enumerate(rated.lines) if line["segment"] in closed]
+    if not places:
+        return []
+    lines = [rated.lines[at] for at in places]
+    rows = Component.objects.select_related("meter").in_bulk({line["component_id"] for line in lines})
+    segments = Segment.objects.select_related(
+        "version", "subscription__version", "subscription__billing_entity"
+    ).in_bulk({line["segment"] for line in lines})
+    absorbed = []
+    for at in places:
+        line, row = rated.lines[at], rows[rated.lines[at]["component_id"]]
+        rating = compile_component(row).rating
+        minimum = share(segments[line["segment"]], rating.modifiers.minimum)
+        groups = _groups(raw, payer[0], line)
+        amount = close_delta(rating, minimum, groups | _own(known.counters, line), _own(rated.states, line))
+        policy = line.get("late", {}).get("policy") if "reverses" in line else row.meter.late_policy
+        policy = policy or Meter.LatePolicy.DELTA_LINE.value
+        late = {"policy": policy, "f": line["amount"], "minimum": plain(minimum)}
+        rated.lines[at] = line | {"amount": plain(amount), "late": late}
+        rated.amount = add(rated.amount, subtract(amount, Decimal(line["amount"])))
+        rated.amounts[at] = (row.key, ZERO if policy == ABSORB else amount)
+        if policy == ABSORB and amount:
+            absorbed.append(Part(row.key, LEAKAGE, amount, None, line["segment"]))
+    return absorbed
+
+
+def close_delta(
+    rating: RatingComponent, minimum: Decimal, before: Mapping[str, State], changed: Mapping[str, State]
+) -> Decimal:
+    """max(minimum, F after) - max(minimum, F before), fees for zero usage included; states by group."""
+    after = {**before, **changed}
+    return subtract(rating.close(after.values(), minimum), rating.close(before.values(), minimum))
+
+
+def settle_closed(late: Iterable[Planned], now: datetime) -> None:
+    """Settle anew, after late events were stored, what a close had worked out from events; and commitments.
+
+    The payers' rows are locked, and the batch with the events is written. Each closed period is settled once
+    for all of its events; its lines name the last of them.
+    """
+    by_payer: dict[int, dict[int, UUID]] = defaultdict(dict)
+    for item in late:
+        payer = item.attribution.payer
+        assert payer is not None
+        event_id = item.id if item.stored is None else item.stored.event_id
+        by_payer[payer.id].update(dict.fromkeys(item.late_segments, event_id))
+    for payer_id, events in sorted(by_payer.items()):
+        entity = BillingEntity.objects.get(pk=payer_id)
+        events |= dict.fromkeys(_carried_into(events) - events.keys(), next(reversed(events.values())))
+        periods = BillingPeriod.objects.filter(segments__in=events, status=BillingPeriod.Status.CLOSED)
+        rows = periods.select_related("subscription__version", "subscription__billing_entity")
+        for period in rows.distinct().order_by("pk"):
+            _settle_period(entity, period, events, now)
+
+
+def _carried_into(segment_ids: Collection[int]) -> set[int]:
+    """The closed segments after these into which a meter with `carry_over` carries its level."""
+    carrying = Component.objects.filter(version_id=OuterRef("version_id"), meter__carry_over=True)
+    late = Segment.objects.filter(pk__in=segment_ids).order_by("starts_at").first()
+    if late is None:
+        return set()
+    later = Segment.objects.filter(
+        Exists(carrying),
+        subscription__billing_entity__subscriptions=late.subscription_id,
+        closed_at__isnull=False,
+        starts_at__gt=late.starts_at,
+    )
+    return set(later.values_list("pk", flat=True))
+
+
+def _settle_period(
+    entity: BillingEntity, period: BillingPeriod, events: Mapping[int, UUID], now: datetime
+) -> None:
+    """`events`: by segment, the late event that is named."""
+    segments = segments_of(period)
+    if not _may_settle(segments):
+        return
+    lines = _new_lines(period, segments, events)
+    if lines:
+        event_id = next(events[segment.pk] for segment in segments if segment.pk in events)
+        with open_book(entity, now) as book:
+            book_lines(book, entity, period, lines, now, event_id=event_id, give_back=_give_back(period))
+
+
+def _may_settle(segments: Sequence[Segment]) -> bool:
+    """Whether something of the period hangs on its whole: a settled meter or a commitment."""
+    if any(terms_of(segment.version).minimum_spend for segment in segments):
+        return True
+    versions = {segment.version_id for segment in segments}
+    settled = Component.objects.filter(version_id__in=versions)
+    return settled.exclude(meter__aggregation__in=LIVE_AGGREGATIONS).exists()
+
+
+def _new_lines(
+    period: BillingPeriod, segments: Sequence[Segment], late_segments: Collection[int]
+) -> list[Line]:
+    closes, booked = component_closes(segments), booked_of(period.pk)
+    lines = [
+        _settled_again(close, booked.get(close.place, ZERO))
+        for close in closes
+        if not close.component.is_live and close.segment.pk in late_segments
+    ]
+    absorbing = ZERO
+    for line in lines:
+        if line.late_policy == ABSORB:
+            absorbing = add(absorbing, line.addition.amount)
+    lines += commitment_lines(period, segments, closes, booked, absorbing)
+    return [line for line in lines if line.addition.amount]
+
+
+def _settled_again(close: ComponentClose, booked: Decimal) -> Line:
+    amount = subtract(close.whole, booked)
+    detail = {"whole": plain(close.whole), "booked": plain(booked), "minimum": plain(close.minimum)}
+    return Line(
+        close.component.key,
+        Addition(USAGE, amount),
+        close.segment.version_id,
+        close.segment.pk,
+        close.component.id,
+        detail,
+        close.meter.late_policy,
+    )
+
+
+def _give_back(period: BillingPeriod) -> Any:
+    """To those who paid a component's closing lines (or the commitment's), latest first."""
+
+    def give(book: PayerBook, line: Line) -> list[Part]:
+        rows = ClosingLine.objects.filter(period_id=period.pk, component_id=line.component_id)
+        if line.addition.kind == COMMITMENT:
+            rows = rows.filter(kind=COMMITMENT)
+        else:
+            rows = rows.filter(segment_id=line.segment_id)
+        paid = _paid(line, rows.order_by("pk"))
+        parts = give_back(line.key, line.addition.amount.copy_negate(), paid, line.segment_id)
+        restore(driver(), book, parts)
+        return parts
+
+    return give
+
+
+def _paid(line: Line, rows: Iterable[ClosingLine]) -> list[Part]:
+    sums: dict[tuple[str, int | None], Decimal] = {}
+    for row in rows:
+        for item in row.funding:
+            key, amount = (item["account"], item["grant"]), Decimal(item["amount"])
+            known = sums.pop(key, ZERO) if amount > 0 else sums.get(key, ZERO)
+            sums[key] = add(known, amount)
+    return [
+        Part(line.key, account, amount, grant_id, line.segment_id)
+        for (account, grant_id), amount in sums.items()
+        if amount > 0 and account != LEAKAGE
+    ]
+
+
+def _groups(raw: psycopg.Connection[Any], customer_id: int, line: Mapping[str, Any]) -> dict[str, State]:
+    rows: Sequence[Any] = execute(
+        raw, GROUPS, (customer_id, line["segment"], line["component_id"])
+    ).fetchall()
+    return {row[0]: State(*row[1:5]) for row in rows}
+
+
+def _own(states: Mapping[CounterKey, State], line: Mapping[str, Any]) -> dict[str, State]:
+    """The states of a line's component in its segment, by group."""
+    place = (line["segment"], line["component_id"])
+    return {
+        key.dimensions: state
+        for key, state in states.items()
+        if (key.segment_id, key.component_id) == place and key.dimensions != Counter.TOTAL
+    }

@@ -1,0 +1,40 @@
+"""What must go out after a commit: a row written in the transaction that causes it."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from core.ids import public_id
+from core.triggers import frozen_columns, frozen_row
+
+MESSAGE = ("kind", "key", "customer_id", "payload", "created_at")
+
+
+class OutboxMessage(models.Model):
+    """A message to a customer, to be delivered once; `key` names its cause, so that it is written once.
+
+    Only `delivered_at` ever changes.
+    """
+
+    kind = models.CharField(max_length=40)
+    key = models.CharField(max_length=200, unique=True)
+    customer_id = models.BigIntegerField()
+    payload = models.JSONField()
+    created_at = models.DateTimeField()
+    delivered_at = models.DateTimeField(null=True)
+
+    class Meta:
+        triggers = [
+            frozen_columns("message_stays", *MESSAGE, once="OLD.id IS NOT NULL"),
+            frozen_row("message_kept", once="OLD.id IS NOT NULL"),
+        ]
+        indexes = [
+            models.Index(fields=["id"], name="outbox_waiting", condition=Q(delivered_at__isnull=True)),
+            models.Index(fields=["customer_id", "-id"], name="outbox_customer"),
+        ]
+
+    @property
+    def public_id(self) -> str:
+        """The id that the outside sees."""
+        return public_id("msg", self.pk)

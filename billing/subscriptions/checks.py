@@ -1,0 +1,110 @@
+"""What a subscription must fit: its payer, its quantities, and the payer's other subscriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from django.db.models import Q
+
+from accounts.models import BillingEntity
+from core.errors import Conflict, InvalidRequest, PermissionDenied, Unprocessable
+from core.numbers import plain
+from pricing.models import Component, PlanVersion, Subscription
+from pricing.terms import terms_of
+from pricing.timeline import Timeline, timelines_of
+from pricing.versions import check_startable
+
+
+class Part(NamedTuple):
+    """A time in which a version's meters are priced; `ends_at` None = for good."""
+
+    version_id: int
+    starts_at: datetime
+    ends_at: datetime | None
+
+    def meets(self, other: Part) -> bool:
+        """Whether both share an instant."""
+        begins_in_time = other.ends_at is None or self.starts_at < other.ends_at
+        return begins_in_time and (self.ends_at is None or other.starts_at < self.ends_at)
+
+
+def check_fit(entity: BillingEntity, version: PlanVersion) -> None:
+    """Raise unless the payer is open, and the version published and in the payer's currency."""
+    if entity.status == BillingEntity.Status.CLOSED:
+        raise PermissionDenied("closed", "This billing entity is closed.", "billing_entity")
+    check_startable(version, entity.customer_id)
+    if version.plan.currency != entity.currency:
+        raise Unprocessable(
+            "currency_mismatch",
+            f"The plan is in {version.plan.currency}, the payer pays in {entity.currency}.",
+            "plan_version",
+        )
+
+
+def quantity_keys(version: PlanVersion) -> set[str]:
+    """The keys of the version's fees that take a quantity."""
+    return {fee.key for fee in terms_of(version).base_fees if fee.quantity is not None}
+
+
+def checked_quantities(version: PlanVersion, quantities: Mapping[str, Decimal]) -> dict[str, str]:
+    """The quantities as they are stored; raises for a fee that takes none, and below zero."""
+    known = quantity_keys(version)
+    for key, quantity in quantities.items():
+        if key not in known:
+            there = ", ".join(sorted(known)) or "none"
+            raise Unprocessable(
+                "unknown_quantity",
+                f"No fee {key!r} takes a quantity; these do: {there}.",
+                f"quantities.{key}",
+            )
+        if quantity < 0:
+            raise InvalidRequest("negative_number", "A quantity is not negative.", f"quantities.{key}")
+    return {key: plain(quantity) for key, quantity in quantities.items()}
+
+
+def parts_of(timeline: Timeline, since: datetime) -> list[Part]:
+    """When a subscription prices meters from `since` on: its spans less its pauses."""
+    return [
+        Part(span.version.pk, max(span.starts_at, since), span.ends_at)
+        for span in timeline.spans
+        if not span.is_paused and (span.ends_at is None or span.ends_at > since)
+    ]
+
+
+def refuse_overlap(entity: BillingEntity, parts: Sequence[Part], *, own: Subscription | None = None) -> None:
+    """Two subscriptions that price one meter at once would charge each call twice: raise Conflict.
+
+    `own` is the subscription that the parts are of. The caller holds the payer's lock, so that no other
+    subscription of this payer starts or changes meanwhile.
+    """
+    if not parts:
+        return
+    since = min(part.starts_at for part in parts)
+    others = Subscription.objects.filter(Q(ends_at=None) | Q(ends_at__gt=since), billing_entity=entity)
+    if own is not None:
+        others = others.exclude(pk=own.pk)
+    timelines = timelines_of(others.select_related("version", "billing_entity"))
+    theirs = [part for timeline in timelines.values() for part in parts_of(timeline, since)]
+    meters = _meters({part.version_id for part in (*parts, *theirs)}) if theirs else {}
+    for mine in parts:
+        for other in theirs:
+            shared = meters.get(mine.version_id, {}).keys() & meters.get(other.version_id, {}).keys()
+            if shared and mine.meets(other):
+                found = meters[mine.version_id][min(shared)]
+                raise Conflict(
+                    "meter_priced_already",
+                    f"A subscription of this payer prices the meter {found!r} then.",
+                    "plan_version",
+                )
+
+
+def _meters(version_ids: Iterable[int]) -> dict[int, dict[int, str]]:
+    """By version, the keys of the meters that it prices, by id."""
+    found: dict[int, dict[int, str]] = {}
+    rows = Component.objects.filter(version_id__in=version_ids)
+    for version_id, meter_id, key in rows.values_list("version_id", "meter_id", "meter__key"):
+        found.setdefault(version_id, {})[meter_id] = key
+    return found

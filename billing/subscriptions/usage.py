@@ -1,0 +1,98 @@
+"""Usage that a change puts under another price: taken back and charged again by new entries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+from uuid import UUID
+
+from django.conf import settings
+
+from accounts.models import BillingEntity
+from billing.models import Charge
+from billing.rerating import rerate_events
+from billing.reversals import rerate_charges, rerate_usage
+from core.ids import public_id
+from core.numbers import CONTEXT, ZERO
+from metering.models import UsageEvent
+from pricing.models import Component, PlanVersion, Segment, Subscription
+
+UUID7_SHIFT: Final = 80
+
+
+def charge_since_start(subscription: Subscription, now: datetime) -> Decimal:
+    """Charge what the payer used since a start in the past at the price that covers it now.
+
+    Usage that another subscription has charged is rated anew too, for one event may feed meters of both.
+    """
+    if not subscription.version.components.exists():
+        return ZERO
+    entity, since = subscription.billing_entity, subscription.starts_at
+    return rerate_usage(entity, since, None, now, "a subscription started in the past").difference
+
+
+def rerate_since(
+    subscription: Subscription,
+    since: datetime,
+    now: datetime,
+    *,
+    versions: tuple[PlanVersion, PlanVersion],
+    reason: str,
+) -> Decimal:
+    """Rate what a subscription's segments no longer cover as it was charged; what the payer pays more (less).
+
+    What was charged from `since` on is taken back by new entries and charged again at what covers it now;
+    what nothing priced is charged if there is a price now. `versions`: before and after `since`; where the
+    latter prices another meter, usage that other subscriptions have charged may concern this one too. A part
+    of the caller's transaction, in which the segments have changed.
+    """
+    entity = subscription.billing_entity
+    if since >= now and not _came_ahead(entity, since):
+        return ZERO
+    rows = Charge.objects.filter(
+        customer_id=entity.customer_id,
+        billing_entity_id=entity.pk,
+        recorded_at__gte=since - settings.EVENT_AHEAD_MAX,
+        occurred_at__gte=since,
+    )
+    segments = list(subscription.segments.all())
+    adds_meters = _adds_meters(*versions)
+    charges = [row for row in rows.order_by("seq") if _is_moved(row, segments, adds_meters)]
+    done = rerate_charges(entity, charges, now, reason)
+    return CONTEXT.add(done.difference, rerate_events(entity, since=since).amount)
+
+
+def _adds_meters(before: PlanVersion, after: PlanVersion) -> bool:
+    """Whether a version prices a meter that another one does not."""
+    return bool(_meters(after) - _meters(before))
+
+
+def _meters(version: PlanVersion) -> set[int]:
+    return set(Component.objects.filter(version=version).values_list("meter_id", flat=True))
+
+
+def _is_moved(charge: Charge, segments: Sequence[Segment], may_be_new: bool) -> bool:
+    """Whether a charge has a line of the subscription in another segment, or on another version, than now."""
+    own = {segment.pk for segment in segments}
+    lines = [line for line in charge.lines if line["segment"] in own]
+    covers = {
+        (segment.pk, public_id("pv", segment.version_id))
+        for segment in segments
+        if segment.starts_at <= charge.occurred_at < segment.ends_at
+    }
+    if not lines:
+        return may_be_new and bool(covers)
+    return any((line["segment"], line["plan_version"]) not in covers for line in lines)
+
+
+def _came_ahead(entity: BillingEntity, since: datetime) -> bool:
+    """Whether usage from `since` on is there already: a caller's clock may be ahead. By a range of ids,
+    which begin with the millisecond in which they were made."""
+    earliest = since - settings.EVENT_AHEAD_MAX
+    first = UUID(int=int(earliest.timestamp() * 1000) << UUID7_SHIFT)
+    events = UsageEvent.objects.filter(customer_id=entity.customer_id, id__gte=first)
+    return events.filter(
+        billing_entity_id=entity.pk, recorded_at__gte=earliest, occurred_at__gte=since
+    ).exists()
