@@ -178,16 +178,16 @@ def test_a_plan_whose_columns_changed_is_not_met_again(raw: psycopg.Connection[A
     assert raw.closed
 
 
-@pytest.mark.parametrize("status", ["IDLE", "INTRANS"])
+@pytest.mark.parametrize("before", ["IDLE", "INTRANS"])
 def test_an_error_leaves_the_connection_where_the_driver_would(
-    raw: psycopg.Connection[Any], status: str
+    raw: psycopg.Connection[Any], before: str
 ) -> None:
-    if status == "INTRANS":
+    if before == "INTRANS":
         raw.execute("BEGIN")
     with pytest.raises(psycopg.errors.DivisionByZero):
         execute(raw, "SELECT 1 / %s::int", (0,))
-    expected = {"IDLE": "IDLE", "INTRANS": "INERROR"}[status]
-    assert raw.info.transaction_status == psycopg.pq.TransactionStatus[expected]
+    expected = {"IDLE": "IDLE", "INTRANS": "INERROR"}[before]
+    assert status(raw) == expected
     assert raw.pgconn.pipeline_status == psycopg.pq.PipelineStatus.OFF
     raw.execute("ROLLBACK")
     assert execute(raw, "SELECT 1").fetchall() == [(1,)]
@@ -230,7 +230,7 @@ def test_a_deferred_constraint_fails_at_the_commit_in_the_pipeline_and_nothing_s
             execute(pipeline, "INSERT INTO once VALUES (1), (1)")
             pipeline.commit()
     assert (execute(raw, "SELECT n FROM once").fetchall(), hooks) == ([], [])
-    assert raw.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    assert status(raw) == "IDLE"
 
 
 def test_two_pipelines_in_one_transaction_stand_and_fall_together(raw: psycopg.Connection[Any]) -> None:
