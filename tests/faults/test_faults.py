@@ -44,6 +44,7 @@ BODY_MAX = 32 * MB
 SLACK = 24 * MB
 """What a process takes for itself when it meets something for the first time."""
 BOMBS = 6
+KEYS = 40
 CALLS = 16
 """Each on a connection of its own; the system deals these to both processes."""
 
@@ -120,6 +121,37 @@ def test_a_revoked_integration_key_is_refused_by_every_process(
     assert _statuses(installation, callers) == {201: CALLS}
     _change(installation, REVOKE, second.fingerprint)
     assert _statuses(installation, callers) == {401: CALLS}
+
+
+def test_one_key_that_both_processes_hear_at_once_is_charged_once(
+    installation: Installation, callers: Callers
+) -> None:
+    def work(number: int) -> list[tuple[str, int, Any]]:
+        client = Client("shared", installation, callers)
+        keys = [f"shared-{key}" for key in range(KEYS)]
+        if number % 2:
+            keys.reverse()  # so that locks are asked for in every order
+        events = [client.event(key, int(key.rpartition("-")[2])) for key in keys]
+        if number % 4 == 3:
+            status, body = client.post("/v1/events", {"events": events})
+            assert (status, body["accepted"] + body["duplicates"]) == (200, KEYS)
+            return []
+        return [(event["idempotency_key"], *client.post("/v1/charges", event)) for event in events]
+
+    with ThreadPoolExecutor(CALLS) as pool:
+        answers = [
+            answer
+            for future in [pool.submit(work, one) for one in range(CALLS)]
+            for answer in future.result()
+        ]
+    assert Counter(status for _, status, _ in answers).keys() <= {200, 201}
+    charges: dict[str, set[str]] = {}
+    for key, _, body in answers:
+        charges.setdefault(key, set()).add(body["id"])
+    assert {len(ids) for ids in charges.values()} == {1}
+    with psycopg.connect(installation.postgres.dsn) as connection:
+        stored = connection.execute(STORED, ("shared-%",)).fetchall()
+    assert len(stored) == len(dict(stored)) == KEYS
 
 
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/charges"])
