@@ -203,7 +203,8 @@ def _named(query: str) -> tuple[bytes, bytes]:
     if known is None:
         first, *rest = query.replace("%%", "%").split("%s")
         text = first + "".join(f"${number}{part}" for number, part in enumerate(rest, start=1))
-        known = _names[query] = (b"tollgate_%d" % next(_numbers), text.encode())
+        # Two threads may meet here: with two names, each would miss what the other has prepared.
+        known = _names.setdefault(query, (b"tollgate_%d" % next(_numbers), text.encode()))
     return known
 
 

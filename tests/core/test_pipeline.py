@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
+from threading import Barrier
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +14,7 @@ import psycopg
 import pytest
 from django.db import connection, transaction
 
-from core.pipeline import Pipeline
+from core.pipeline import Pipeline, _named
 from core.sql import commits_here, driver, execute
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -148,6 +150,19 @@ def test_a_lost_connection_is_an_operational_error_and_the_next_one_works(
         execute(raw, "SELECT 1")
     connection.close()
     assert execute(driver(), "SELECT 1").fetchall() == [(1,)]
+
+
+def test_threads_that_meet_over_a_new_statement_agree_on_its_name() -> None:
+    for number in range(200):
+        query, start = f"SELECT {number} + 4719", Barrier(4)
+
+        def name(query: str = query, start: Barrier = start) -> bytes:
+            start.wait()
+            return _named(query)[0]
+
+        with ThreadPoolExecutor(4) as pool:
+            names = {one.result() for one in [pool.submit(name) for _ in range(4)]}
+        assert names == {_named(query)[0]}
 
 
 def test_an_empty_pipeline_asks_nothing(raw: psycopg.Connection[Any]) -> None:
