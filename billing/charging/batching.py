@@ -30,7 +30,7 @@ GATHER_SECONDS: Final = 0.002
 SIBLINGS_MIN: Final = 4
 """From this many callers at once the leader gathers."""
 LEADERS_MAX: Final = 1
-"""More would make smaller batches; two processes already overlap work and waiting. Gathering counts on one."""
+"""More would make smaller batches, and gathering counts on one; two processes overlap work and waiting."""
 
 
 class Ticket:
