@@ -27,6 +27,12 @@ Server = TypeVar("Server", Postgres, Redis)
 _were_running = (POSTGRES.pid is not None, REDIS.pid is not None)
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """A name of its own for bytes that are no text: packed ones hold the time of packing, and workers that
+    collect at different seconds would disagree about them."""
+    return argname if isinstance(val, bytes) and not val.isascii() else None
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose program is missing, or fail it when everything has to run."""
     for marker, names in PROGRAMS.items():

@@ -194,12 +194,12 @@ def test_many_bombs_at_once_stay_within_what_their_number_may_hold(
 @pytest.mark.parametrize(
     ("packed", "code"),
     [
-        (b"no gzip at all", "invalid_gzip"),
-        (gzip.compress(b"{}")[:-4], "invalid_gzip"),
-        (gzip.compress(b"{}") * 200, "invalid_gzip"),
-        (gzip.compress(b'{"events": [') * 2, "invalid_json"),
-        (gzip.compress(b"\xff\xfe"), "invalid_utf8"),
-        (gzip.compress(b'{"events": 7}'), "invalid_type"),
+        pytest.param(b"no gzip at all", "invalid_gzip", id="not packed"),
+        pytest.param(gzip.compress(b"{}")[:-4], "invalid_gzip", id="cut off"),
+        pytest.param(gzip.compress(b"{}") * 200, "invalid_gzip", id="many parts"),
+        pytest.param(gzip.compress(b'{"events": [') * 2, "invalid_json", id="half a body twice"),
+        pytest.param(gzip.compress(b"\xff\xfe"), "invalid_utf8", id="no UTF-8"),
+        pytest.param(gzip.compress(b'{"events": 7}'), "invalid_type", id="no list"),
     ],
 )
 def test_a_packed_body_that_is_broken_is_told_as_such_by_the_real_server(
