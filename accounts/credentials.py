@@ -70,6 +70,14 @@ class IntegrationKeys:
             record = self._load(mark)
         return record
 
+    def is_at_hand(self, secret: str) -> bool:
+        """Whether `find` (not fresh) and `note_use` would do without the database."""
+        record = self._records.get(fingerprint(secret[:SECRET_MAX]))
+        return record is not None and not self._is_use_due(record)
+
+    def _is_use_due(self, record: IntegrationKeyRecord) -> bool:
+        return time.monotonic() - self._noted.get(record.id, -USED_EVERY) >= USED_EVERY
+
     def forget(self) -> None:
         """Drop everything: the next request asks the database."""
         self._records = {}
@@ -87,10 +95,9 @@ class IntegrationKeys:
 
     def note_use(self, record: IntegrationKeyRecord) -> None:
         """Write the key's last use, at most once a minute, waiting for nobody; a failure is only logged."""
-        moment = time.monotonic()
-        if moment - self._noted.get(record.id, -USED_EVERY) < USED_EVERY:
+        if not self._is_use_due(record):
             return
-        self._noted[record.id] = moment
+        self._noted[record.id] = time.monotonic()
         now = clock.now()
         stale = Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - timedelta(seconds=USED_EVERY))
         free = IntegrationKey.objects.filter(stale, pk=record.id).select_for_update(skip_locked=True)

@@ -18,13 +18,13 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from accounts.api.authentication import secret_in
 from accounts.credentials import authenticate_key
 from billing.api.charges import CHARGE_SCOPE, answer, check_header_key
-from billing.charging import ChargeRequest, Mode, charge_one
+from billing.charging import ChargeRequest, Mode, Outcome, charge_one
 from core import clock
 from core.api.errors import as_tollgate_error, error_body
 from core.api.parsers import checked_json
 from core.api.permissions import check_scope
 from core.api.renderers import render_notated
-from core.errors import AuthenticationFailed, TollgateError
+from core.errors import AuthenticationFailed
 from core.middleware import request_id_of
 from core.sql import drop_broken_connection
 from metering.events import parse_event
@@ -35,6 +35,8 @@ LENGTH_DIGITS_MAX: Final = 15
 """Python turns no text of thousands of digits into a number."""
 
 Environ = dict[str, Any]
+Response = tuple[int, bytes, dict[str, str]]
+"""Status, body, headers."""
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 
@@ -75,25 +77,27 @@ def _media_type(header: str) -> str:
     return header.partition(";")[0].strip()
 
 
-def charge_response(environ: Environ) -> tuple[int, bytes, dict[str, str]]:
-    """Authenticate, parse, charge: status, body, headers."""
+def charge_response(environ: Environ) -> Response:
+    """Authenticate, parse, charge, in the caller's thread."""
+    request_id = begin(environ)
+    try:
+        return charged_response(charge_one(asked_charge(environ)), environ, request_id)
+    except Exception as exception:  # as DRF's handler does: whatever it is, the caller gets an answer
+        drop_broken_connection()
+        return failure_response(exception, environ, request_id)
+
+
+def begin(environ: Environ) -> str:
+    """Bind what the log says of this request; its id."""
     request_id = request_id_of(environ)
     clear_contextvars()
     bind_contextvars(request_id=request_id)
-    headers: dict[str, str] = {}
-    try:
-        status, body, headers = _charge(environ, request_id)
-    except Exception as exception:  # as DRF's handler does: whatever it is, the caller gets an answer
-        drop_broken_connection()
-        error = as_tollgate_error(exception)
-        status, body = error.status, _error_body(error, environ, request_id)
-        if status == 401:
-            headers = {"WWW-Authenticate": 'Bearer realm="tollgate"'}
-    return status, render_notated(body), {"Content-Type": JSON, "X-Request-Id": request_id, **headers}
+    return request_id
 
 
-def _charge(environ: Environ, request_id: str) -> tuple[int, dict[str, Any], dict[str, str]]:
-    secret = secret_in(environ.get("HTTP_AUTHORIZATION", ""))
+def asked_charge(environ: Environ) -> ChargeRequest:
+    """What the caller asks for; raises as the view would."""
+    secret = secret_of(environ)
     if secret is None:
         raise AuthenticationFailed("not_authenticated", "Send `Authorization: Bearer tg_...`.")
     credential = authenticate_key(secret, is_fresh=False)
@@ -101,13 +105,29 @@ def _charge(environ: Environ, request_id: str) -> tuple[int, dict[str, Any], dic
     raw: bytes = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
     body = checked_json(raw)
     check_header_key(environ.get("HTTP_IDEMPOTENCY_KEY"), body)
-    event = parse_event(body, clock.now())
-    outcome = charge_one(ChargeRequest(event, Mode.ASK, "api", credential))
-    return answer(outcome, lambda: _request(environ, request_id))
+    return ChargeRequest(parse_event(body, clock.now()), Mode.ASK, "api", credential)
 
 
-def _error_body(error: TollgateError, environ: Environ, request_id: str) -> dict[str, Any]:
-    return error_body(error, _request(environ, request_id))
+def secret_of(environ: Environ) -> str | None:
+    """The integration key's secret that was sent."""
+    return secret_in(environ.get("HTTP_AUTHORIZATION", ""))
+
+
+def charged_response(outcome: Outcome, environ: Environ, request_id: str) -> Response:
+    """The outcome's answer; raises what it failed with."""
+    status, body, headers = answer(outcome, lambda: _request(environ, request_id))
+    return _response(status, body, headers, request_id)
+
+
+def failure_response(exception: Exception, environ: Environ, request_id: str) -> Response:
+    """The error that the caller is told."""
+    error = as_tollgate_error(exception)
+    headers = {"WWW-Authenticate": 'Bearer realm="tollgate"'} if error.status == 401 else {}
+    return _response(error.status, error_body(error, _request(environ, request_id)), headers, request_id)
+
+
+def _response(status: int, body: dict[str, Any], headers: dict[str, str], request_id: str) -> Response:
+    return status, render_notated(body), {"Content-Type": JSON, "X-Request-Id": request_id, **headers}
 
 
 def _request(environ: Environ, request_id: str) -> WSGIRequest:

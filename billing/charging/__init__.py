@@ -5,7 +5,7 @@
 transaction), `batching` (concurrent single charges share a commit), `outcomes` (what comes out).
 """
 
-from billing.charging.batching import charge_one
+from billing.charging.batching import charge_in_loop, charge_one
 from billing.charging.outcomes import Charged, Denied, Failed, Outcome, Quarantined, Recorded
 from billing.charging.path import charge_many, report_events
 from billing.charging.requests import ChargeRequest, Mode
@@ -19,6 +19,7 @@ __all__ = [
     "Outcome",
     "Quarantined",
     "Recorded",
+    "charge_in_loop",
     "charge_many",
     "charge_one",
     "report_events",

@@ -1,8 +1,9 @@
 """Group commit: concurrent single charges of one process share a transaction.
 
-A request puts its charge into the queue. If nobody leads, it becomes the leader: it takes what is
-queued, charges it in one transaction and wakes the others; whatever queued up meanwhile is the next
-batch, led by its first request. So a batch is as large as the last commit was long.
+A caller puts its charge into the queue. Where nobody leads, a leader is made: it takes what is queued,
+charges it in one transaction and tells the callers; whatever queued up meanwhile is the next batch. So a
+batch is as large as the last commit was long. A caller is a thread, which leads itself, or a coroutine of
+the event loop, for which a thread of this module leads; the loop is told of all its answers at once.
 
 Where many call at once, those who were just answered are about to call again: the leader lets them come,
 for GATHER_SECONDS at most, since one larger batch costs much less than two (as PostgreSQL's commit_delay
@@ -14,7 +15,11 @@ one hot wallet does not hold up the rest.
 
 from __future__ import annotations
 
+from asyncio import AbstractEventLoop, Future, get_running_loop
 from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from threading import Lock
 from typing import Final
 
@@ -26,25 +31,22 @@ from billing.charging.requests import ChargeRequest
 from core.sql import drop_broken_connection
 
 BATCH_MAX: Final = 64
-GATHER_SECONDS: Final = 0.002
+GATHER_SECONDS: Final = 0.003
 SIBLINGS_MIN: Final = 4
 """From this many callers at once the leader gathers."""
-LEADERS_MAX: Final = 1
-"""More would make smaller batches, and gathering counts on one; two processes overlap work and waiting."""
+LANES_MAX: Final = 16
+"""Threads that wait for locked payers, for callers in the event loop; further lanes wait for one of them."""
 
 
 class Ticket:
-    """One waiting charge. `wake` is released when it has an outcome, an error, or is to lead."""
+    """One waiting charge. Told with neither outcome nor error, its payer's row is locked elsewhere."""
 
-    __slots__ = ("error", "leads", "outcome", "request", "wake")
+    __slots__ = ("error", "outcome", "request")
 
     def __init__(self, request: ChargeRequest) -> None:
         self.request = request
         self.outcome: Outcome | None = None
         self.error: BaseException | None = None
-        self.leads = False
-        self.wake = Lock()
-        self.wake.acquire()
 
     @property
     def is_done(self) -> bool:
@@ -52,17 +54,44 @@ class Ticket:
         return self.outcome is not None or self.error is not None
 
 
-class Queue:
-    """Charges in the order they came, and how many leaders are at work on them."""
+class ThreadTicket(Ticket):
+    """A thread waits at `wake`, until it is told or is to lead."""
 
-    def __init__(self, leaders_max: int, *, skip_locked: bool) -> None:
+    __slots__ = ("leads", "wake")
+
+    def __init__(self, request: ChargeRequest) -> None:
+        super().__init__(request)
+        self.leads = False
+        self.wake = Lock()
+        self.wake.acquire()
+
+
+class LoopTicket(Ticket):
+    """A coroutine awaits `told`."""
+
+    __slots__ = ("loop", "told")
+
+    def __init__(self, request: ChargeRequest, loop: AbstractEventLoop) -> None:
+        super().__init__(request)
+        self.loop = loop
+        self.told: Future[None] = loop.create_future()
+
+
+class Queue:
+    """Charges in the order they came. One leader at a time: a second would make smaller batches, and two
+    processes overlap work and waiting."""
+
+    def __init__(
+        self, leaders: Executor, *, skip_locked: bool, when_idle: Callable[[], object] = int
+    ) -> None:
+        self._leaders = leaders
+        self._skip_locked = skip_locked
+        self._when_idle = when_idle
         self._mutex = Lock()
         self._waiting: deque[Ticket] = deque()
-        self._leaders = 0
-        self._leaders_max = leaders_max
-        self._skip_locked = skip_locked
-        self._answered = 0
-        """The size of the last batch: so many are about to call again."""
+        self._is_led = False
+        self._expected = 0
+        """So many called of late: those of the last batch, about to call again, and who waited then."""
         self._missing = 0
         self._is_whole = Lock()
         self._is_whole.acquire()
@@ -70,59 +99,82 @@ class Queue:
     @property
     def is_idle(self) -> bool:
         """Whether nobody leads, and so nobody waits."""
-        return self._leaders == 0
+        return not self._is_led
 
-    def charge(self, ticket: Ticket) -> None:
+    def charge(self, ticket: ThreadTicket) -> None:
         """Return when the ticket is done, or (with skip_locked) when its payer's row is locked elsewhere."""
-        with self._mutex:
-            leads = self._leaders < self._leaders_max
-            if leads:
-                self._leaders += 1
-            else:
-                self._waiting.append(ticket)
-                self._note_arrival()
-        if not leads:
+        if not self._enter(ticket):
             ticket.wake.acquire()
             if not ticket.leads:
                 return
-        self._lead(ticket, is_back=leads)
+        self._charge_next()
+        self._hand_over()
 
-    def _lead(self, own: Ticket, *, is_back: bool) -> None:
-        """Charge one batch, the own ticket in it, then hand over to whoever waits first.
+    def submit(self, ticket: LoopTicket) -> None:
+        """The same without waiting: the ticket's loop is told."""
+        if self._enter(ticket):
+            self._leaders.submit(self._lead)
 
-        `is_back`: nobody led when it came, so it is one of those who were answered last.
-        """
-        self._gather(back=int(is_back))
+    def _enter(self, ticket: Ticket) -> bool:
+        """Queue up; whether this makes a leader necessary. Who leads himself is the first in the queue."""
         with self._mutex:
-            others = [self._waiting.popleft() for _ in range(min(BATCH_MAX - 1, len(self._waiting)))]
-            self._answered = len(others) + 1
+            self._waiting.append(ticket)
+            if self._missing:
+                self._missing -= 1
+                if not self._missing:
+                    self._is_whole.release()
+            is_first, self._is_led = not self._is_led, True
+            return is_first
+
+    def _lead(self) -> None:
+        """Charge batch after batch, until nobody waits."""
+        goes_on = True
+        while goes_on:
+            self._charge_next()
+            with self._mutex:
+                goes_on = self._is_led = bool(self._waiting)
+        self._when_idle()
+
+    def _hand_over(self) -> None:
+        """Let a waiting thread lead, or one of ours where coroutines wait."""
+        with self._mutex:
+            successor = self._waiting[0] if self._waiting else None
+            self._is_led = successor is not None
+        if successor is None:
+            self._when_idle()
+        elif isinstance(successor, ThreadTicket):
+            successor.leads = True
+            successor.wake.release()
+        else:
+            self._leaders.submit(self._lead)
+
+    def _charge_next(self) -> None:
+        """Charge one batch and tell its callers."""
+        self._gather()
+        with self._mutex:
+            batch = [self._waiting.popleft() for _ in range(min(BATCH_MAX, len(self._waiting)))]
         try:
-            self._run([own, *others])
+            self._run(batch)
         finally:
-            for ticket in others:
-                ticket.wake.release()
-            self._hand_over()
+            with self._mutex:
+                self._expected = min(BATCH_MAX, len(batch) + len(self._waiting))
+            tell(batch)
 
-    def _gather(self, back: int) -> None:
-        """Let those who were just answered come back, if they are many; not longer than GATHER_SECONDS."""
+    def _gather(self) -> None:
+        """Let those who are about to call again come, if they are many; not longer than GATHER_SECONDS."""
         with self._mutex:
-            is_worth_it = self._answered + len(self._waiting) >= SIBLINGS_MIN
-            missing = self._answered - back - (len(self._waiting) if back else 0)
-            self._missing = missing = max(0, missing) if is_worth_it else 0
-        if not missing or self._is_whole.acquire(timeout=GATHER_SECONDS):
+            is_worth_it = self._expected >= SIBLINGS_MIN
+            self._missing = max(0, self._expected - len(self._waiting)) if is_worth_it else 0
+            if not self._missing:
+                return
+        if self._is_whole.acquire(timeout=GATHER_SECONDS):
             return
         with self._mutex:
             if not self._missing:  # the last one came between the two lines
                 self._is_whole.acquire(blocking=False)
             self._missing = 0
 
-    def _note_arrival(self) -> None:
-        if self._missing:
-            self._missing -= 1
-            if not self._missing:
-                self._is_whole.release()
-
-    def _run(self, batch: list[Ticket]) -> None:
+    def _run(self, batch: Sequence[Ticket]) -> None:
         numbered = [(index, ticket.request) for index, ticket in enumerate(batch)]
         try:
             drop_broken_connection()
@@ -134,18 +186,29 @@ class Queue:
         for index, outcome in outcomes.items():
             batch[index].outcome = outcome
 
-    def _hand_over(self) -> None:
-        with self._mutex:
-            if not self._waiting:
-                self._leaders -= 1
-                return
-            successor = self._waiting.popleft()
-        successor.leads = True
-        successor.wake.release()
+
+def tell(batch: Sequence[Ticket]) -> None:
+    """Wake the threads, and each loop once for all its coroutines: a wake-up costs as much as a charge."""
+    loops: dict[AbstractEventLoop, list[LoopTicket]] = {}
+    for ticket in batch:
+        if isinstance(ticket, LoopTicket):
+            loops.setdefault(ticket.loop, []).append(ticket)
+        elif isinstance(ticket, ThreadTicket):
+            ticket.wake.release()
+    for loop, tickets in loops.items():
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, tickets)
 
 
-_everyone: Final = Queue(LEADERS_MAX, skip_locked=True)
+def _resolve(tickets: Sequence[LoopTicket]) -> None:
+    for ticket in tickets:
+        if not ticket.told.done():  # a caller who hung up
+            ticket.told.set_result(None)
+
+
+_everyone: Final = Queue(ThreadPoolExecutor(1, "charges"), skip_locked=True)
 _lanes: Final[dict[str, Queue]] = {}
+_lane_leaders: Final = ThreadPoolExecutor(LANES_MAX, "lanes")
 
 
 def charge_one(request: ChargeRequest) -> Outcome:
@@ -153,17 +216,41 @@ def charge_one(request: ChargeRequest) -> Outcome:
     if connection.in_atomic_block:
         # The caller's own transaction (a test's, a command's) must stay its own.
         return charge_batch([(0, request)], skip_locked=False)[0]
-    ticket = Ticket(request)
-    event = request.event
-    name = event.workspace or event.api_key or event.billing_entity or ""
+    name, ticket = _lane_name(request), ThreadTicket(request)
     if name not in _lanes:
         _everyone.charge(ticket)
     if not ticket.is_done:
-        lane = _lanes.setdefault(name, Queue(1, skip_locked=False))
-        ticket.leads = False
-        lane.charge(ticket)
-        if lane.is_idle:
-            _lanes.pop(name, None)
+        ticket = ThreadTicket(request)
+        _lane(name).charge(ticket)
+    return _outcome(ticket)
+
+
+async def charge_in_loop(request: ChargeRequest) -> Outcome:
+    """`charge_one` for a coroutine: the database is asked in a thread, the loop goes on."""
+    name, loop = _lane_name(request), get_running_loop()
+    ticket = LoopTicket(request, loop)
+    if name not in _lanes:
+        _everyone.submit(ticket)
+        await ticket.told
+    if not ticket.is_done:
+        ticket = LoopTicket(request, loop)
+        _lane(name).submit(ticket)
+        await ticket.told
+    return _outcome(ticket)
+
+
+def _lane_name(request: ChargeRequest) -> str:
+    event = request.event
+    return event.workspace or event.api_key or event.billing_entity or ""
+
+
+def _lane(name: str) -> Queue:
+    """The lane of a payer that is locked elsewhere; gone again when nobody waits in it."""
+    lane = Queue(_lane_leaders, skip_locked=False, when_idle=lambda: _lanes.pop(name, None))
+    return _lanes.setdefault(name, lane)
+
+
+def _outcome(ticket: Ticket) -> Outcome:
     if ticket.error is not None:
         raise ticket.error
     assert ticket.outcome is not None

@@ -44,3 +44,6 @@ API_BODY_MAX_BYTES = 32 * 1024**2
 
 TOLLGATE_TEST_CLOCK: bool = env.bool("TOLLGATE_TEST_CLOCK", False)
 """Whether an admin key may set the time of this installation."""
+
+WEB_THREADS: int = env.int("WEB_THREADS", 32)
+"""Threads of a web process for all that its event loop does not answer itself."""

@@ -10,13 +10,12 @@ MANAGE = [sys.executable, str(BASE_DIR / "manage.py")]
 
 
 def web(host: str, port: int) -> list[str]:
-    """The web server: `WEB_WORKERS` processes (2) of `WEB_THREADS` threads (32) each."""
+    """The web server: `WEB_WORKERS` processes (2), each with an event loop and `WEB_THREADS` threads (32)."""
     return [
-        *(sys.executable, "-m", "granian", "config.wsgi:application"),
-        *("--interface", "wsgi", "--no-ws", "--http", "1"),
+        *(sys.executable, "-m", "granian", "config.asgi:application"),
+        *("--interface", "asginl", "--no-ws", "--http", "1"),
         *("--host", host, "--port", str(port)),
         *("--workers", env.str("WEB_WORKERS", "2")),
-        *("--blocking-threads", env.str("WEB_THREADS", "32"), "--blocking-threads-idle-timeout", "600"),
         *("--respawn-failed-workers", "--respawn-interval", "0.5", "--workers-kill-timeout", "8"),
         *("--log-level", "error"),  # the application logs for itself
     ]
