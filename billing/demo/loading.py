@@ -12,6 +12,7 @@ from billing.demo.clockwork import Hands, told_by
 from billing.demo.history import Ledger, Play, play_day
 from billing.demo.notes import write_notes
 from billing.demo.people import invite_people, issue_gateway_key
+from billing.demo.price_changes import Story, play_scene
 from billing.demo.scenes import (
     empty_wallets,
     give_welcome_credit,
@@ -50,6 +51,7 @@ def load(say: Say, *, days: int = DAYS, per_day: int = PER_DAY) -> int:
 def _play(play: Play, hands: Hands, sums: Ledger, say: Say) -> dict[str, Tenant]:
     versions = set_prices(hands.at)
     tenants: dict[str, Tenant] = {}
+    story = Story(tenants, versions, hands)
     for index, day in play.dates():
         for actor in cast.CAST:
             if index == play.days - actor.months * play.days // 6:
@@ -58,6 +60,7 @@ def _play(play: Play, hands: Hands, sums: Ledger, say: Say) -> dict[str, Tenant]
             move_workspace(tenants, hands.at)
         if index == play.days - 14:
             give_welcome_credit(tenants, hands)
+        play_scene(play.days - index, datetime.combine(day, time.min, UTC), story)
         play_day(play, index, day, list(tenants.values()), hands, sums)
         if (day + timedelta(days=1)).day == 1 or day == play.now.date():
             say(f"{day:%B %Y}: {sums.events:,} events")
