@@ -16,6 +16,7 @@ from billing.views import (
     grants,
     home,
     member,
+    metrics,
     money,
     payers,
     plan_editor,
@@ -104,6 +105,7 @@ plan_urls = [
 ]
 _SIMULATION = "simulations/<str:reference>"
 simulation_urls = [
+    path("compare-metrics", metrics.metrics, name="compare_metrics"),
     path("simulations", simulations.simulations, name="simulations"),
     path("simulations/new", simulations.new_simulation, name="simulation_new"),
     path(_SIMULATION, simulations.simulation, name="simulation"),

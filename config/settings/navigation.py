@@ -38,6 +38,7 @@ STAFF_NAVIGATION = (
             Item("Subscriptions", "subscriptions", "repeat", "s"),
             Item("Price changes", "price_changes", "calendar-clock", "r"),
             Item("Simulations", "simulations", "flask-round", "i"),
+            Item("Compare metrics", "compare_metrics", "chart-scatter"),
         ),
     ),
     Group(
