@@ -6,6 +6,7 @@ from billing.models.coupons import CouponCredit
 from billing.models.fees import BookedFee
 from billing.models.grants import CreditGrant
 from billing.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction, Transfer
+from billing.models.limits import Alert, LimitCounter, SpendLimit
 from billing.models.make_whole import MakeWholeCredit
 from billing.models.margins import MarginBucket
 from billing.models.operations import Adjustment, TopUp
@@ -14,6 +15,7 @@ from billing.models.reversals import Reversal, ReversedCharge
 
 __all__ = [
     "Adjustment",
+    "Alert",
     "BookedFee",
     "Charge",
     "ClosingLine",
@@ -24,6 +26,7 @@ __all__ = [
     "LedgerAccount",
     "LedgerEntry",
     "LedgerTransaction",
+    "LimitCounter",
     "MakeWholeCredit",
     "MarginBucket",
     "OutboxMessage",
@@ -31,6 +34,7 @@ __all__ = [
     "ReRating",
     "Reversal",
     "ReversedCharge",
+    "SpendLimit",
     "TopUp",
     "Transfer",
 ]
