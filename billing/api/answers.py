@@ -11,6 +11,7 @@ from billing.charging import Charged, Denied, Recorded
 from core.api.errors import error_body
 from core.errors import PaymentRequired
 from core.ids import hot_id
+from core.instants import instant_text
 from core.numbers import plain
 
 LINE_FIELDS: Final = ("component", "meter", "quantity", "amount", "plan_version", "position")
@@ -18,9 +19,9 @@ MESSAGES: Final = {
     "suspended": "This billing entity is suspended.",
     "no_subscription": "This billing entity has no subscription at occurred_at.",
     "entitlement": "This would go beyond what the subscription may use.",
+    "spend_limit": "This would go beyond a spend limit.",
     "insufficient_funds": "The balance does not cover this charge.",
 }
-RETRYABLE: Final = frozenset({"insufficient_funds", "suspended", "spend_limit"})
 
 
 def charge_answer(charged: Charged) -> dict[str, Any]:
@@ -58,8 +59,8 @@ def denial_answer(denied: Denied, request: HttpRequest) -> dict[str, Any]:
             "id": denied.level_id,
             "limit": None if denied.limit is None else plain(denied.limit),
             "used": None if denied.used is None else plain(denied.used),
-            "resets_at": None,
-            "retryable": denied.reason in RETRYABLE,
+            "resets_at": None if denied.resets_at is None else instant_text(denied.resets_at),
+            "retryable": denied.is_retryable,
             "top_up_url": None,
         },
         "balance": balance_answer(denied.available, denied.settled, denied.held),

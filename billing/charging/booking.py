@@ -85,7 +85,7 @@ def book_item(
         add_margin(batch, item, change)
     else:
         _add_rerating(batch, item, rated)
-    customer_id = book.payer[0]
+    customer_id, wallet = book.payer[0], book.funds.wallet
     if not item.lines and item.request.mode is Mode.REPORT:
         return Recorded(customer_id, item.id, batch.now, seq, unmatched, unpriced)
     if all(part.grant_id is not None for part in parts):  # what grants pay for overspends nothing
@@ -94,6 +94,9 @@ def book_item(
         before = overspent(book.funds)
         book.pay(seq, batch.recorded_at, "usage", item.id_text, parts)
         note_overspend(batch, item, book, seq, subtract(overspent(book.funds), before))
+    payer = item.attribution.payer
+    if payer is not None and payer.low_balance:
+        known.limiting.note_balance(payer, seq, wallet, book.funds.wallet)
     add_charge(batch, item, book, seq, rated, parts)
     answer = _answer(batch, item, book, seq, rated, unmatched, unpriced)
     if any(part.amount < 0 for part in parts):
@@ -121,6 +124,7 @@ def write_batch(raw: psycopg.Connection[Any], batch: Batch, known: Known, *, is_
         write_denials(pipe, batch.denials, batch.now)
         write_overspend(pipe, batch.overspend, batch.now)
         write_reratings(pipe, batch.reratings, batch.now)
+        known.limiting.write(pipe)
         if is_last and commits_here():
             pipe.commit()
 
@@ -128,6 +132,7 @@ def write_batch(raw: psycopg.Connection[Any], batch: Batch, known: Known, *, is_
 def _apply_states(batch: Batch, item: Planned, known: Known, rated: RatedItem) -> None:
     known.counters.update(rated.states)
     batch.states.update(rated.states)
+    known.limiting.count(item, rated)
     known.uniques |= rated.new_uniques
     for use in item.uniques:
         key = unique_key(item, use)
@@ -313,6 +318,10 @@ def note_denial(batch: Batch, item: Planned, denial: Denied) -> None:
             denial.level_id,
             denial.expected_amount,
             denial.available,
+            denial.limit,
+            denial.used,
+            denial.resets_at,
+            denial.is_retryable,
         )
     )
 

@@ -202,7 +202,7 @@ def _decide(
         return Failed(rated.not_priced)
     absorbed = late.settle_item(raw, item, known, rated) if item.late_segments else []
     parts = deciding.fund(item, book, rated)
-    denial = deciding.refuse(item, book, rated, parts)
+    denial = deciding.refuse(item, book, rated, parts, known.limiting)
     if denial is not None:
         note_denial(batch, item, denial)
         return denial

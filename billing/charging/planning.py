@@ -103,6 +103,7 @@ class Planned:
     uniques: set[UniqueUse] = field(default_factory=set)
     stored: Stored | None = None
     late_segments: set[int] = field(default_factory=set)
+    segments: Sequence[SegmentPrices] = ()
 
 
 @dataclass(slots=True)
@@ -207,7 +208,7 @@ def _plan_item(item: Planned, meters: MeterCatalogue, costs: CostBook, prices: P
     item.hour = hour_start(event.occurred_at, payer.time_zone)
     item.costs, item.cost = costs.cost_of(event, payer.currency)
     item.has_subscription = bool(prices.subscriptions_at(event.occurred_at))
-    segments = prices.at(event.occurred_at)
+    item.segments = segments = prices.at(event.occurred_at)
     for meter in meters.meters_for(event.event):
         if not meter.matches(event.properties):
             continue

@@ -13,6 +13,7 @@ import psycopg
 
 from accounts.models import BillingEntity
 from billing.book import PayerBook, grant_from_row, read_grants
+from billing.charging.limiting import Limiting, plan_limits
 from billing.charging.planning import Plan, Planned, UniqueUse
 from billing.funding import Funds, Grant
 from billing.ledger import PayerId, open_missing, read_owed, send_lock
@@ -45,6 +46,7 @@ class KnownKey:
 class Known:
     """What was read. Changed in memory as the batch is decided item by item."""
 
+    limiting: Limiting
     books: dict[PayerId, PayerBook] = field(default_factory=dict)
     keys: dict[tuple[int, str], KnownKey] = field(default_factory=dict)
     counters: dict[CounterKey, State] = field(default_factory=dict)
@@ -73,9 +75,11 @@ def lock_and_read(
     invoiced = plan.payers(item for item in plan.items if _is_invoiced(item))
     keys = _idempotency_keys(plan.items)
     counters, uniques = counter_keys(plan.items), unique_keys(plan.items)
+    limiting = plan_limits(plan.items, plan.customer_versions, now)
     with Pipeline(raw) as pipe:
         execute(pipe, BY_KEY)
         locks = send_lock(pipe, payers, skip_locked=skip_locked)
+        limits = limiting.send(pipe)
         versions = execute(pipe, VERSIONS, (number_array(plan.customer_versions),))
         found_keys = find_keys(pipe, keys)
         found_counters = read_counters(pipe, counters)
@@ -86,7 +90,8 @@ def lock_and_read(
     locked = locks.fetchall()
     if open_missing(raw, payers, locked, skip_locked=skip_locked):
         return lock_and_read(raw, plan, now, skip_locked=skip_locked)
-    known = Known()
+    limiting.receive(limits)
+    known = Known(limiting)
     for customer_id, key, payload_hash, event_id, recorded_at in found_keys:
         known.keys[customer_id, key] = KnownKey(payload_hash, event_id, recorded_at)
     for row in found_counters:
