@@ -55,6 +55,27 @@ FIRE_ALERTS: Final = """
                'key', key),
            fired_at
     FROM fired ORDER BY id"""
+# By workspace, and of calls that name no workspace by payer; null = whatever it is.
+SPENT_BEFORE: Final = """
+    SELECT CASE WHEN %s::int IS NULL THEN %s::timestamptz
+                ELSE date_bin(make_interval(mins => %s::int), LEAST(c.occurred_at, c.recorded_at), 'epoch')
+           END,
+           sum(CASE WHEN %s::text IS NULL THEN c.amount ELSE (
+               SELECT COALESCE(sum((line->>'amount')::numeric), 0) FROM jsonb_array_elements(c.lines) AS line
+               WHERE line->>'meter' = %s::text) END)
+    FROM billing_charge c
+    WHERE c.customer_id = %s::bigint AND c.currency = %s::text AND c.amount <> 0
+        AND c.recorded_at >= %s::timestamptz - interval '1 day'
+        AND c.occurred_at >= %s::timestamptz AND c.occurred_at < %s::timestamptz
+        AND CASE WHEN %s::bigint[] IS NULL
+                 THEN %s::bigint[] IS NULL OR c.billing_entity_id = ANY(%s::bigint[])
+                 WHEN c.workspace_id IS NULL THEN c.billing_entity_id = ANY(%s::bigint[])
+                 ELSE c.workspace_id = ANY(%s::bigint[]) END
+        AND (%s::bigint IS NULL OR EXISTS (
+            SELECT FROM metering_usageevent e
+            WHERE e.customer_id = c.customer_id AND e.id = c.event_id AND e.recorded_at = c.event_recorded_at
+                AND e.api_key_id = %s::bigint))
+    GROUP BY 1 ORDER BY 1"""
 PRUNE_SLOTS: Final = """
     DELETE FROM billing_limitcounter c USING billing_spendlimit l
     WHERE l."window" = 'rolling' AND c.customer_id = l.customer_id AND c.counter = 'lim:' || l.id
@@ -80,6 +101,22 @@ class CounterChange(NamedTuple):
     starts_at: datetime
     used: Decimal
     alerted: int
+
+
+class SpendQuestion(NamedTuple):
+    """Which charges count in a window: None = whatever it is. `slot_minutes`: those of a rolling window.
+
+    With `workspaces`, `payers` are those whose calls without a workspace count as well.
+    """
+
+    currency: str
+    since: datetime
+    until: datetime
+    slot_minutes: int | None
+    payers: Sequence[int] | None
+    workspaces: Sequence[int] | None
+    api_key_id: int | None
+    meter_key: str | None
 
 
 class AlertRow(NamedTuple):
@@ -138,10 +175,45 @@ def fire_alerts(raw: Session, rows: Sequence[AlertRow], now: datetime) -> None:
     texts = {0, 1, 5, 6, 10}
     instants = {11, 12}
     arrays = [
-        text_array(column) if at in texts else instant_array(column) if at in instants else number_array(column)
+        text_array(column)
+        if at in texts
+        else instant_array(column)
+        if at in instants
+        else number_array(column)
         for at, column in enumerate(columns)
     ]
     execute(raw, FIRE_ALERTS, (now, *arrays))
+
+
+def spent_before(
+    raw: Session, customer_id: int, counter: str, question: SpendQuestion
+) -> list[CounterChange]:
+    """What charges that stand already add to a counter, by row."""
+    since, payers = question.since, None if question.payers is None else number_array(question.payers)
+    workspaces = None if question.workspaces is None else number_array(question.workspaces)
+    params = (
+        question.slot_minutes,
+        since,
+        question.slot_minutes,
+        question.meter_key,
+        question.meter_key,
+        customer_id,
+        question.currency,
+        since,
+        since,
+        question.until,
+        workspaces,
+        payers,
+        payers,
+        payers,
+        workspaces,
+        question.api_key_id,
+        question.api_key_id,
+    )
+    return [
+        CounterChange(customer_id, counter, starts_at, used, 0)
+        for starts_at, used in execute(raw, SPENT_BEFORE, params)
+    ]
 
 
 def prune_slots(raw: Session, now: datetime) -> int:

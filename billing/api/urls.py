@@ -12,6 +12,7 @@ from billing.api.charges import ChargesView
 from billing.api.closing_lines import ClosingLineResource
 from billing.api.denials import DenialResource
 from billing.api.events import EventsView
+from billing.api.limits import AlertResource, SpendLimitResource
 from billing.api.margins import CostsView, MarginsView
 from billing.api.metrics import CompareMetricsView
 from billing.api.operations import AdjustmentResource, GrantResource, TopUpResource
@@ -35,6 +36,8 @@ router.register("subscriptions", SubscriptionResource, "subscription")
 router.register("rollouts", RolloutResource)
 router.register("usage-ceilings", UsageCeilingResource, "usage_ceiling")
 router.register("simulations", SimulationResource)
+router.register("spend-limits", SpendLimitResource, "spend_limit")
+router.register("alerts", AlertResource, "alert")
 
 urlpatterns = [
     path("charges", ChargesView.as_view(), name="api_charges"),

@@ -223,7 +223,7 @@ def plan_limits(items: Sequence[Planned], versions: Mapping[int, int], now: date
         find_homes(book, _workspaces(items, customer_id))
     for item in items:
         found = item.attribution
-        if found.payer is None or found.problem is not None or not item.lines:
+        if found.payer is None or found.problem is not None or not (item.lines or item.stored):
             continue
         here = books.get(found.payer.customer_id)
         if here is not None:
@@ -249,7 +249,7 @@ def _bounds(limiting: Limiting, limits: Iterable[Limit], item: Planned) -> Itera
     for limit in limits:
         if limit.currency != payer.currency:
             continue
-        if limit.meter_key is not None and all(line.meter.key != limit.meter_key for line in item.lines):
+        if limit.meter_key is not None and not _may_be_of(limit.meter_key, item):
             continue
         window = limit.window_at(item.request.event.occurred_at, now, period and Window(*period))
         starts_at = window.starts_at
@@ -262,6 +262,11 @@ def _bounds(limiting: Limiting, limits: Iterable[Limit], item: Planned) -> Itera
             tally = Tally(CounterRange(limit.customer_id, limit.counter, *window), limit)
             limiting.tallies[limit.counter, window.starts_at] = tally
         yield Bound(limit, tally, starts_at)
+
+
+def _may_be_of(meter_key: str, item: Planned) -> bool:
+    """Whether an item's charge may have a line of the meter; of a stored one, prices may have changed since."""
+    return item.stored is not None or any(line.meter.key == meter_key for line in item.lines)
 
 
 def _spent_at(item: Planned, now: datetime) -> datetime:

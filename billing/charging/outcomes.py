@@ -10,7 +10,6 @@ from uuid import UUID
 
 from core.errors import TollgateError
 
-
 RETRYABLE: Final = frozenset({"suspended", "spend_limit", "insufficient_funds"})
 """The reasons that may be gone when the same call comes again."""
 

@@ -157,6 +157,7 @@ def _take_back(work: Work, item: Planned) -> None:
     for key in work.undoing.apply(item, charges, rated):
         batch.uniques[key] = batch.uniques.get(key, 0) - 1
     batch.states.update(rated.states)
+    work.known.limiting.count(item, rated)
     if item.late_segments:
         batch.late.append(item)
     seq = book.next_seq()

@@ -126,6 +126,18 @@ def _billing(world: World) -> Bodies:
             "customer": world.tenant.customer.public_id,
             "reason": "r",
         },
+        ("POST", "/v1/spend-limits"): {
+            "billing_entity": payer,
+            "meter": "tokens",
+            "amount": "100",
+            "currency": "USD",
+            "kind": "soft",
+            "window": "rolling",
+            "hours": 24,
+            "time_zone": "UTC",
+            "thresholds": [50, 100],
+            "set_by": "customer",
+        },
         ("POST", f"/v1/quarantine/{world.waiting}/release"): {},
         ("POST", f"/v1/quarantine/{world.waiting}/write-off"): {},
     }
@@ -283,14 +295,18 @@ def _accounts(world: World) -> Bodies:
             "settlement": "wallet_only",
             "overdraft": "0",
             "credit_limit": "10",
+            "low_balance": ["5"],
         },
         ("PATCH", f"/v1/billing-entities/{payer}"): {
             "name": "n",
             "organization": None,
-            "status": "active",
+            "status": "past_due",
+            "status_reason": "r",
+            "suspends_at": "2999-01-01T00:00:00Z",
             "settlement": "wallet_only",
             "overdraft": "0",
             "credit_limit": None,
+            "low_balance": ["5"],
         },
         ("POST", "/v1/payer-assignments"): {
             "workspace": world.workspace,
@@ -324,7 +340,7 @@ LISTS = (  # noqa: SIM905
     "charges wallets top-ups credit-grants adjustments denials quarantine plans plan-versions subscriptions"
     " customers organizations workspaces billing-entities payer-assignments api-keys integration-keys meters"
     " cost-rates exchange-rates currencies rollouts usage-ceilings reversals closing-lines coupons"
-    " simulations"
+    " simulations spend-limits alerts"
 ).split()
 
 
