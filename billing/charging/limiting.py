@@ -265,7 +265,7 @@ def _bounds(limiting: Limiting, limits: Iterable[Limit], item: Planned) -> Itera
 
 
 def _may_be_of(meter_key: str, item: Planned) -> bool:
-    """Whether an item's charge may have a line of the meter; of a stored one, prices may have changed since."""
+    """Whether an item's charge may have a line of the meter; of a stored one, prices may have changed."""
     return item.stored is not None or any(line.meter.key == meter_key for line in item.lines)
 
 
