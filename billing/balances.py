@@ -45,7 +45,7 @@ def balances_of(entities: Iterable[BillingEntity], now: datetime) -> dict[int, B
         for row in LedgerAccount.objects.filter(**_of(entities), kind__in=[WALLET, RECEIVABLE])
     }
     due = _due_changes(entities, now)
-    return {entity.pk: _balance(entity, accounts, due.get(entity.pk, ZERO)) for entity in entities}
+    return {entity.pk: _balance(entity, accounts, due.get(entity.pk, ZERO), now) for entity in entities}
 
 
 def balance_of(entity: BillingEntity, now: datetime) -> Balance:
@@ -73,7 +73,9 @@ def _of(entities: Sequence[BillingEntity]) -> dict[str, Any]:
     }
 
 
-def _balance(entity: BillingEntity, accounts: dict[tuple[int, str], LedgerAccount], due: Decimal) -> Balance:
+def _balance(
+    entity: BillingEntity, accounts: dict[tuple[int, str], LedgerAccount], due: Decimal, now: datetime
+) -> Balance:
     wallet, owed = accounts.get((entity.pk, WALLET)), accounts.get((entity.pk, RECEIVABLE))
     funds = Funds(
         settlement=entity.settlement,
@@ -84,7 +86,7 @@ def _balance(entity: BillingEntity, accounts: dict[tuple[int, str], LedgerAccoun
         owed=owed.balance.copy_negate() if owed else ZERO,
     )
     bound = entity.overdraft if entity.settlement == "wallet_only" else entity.credit_limit
-    is_open = entity.status in (BillingEntity.Status.ACTIVE, BillingEntity.Status.PAST_DUE)
+    is_open = entity.state_at(now) in (BillingEntity.Status.ACTIVE, BillingEntity.Status.PAST_DUE)
     return Balance(
         settled=funds.wallet,
         held=funds.held,

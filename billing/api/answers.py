@@ -18,7 +18,7 @@ LINE_FIELDS: Final = ("component", "meter", "quantity", "amount", "plan_version"
 MESSAGES: Final = {
     "suspended": "This billing entity is suspended.",
     "no_subscription": "This billing entity has no subscription at occurred_at.",
-    "entitlement": "This would go beyond what the subscription may use.",
+    "entitlement": "The subscription does not allow this, or not so much.",
     "spend_limit": "This would go beyond a spend limit.",
     "insufficient_funds": "The balance does not cover this charge.",
 }

@@ -11,6 +11,7 @@ from billing.api.charge_reads import ChargeView, RecomputeView
 from billing.api.charges import ChargesView
 from billing.api.closing_lines import ClosingLineResource
 from billing.api.denials import DenialResource
+from billing.api.entitlements import EntitlementsView
 from billing.api.events import EventsView
 from billing.api.limits import AlertResource, SpendLimitResource
 from billing.api.margins import CostsView, MarginsView
@@ -43,6 +44,7 @@ urlpatterns = [
     path("charges", ChargesView.as_view(), name="api_charges"),
     path("charges/<str:charge_id>", ChargeView.as_view(), name="charge_explained"),
     path("charges/<str:charge_id>/recompute", RecomputeView.as_view(), name="charge_recomputed"),
+    path("entitlements", EntitlementsView.as_view(), name="entitlements"),
     path("events", EventsView.as_view(), name="api_events"),
     path("quarantine/<id>/release", ReleaseResource.as_view({"post": "release"}), name="release"),
     path("rollouts/<id>/members", RolloutMemberResource.as_view({"get": "list"}), name="rollout_members"),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -133,6 +134,8 @@ def _apply_states(batch: Batch, item: Planned, known: Known, rated: RatedItem) -
     known.counters.update(rated.states)
     batch.states.update(rated.states)
     known.limiting.count(item, rated)
+    if item.stored is None or item.stored.was_unmatched:
+        known.limiting.count_quotas(item, partial(quantity_of, item, rated=rated))
     known.uniques |= rated.new_uniques
     for use in item.uniques:
         key = unique_key(item, use)

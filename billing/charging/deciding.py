@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 from accounts.models import BillingEntity
@@ -139,6 +140,8 @@ def refuse(
         reason = "no_subscription"
     elif (beyond := beyond_ceiling(item, rated.lines)) is not None:
         return replace(denied(item, "entitlement", book.funds, rated.amount), **beyond.as_denied())
+    elif (missing := limiting.missing(item, partial(quantity_of, item, rated=rated))) is not None:
+        return replace(denied(item, "entitlement", book.funds, rated.amount), **missing.as_denied())
     elif (over := limiting.over(item, rated)) is not None:
         return replace(denied(item, "spend_limit", book.funds, rated.amount), **over.as_denied())
     elif rated.amount > 0 and not is_allowed(book.funds, parts):

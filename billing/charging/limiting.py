@@ -6,14 +6,15 @@ the alerts; none of them when there is nothing to limit. See docs/algorithms/lim
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, Protocol
 
 from accounts.directory import Payer
-from billing.charging.planning import Planned
+from billing.charging.entitling import Missing, Needs, plan_needs
+from billing.charging.planning import Heard, Planned
 from billing.charging.requests import Mode
 from billing.limits import Limit, find_homes, limit_books
 from billing.limits.catalogue import RANKS
@@ -98,9 +99,10 @@ class Over(NamedTuple):
 
 @dataclass(slots=True)
 class Limiting:
-    """The limits of one batch. Empty where no customer of it has any."""
+    """The limits and quotas of one batch. Empty where no payer of it has any."""
 
     now: datetime
+    needs: Needs = field(default_factory=Needs)
     bounds: dict[int, list[Bound]] = field(default_factory=dict)
     tallies: dict[tuple[str, datetime], Tally] = field(default_factory=dict)
     alerts: list[AlertRow] = field(default_factory=list)
@@ -126,6 +128,22 @@ class Limiting:
                 tally.used, tally.alerted, tally.oldest = used, alerted, oldest
             elif in_buckets is not None:
                 tally.add(in_buckets, tally.range.since)
+
+    def missing(self, item: Planned, quantity: Callable[[Heard], Decimal]) -> Missing | None:
+        """The first entitlement that an item lacks; `quantity` = what it adds to a meter that hears it."""
+        if not self.needs.by_item:
+            return None
+        return self.needs.missing(item, quantity, lambda one: self.tallies[one.counter, one.since].used)
+
+    def count_quotas(self, item: Planned, quantity: Callable[[Heard], Decimal], sign: int = 1) -> None:
+        """Count an item's usage in its quotas; `sign` -1 takes it back."""
+        for need in self.needs.quotas(item) if self.needs.by_item else ():
+            assert need.range is not None
+            assert need.heard is not None
+            asked = quantity(need.heard)
+            if asked:
+                tally = self.tallies[need.range.counter, need.range.since]
+                tally.add(asked if sign > 0 else asked.copy_negate(), need.range.since)
 
     def over(self, item: Planned, rated: RatedAmounts) -> Over | None:
         """The first hard limit that the item would pass, in the order of levels."""
@@ -215,7 +233,12 @@ class Limiting:
 
 def plan_limits(items: Sequence[Planned], versions: Mapping[int, int], now: datetime) -> Limiting:
     """The limits that the items of a batch count in, at these config versions of their customers."""
-    limiting = Limiting(now)
+    limiting = Limiting(now, plan_needs(items))
+    for needs in limiting.needs.by_item.values():
+        for need in needs:
+            if need.range is not None:
+                tally = Tally(need.range)
+                limiting.tallies.setdefault((need.range.counter, need.range.since), tally)
     books = limit_books(versions)
     if not books:
         return limiting

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -219,6 +220,7 @@ def _take_usage(work: Work, item: Planned, row: UsageEvent, rated: RatedItem) ->
         add_margin(batch, item, [0, 0, 0, 0, rated.amount, ZERO])
         return
     work.extremes += change_usage(batch, item, heard, -1, rated.new_uniques)
+    work.known.limiting.count_quotas(item, partial(deciding.quantity_of, item, rated=rated), -1)
     was_left = row.id not in work.rerated
     change = [-1, -(row.cost is not None), -(row.unmatched and was_left), -(row.unpriced and was_left)]
     cost = ZERO if row.cost is None else row.cost.copy_negate()
