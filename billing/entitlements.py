@@ -66,7 +66,7 @@ def entitlements_of(entity: BillingEntity, now: datetime) -> list[Entitlement]:
                 ranges[one.feature] = quota_range(
                     entity.customer_id, entity.pk, meter.pk, one.reset or "month", cycle.period_at(now)
                 )
-    for feature, used in _used(ranges).items():
+    for feature, used in _used(ranges, now).items():
         found[feature] = replace(found[feature], used=used, resets_at=ranges[feature].until)
     return [found[feature] for feature in sorted(found)]
 
@@ -98,12 +98,12 @@ def _joined(known: Entitlement | None, terms: EntitlementTerms) -> Entitlement:
     return replace(known, limit=limit)
 
 
-def _used(ranges: dict[str, CounterRange]) -> dict[str, Decimal]:
+def _used(ranges: dict[str, CounterRange], now: datetime) -> dict[str, Decimal]:
     if not ranges:
         return {}
     features = list(ranges)
-    rows = read_limit_counters(driver(), list(ranges.values()))
+    rows = read_limit_counters(driver(), list(ranges.values()), now)
     return {
         features[position - 1]: (used if slots else in_buckets) or ZERO
-        for position, used, _, _, slots, in_buckets in rows
+        for position, used, _, _, slots, in_buckets, _ in rows
     }

@@ -12,15 +12,19 @@ from core.sql import Session, execute, number_array, text_array
 
 # A limit's own row is its lock: it is there before anything is counted.
 LOCK_LIMITS: Final = """
-    SELECT l.id FROM unnest(%s::bigint[]) WITH ORDINALITY AS t(id, n)
-    JOIN billing_spendlimit l ON l.id = t.id ORDER BY t.n FOR NO KEY UPDATE OF l"""
+    SELECT l.id FROM unnest(%s::bigint[]) AS t(id) JOIN billing_spendlimit l ON l.id = t.id
+    ORDER BY array_position(
+        ARRAY['api_key', 'workspace', 'meter', 'organization', 'billing_entity'], l.level::text), l.id
+    FOR NO KEY UPDATE OF l"""
 # A quota that was not counted yet begins with what its meter's buckets have: it may be younger than they.
 READ_COUNTERS: Final = """
     SELECT t.n, c.used, c.alerted, c.oldest, c.slots,
         CASE WHEN c.slots = 0 AND t.meter <> 0 THEN (
             SELECT sum(b.quantity) FROM metering_usagebucket b
             WHERE b.customer_id = t.customer AND b.billing_entity_id = t.payer AND b.meter_id = t.meter
-                AND b.hour >= t.since AND b.hour < t.until) END
+                AND b.hour >= t.since AND b.hour < t.until) END,
+        (SELECT sum(amount) FROM billing_limithold h
+         WHERE h.customer_id = t.customer AND h.counter = t.counter AND h.expires_at > %s)
     FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[])
         WITH ORDINALITY AS t(customer, counter, since, until, payer, meter, n), LATERAL (
         SELECT sum(used) AS used, max(alerted) AS alerted, count(*) AS slots,
@@ -76,6 +80,20 @@ SPENT_BEFORE: Final = """
             WHERE e.customer_id = c.customer_id AND e.id = c.event_id AND e.recorded_at = c.event_recorded_at
                 AND e.api_key_id = %s::bigint))
     GROUP BY 1 ORDER BY 1"""
+HOLD_TOO: Final = """
+    WITH found AS (
+        UPDATE billing_authorization a
+        SET counted_in = a.counted_in || jsonb_build_array(jsonb_build_array(%s::text, a.held::text))
+        WHERE a.customer_id = %s::bigint AND a.status = 'authorized' AND a.expires_at > %s::timestamptz
+            AND a.currency = %s::text
+            AND CASE WHEN %s::bigint[] IS NULL
+                     THEN %s::bigint[] IS NULL OR a.billing_entity_id = ANY(%s::bigint[])
+                     WHEN a.workspace_id IS NULL THEN a.billing_entity_id = ANY(%s::bigint[])
+                     ELSE a.workspace_id = ANY(%s::bigint[]) END
+            AND (%s::bigint IS NULL OR a.api_key_id = %s::bigint)
+        RETURNING a.customer_id, a.id, a.held, a.expires_at)
+    INSERT INTO billing_limithold (customer_id, authorization_id, counter, amount, expires_at)
+    SELECT customer_id, id, %s::text, held, expires_at FROM found"""
 PRUNE_SLOTS: Final = """
     DELETE FROM billing_limitcounter c USING billing_spendlimit l
     WHERE l."window" = 'rolling' AND c.customer_id = l.customer_id AND c.counter = 'lim:' || l.id
@@ -137,14 +155,15 @@ class AlertRow(NamedTuple):
     ends_at: datetime | None
 
 
-def send_limit_lock(raw: Session, limit_ids: Sequence[int]) -> None:
-    """Lock limits in the order given, which is the same in every transaction. The payers are locked."""
+def send_limit_lock(raw: Session, limit_ids: Iterable[int]) -> None:
+    """Lock limits by level and id, the same order in every transaction. The payers are locked before."""
     execute(raw, LOCK_LIMITS, (number_array(limit_ids),))
 
 
-def read_limit_counters(raw: Session, ranges: Sequence[CounterRange]) -> Answer:
-    """(position from 1, used, highest threshold fired, oldest slot, rows, what buckets have) of each."""
+def read_limit_counters(raw: Session, ranges: Sequence[CounterRange], now: datetime) -> Answer:
+    """(position from 1, used, highest threshold fired, oldest slot, rows, in buckets, held) of each."""
     params = (
+        now,
         number_array(one.customer_id for one in ranges),
         text_array(one.counter for one in ranges),
         instant_array(one.since for one in ranges),
@@ -214,6 +233,27 @@ def spent_before(
         CounterChange(customer_id, counter, starts_at, used, 0)
         for starts_at, used in execute(raw, SPENT_BEFORE, params)
     ]
+
+
+def hold_too(raw: Session, customer_id: int, counter: str, question: SpendQuestion, now: datetime) -> None:
+    """Let the open holds of those whom a new limit bounds count in it. Their payers are locked."""
+    payers = None if question.payers is None else number_array(question.payers)
+    workspaces = None if question.workspaces is None else number_array(question.workspaces)
+    params = (
+        counter,
+        customer_id,
+        now,
+        question.currency,
+        workspaces,
+        payers,
+        payers,
+        payers,
+        workspaces,
+        question.api_key_id,
+        question.api_key_id,
+        counter,
+    )
+    execute(raw, HOLD_TOO, params)
 
 
 def prune_slots(raw: Session, now: datetime) -> int:

@@ -50,6 +50,7 @@ class SpendLimitSerializer(ShownSerializer):
     thresholds = serializers.ListField(child=serializers.IntegerField())
     set_by = serializers.ChoiceField(SpendLimit.SetBy.choices)
     used = serializers.SerializerMethodField()
+    held = serializers.SerializerMethodField()
     remaining = serializers.SerializerMethodField()
     starts_at = serializers.SerializerMethodField()
     resets_at = serializers.SerializerMethodField()
@@ -63,6 +64,10 @@ class SpendLimitSerializer(ShownSerializer):
     def get_used(self, row: SpendLimit) -> str:
         """What the present window has spent."""
         return AmountField().to_representation(self._fill(row).used)
+
+    def get_held(self, row: SpendLimit) -> str:
+        """What open holds reserve of it."""
+        return AmountField().to_representation(self._fill(row).held)
 
     def get_remaining(self, row: SpendLimit) -> str:
         """What may still be spent in it."""

@@ -17,7 +17,6 @@ from billing.charging.entitling import Missing, Needs, plan_needs
 from billing.charging.planning import Heard, Planned
 from billing.charging.requests import Mode
 from billing.limits import Limit, find_homes, limit_books
-from billing.limits.catalogue import RANKS
 from billing.limits.windows import FAR, Window, reached, slot_at, slot_leaves_at
 from billing.models import Alert
 from billing.store_limits import (
@@ -48,16 +47,23 @@ class RatedAmounts(Protocol):
 class Tally:
     """What one window has used: read under the lock, then kept up item by item.
 
-    `oldest`: the first slot of a rolling window that holds spend. `changes`: what to add, by row.
+    `held`: by open holds, whose calls may come in any window. `oldest`: the first slot of a rolling window
+    that holds spend. `changes`: what to add, by row.
     """
 
     range: CounterRange
     limit: Limit | None = None
     used: Decimal = ZERO
+    held: Decimal = ZERO
     alerted: int = 0
     oldest: datetime | None = None
     changes: dict[datetime, Decimal] = field(default_factory=dict)
     alerted_in: datetime | None = None
+
+    @property
+    def taken(self) -> Decimal:
+        """What is used or held."""
+        return add(self.used, self.held) if self.held else self.used
 
     def add(self, amount: Decimal, starts_at: datetime) -> None:
         """Count an amount in the row that begins at `starts_at`."""
@@ -91,7 +97,7 @@ class Over(NamedTuple):
             "level": limit.level,
             "level_id": limit.level_id,
             "limit": limit.amount,
-            "used": tally.used,
+            "used": tally.taken,
             "resets_at": resets_at,
             "retryable": self.amount <= limit.amount,
         }
@@ -111,19 +117,19 @@ class Limiting:
         """Lock the limits and read what they and the quotas have used; the wallets are locked before."""
         if not self.tallies:
             return None
-        limits = {tally.limit for tally in self.tallies.values() if tally.limit is not None}
-        if limits:
-            ordered = sorted(limits, key=lambda limit: (RANKS[limit.level], limit.id))
-            send_limit_lock(pipe, [limit.id for limit in ordered])
-        return read_limit_counters(pipe, [tally.range for tally in self.tallies.values()])
+        limit_ids = {tally.limit.id for tally in self.tallies.values() if tally.limit is not None}
+        if limit_ids:
+            send_limit_lock(pipe, limit_ids)
+        return read_limit_counters(pipe, [tally.range for tally in self.tallies.values()], self.now)
 
     def receive(self, answer: Answer | None) -> None:
         """Take in what was read."""
         if answer is None:
             return
         tallies = list(self.tallies.values())
-        for position, used, alerted, oldest, slots, in_buckets in answer:
+        for position, used, alerted, oldest, slots, in_buckets, held in answer:
             tally = tallies[position - 1]
+            tally.held = held or ZERO
             if slots:
                 tally.used, tally.alerted, tally.oldest = used, alerted, oldest
             elif in_buckets is not None:
@@ -133,7 +139,7 @@ class Limiting:
         """The first entitlement that an item lacks; `quantity` = what it adds to a meter that hears it."""
         if not self.needs.by_item:
             return None
-        return self.needs.missing(item, quantity, lambda one: self.tallies[one.counter, one.since].used)
+        return self.needs.missing(item, quantity, lambda one: self.tallies[one.counter, one.since].taken)
 
     def count_quotas(self, item: Planned, quantity: Callable[[Heard], Decimal], sign: int = 1) -> None:
         """Count an item's usage in its quotas; `sign` -1 takes it back."""
@@ -154,7 +160,7 @@ class Limiting:
             if not limit.is_hard:
                 continue
             amount = amount_for(limit, rated)
-            if amount > 0 and add(bound.tally.used, amount) > limit.amount:
+            if amount > 0 and add(bound.tally.taken, amount) > limit.amount:
                 return Over(bound, amount)
         return None
 
@@ -162,9 +168,39 @@ class Limiting:
         """Count an item that is booked, whatever it asked, and note the thresholds that it reaches."""
         for bound in self.bounds.get(item.index, ()):
             amount = amount_for(bound.limit, rated)
+            if item.request.authorization is not None:
+                amount = subtract(amount, absorbed_of(bound.limit, rated))
             if amount:
                 bound.tally.add(amount, bound.starts_at)
                 self._note_reached(bound, item)
+
+    def hold(
+        self, item: Planned, rated: RatedAmounts, quantity: Callable[[Heard], Decimal]
+    ) -> list[list[str]]:
+        """Let an item that is held count as used while it is; gives the hold's `counted_in`."""
+        counted: dict[str, Decimal] = {}
+        for bound in self.bounds.get(item.index, ()):
+            amount = amount_for(bound.limit, rated)
+            if amount > 0:
+                counted[bound.limit.counter] = amount
+        for need in self.needs.quotas(item) if self.needs.by_item else ():
+            if need.range is not None and need.heard is not None and (asked := quantity(need.heard)) > 0:
+                counted[need.range.counter] = asked
+        for tally in self.tallies.values() if counted else ():
+            tally.held = add(tally.held, counted.get(tally.range.counter, ZERO))
+        return [[counter, str(amount)] for counter, amount in counted.items()]
+
+    def release(self, counted_in: Iterable[Sequence[str]], sign: int = 1) -> None:
+        """Let a hold that is captured (`counted_in` is its own) count no more; `sign` -1: again after all.
+
+        A trigger takes its rows away with the hold; this is for the items that follow in the batch.
+        """
+        if not self.tallies:
+            return
+        freed = {counter: Decimal(amount) for counter, amount in counted_in}
+        for tally in self.tallies.values() if freed else ():
+            amount = freed.get(tally.range.counter, ZERO)
+            tally.held = subtract(tally.held, amount) if sign > 0 else add(tally.held, amount)
 
     def note_balance(self, payer: Payer, seq: int, before: Decimal, after: Decimal) -> None:
         """Note each balance that alerts and that the wallet has just fallen below."""
@@ -246,8 +282,10 @@ def plan_limits(items: Sequence[Planned], versions: Mapping[int, int], now: date
         find_homes(book, _workspaces(items, customer_id))
     for item in items:
         found = item.attribution
-        if found.payer is None or found.problem is not None or not (item.lines or item.stored):
+        if found.payer is None or found.problem is not None:
             continue
+        if not item.lines and item.stored is None and item.request.hold is None:
+            continue  # it costs nothing
         here = books.get(found.payer.customer_id)
         if here is not None:
             limits = here.at(found.api_key_id, found.workspace_id, found.payer.id)
@@ -294,7 +332,7 @@ def _may_be_of(meter_key: str, item: Planned) -> bool:
 
 def _spent_at(item: Planned, now: datetime) -> datetime:
     """When an item counts in a rolling window: what asks, now; what is reported, when it happened."""
-    return now if item.request.mode is Mode.ASK else min(item.request.event.occurred_at, now)
+    return min(item.request.event.occurred_at, now) if item.request.mode is Mode.REPORT else now
 
 
 def amount_for(limit: Limit, rated: RatedAmounts) -> Decimal:
@@ -305,4 +343,13 @@ def amount_for(limit: Limit, rated: RatedAmounts) -> Decimal:
     for line in rated.lines:
         if line["meter"] == limit.meter_key:
             amount = add(amount, Decimal(line["amount"]))
+    return amount
+
+
+def absorbed_of(limit: Limit, rated: RatedAmounts) -> Decimal:
+    """What of it the operator bears, because a capture was capped: nobody has spent that."""
+    amount = ZERO
+    for line in rated.lines:
+        if "absorbed" in line and limit.meter_key in (None, line["meter"]):
+            amount = add(amount, Decimal(line["absorbed"]))
     return amount

@@ -20,8 +20,6 @@ from core.ids import public_id
 
 CUSTOMERS_MAX: Final = 100_000
 Level = SpendLimit.Level
-RANKS: Final = {level.value: rank for rank, level in enumerate(Level)}
-"""The order in which levels refuse, and (with the id) in which limits are locked."""
 _PREFIXES: Final = {
     Level.API_KEY.value: ("key", "api_key_id"),
     Level.WORKSPACE.value: ("ws", "workspace_id"),

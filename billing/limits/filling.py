@@ -20,10 +20,12 @@ from core.sql import driver
 class Fill:
     """A limit's present window. `resets_at` of a rolling one: when its oldest spend leaves; None while empty.
 
-    `remaining` may be below zero: what is reported counts and is never refused.
+    `held`: by open holds, which may become spend. `remaining` may be below zero: what is reported counts and
+    is never refused.
     """
 
     used: Decimal
+    held: Decimal
     remaining: Decimal
     starts_at: datetime
     resets_at: datetime | None
@@ -37,14 +39,15 @@ def fills_of(limits: Iterable[SpendLimit], now: datetime) -> dict[int, Fill]:
     windows = present_windows(rows.values(), now)
     ranges = [CounterRange(rows[pk].customer_id, rows[pk].counter, *window) for pk, window in windows.items()]
     found = {
-        position: (used or ZERO, oldest)
-        for position, used, _, oldest, _, _ in read_limit_counters(driver(), ranges)
+        position: (used or ZERO, held or ZERO, oldest)
+        for position, used, _, oldest, _, _, held in read_limit_counters(driver(), ranges, now)
     }
     fills = {}
     for position, (pk, window) in enumerate(windows.items(), start=1):
-        used, oldest = found[position]
+        used, held, oldest = found[position]
         resets_at: datetime | None = window.ends_at
         if resets_at == FAR:
             resets_at = None if oldest is None else slot_leaves_at(oldest, limit_of(rows[pk]).hours)
-        fills[pk] = Fill(used, CONTEXT.subtract(rows[pk].amount, used), window.starts_at, resets_at)
+        remaining = CONTEXT.subtract(CONTEXT.subtract(rows[pk].amount, used), held)
+        fills[pk] = Fill(used, held, remaining, window.starts_at, resets_at)
     return fills

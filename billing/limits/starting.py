@@ -10,7 +10,7 @@ from billing.limits.catalogue import limit_of
 from billing.limits.present import present_windows
 from billing.limits.windows import FAR, Window, reached
 from billing.models import LimitCounter, SpendLimit
-from billing.store_limits import SpendQuestion, add_limit_counters, spent_before
+from billing.store_limits import SpendQuestion, add_limit_counters, hold_too, spent_before
 from core.numbers import CONTEXT, ZERO
 from core.sql import driver
 
@@ -18,12 +18,16 @@ Level = SpendLimit.Level
 
 
 def count_what_was_spent(limit: SpendLimit, now: datetime) -> None:
-    """Count the charges of the limit's present window. The caller holds the locks of all who may pay.
+    """Count the charges of the limit's present window, and what is held. All who may pay are locked.
 
-    Nobody is alerted of what was spent before: the next threshold is the first that fires.
+    What is held for a meter's calls is not known apart, so it is left out of a meter's limit. Nobody is
+    alerted of what was spent before: the next threshold is the first that fires.
     """
     window = present_windows([limit], now)[limit.pk]
-    rows = spent_before(driver(), limit.customer_id, limit.counter, _question(limit, window))
+    question = _question(limit, window)
+    if question.meter_key is None:
+        hold_too(driver(), limit.customer_id, limit.counter, question, now)
+    rows = spent_before(driver(), limit.customer_id, limit.counter, question)
     if rows:
         add_limit_counters(driver(), rows)
         remember_reached(limit, now)

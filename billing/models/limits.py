@@ -134,6 +134,28 @@ class LimitCounter(models.Model):
     alerted = models.PositiveSmallIntegerField(default=0)
 
 
+class LimitHold(models.Model):
+    """What an open hold reserves of a limit or quota.
+
+    A trigger of the authorizations' table keeps it: written with the hold, changed with its term and size,
+    gone when it is settled. What counts ends at `expires_at`, whether or not that has been written down.
+    """
+
+    pk = models.CompositePrimaryKey("customer_id", "authorization_id", "counter")
+    customer_id = models.BigIntegerField()
+    authorization_id = models.UUIDField()
+    counter = models.TextField()
+    amount = AmountField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["customer_id", "counter", "expires_at"], include=["amount"], name="limit_held"
+            )
+        ]
+
+
 class Alert(models.Model):
     """Something crossed a threshold: once per threshold and window, for `key` names both.
 
