@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 from billing.demo import cast
+from billing.demo.bounds import hold_some, set_limits
 from billing.demo.clockwork import Hands, told_by
 from billing.demo.history import Ledger, Play, play_day
 from billing.demo.notes import write_notes
@@ -43,6 +44,7 @@ def load(say: Say, *, days: int = DAYS, per_day: int = PER_DAY) -> int:
     with told_by(Hands(first)) as hands:
         tenants = _play(play, hands, sums, say)
         empty_wallets(tenants, hands)
+        hold_some(tenants, hands)
         secret, logins = issue_gateway_key(), invite_people(tenants[cast.RUNNING_OUT].customer)
     write_notes(logins, secret)
     return sums.events
@@ -64,6 +66,8 @@ def _play(play: Play, hands: Hands, sums: Ledger, say: Say) -> dict[str, Tenant]
         play_day(play, index, day, list(tenants.values()), hands, sums)
         if (day + timedelta(days=1)).day == 1 or day == play.now.date():
             say(f"{day:%B %Y}: {sums.events:,} events")
+        if index == play.days - 12:
+            set_limits(tenants)
         if index == play.days - 2:
             leave_days(tenants, hands, Decimal("3.4"))
     send_odd_events(tenants, hands)

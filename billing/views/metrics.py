@@ -90,6 +90,7 @@ METRICS: Final = Listing(
         columns.text("meter.key", "Key").extra(),
     ),
     default_sort="place",
+    keeps=("currency", "start", "end"),
     empty_title="Nothing to compare",
     empty_text="No meter that adds up counted anything of these payers in these days.",
 )

@@ -45,6 +45,8 @@ STAFF_NAVIGATION = (
         "Money",
         (
             Item("Usage charges", "charges", "receipt-text", "m"),
+            Item("Holds", "holds", "hourglass"),
+            Item("Limits", "limits", "circle-gauge"),
             Item("Denials", "denials", "ban"),
             Item("Wallets", "wallets", "wallet", "w"),
             Item("Overspend", "overspends", "trending-down"),
@@ -68,6 +70,7 @@ MEMBER_NAVIGATION = (
             Item("Overview", "home", "house", "h"),
             Item("Usage", "member_usage", "activity", "u"),
             Item("Price changes", "member_price_change", "calendar-clock", "r"),
+            Item("Limits", "member_limits", "circle-gauge", "l"),
         ),
     ),
 )

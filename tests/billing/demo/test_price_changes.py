@@ -16,10 +16,13 @@ from django.test import override_settings
 from accounts.models import BillingEntity, Customer
 from accounts.scoping import OPERATOR
 from billing.demo import cast, price_changes
+from billing.demo.bounds import HELD
 from billing.demo.loading import load
-from billing.models import ClosingLine, OutboxMessage
+from billing.limits.filling import fills_of
+from billing.models import ClosingLine, OutboxMessage, SpendLimit
 from billing.reports.coming_prices import coming_prices
 from billing.rollouts import make_whole, preview_make_whole
+from billing.views.holds import live_holds
 from core import clock
 from pricing.models import BillingPeriod, PlanVersion, Rollout, RolloutMember, Simulation, Subscription
 
@@ -129,6 +132,28 @@ def test_a_draft_of_the_flat_plan_waits_for_somebody_to_publish_it(loaded: None)
     draft = PlanVersion.objects.get(plan__key=cast.FLAT, number=2)
     assert draft.status == "draft"
     assert draft.content["components"][0]["included"] == "400"
+
+
+def test_spend_is_bounded_at_several_levels_and_alerts_were_given(loaded: None) -> None:
+    levels = SpendLimit.objects.values_list("level", "window", "kind", "set_by")
+    assert set(levels) == {
+        ("billing_entity", "billing_period", "hard", "staff"),
+        ("billing_entity", "billing_period", "soft", "customer"),
+        ("workspace", "day", "hard", "customer"),
+        ("workspace", "day", "hard", "staff"),
+        ("organization", "billing_period", "hard", "staff"),
+        ("api_key", "rolling", "soft", "staff"),
+    }
+    fills = fills_of(SpendLimit.objects.select_related("meter", "api_key"), clock.now())
+    assert any(fill.used for fill in fills.values())
+
+
+def test_money_is_held_for_calls_that_are_under_way(loaded: None) -> None:
+    held = live_holds(OPERATOR, clock.now())
+    payers = BillingEntity.objects.in_bulk([hold.billing_entity_id for hold in held])
+    slugs = {payer.customer.external_id for payer in payers.values()}
+    assert slugs == {slug for slug, _ in HELD}
+    assert all(hold.held > 0 for hold in held)
 
 
 def test_periods_were_closed_when_their_grace_was_over(loaded: None) -> None:

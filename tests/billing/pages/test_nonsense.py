@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from random import Random
 from urllib.parse import quote
 
@@ -10,6 +11,7 @@ import pytest
 from django.test import Client
 
 from billing.charging import Charged, Mode
+from billing.limits.verbs import create_limit, owner_of
 from billing.rollouts import announce_rollout, draft_rollout
 from billing.simulations import request_simulation, run_simulations
 from core.ids import hot_id
@@ -92,6 +94,7 @@ def test_no_query_breaks_a_page(staff: Client, acme: Tenant, seed: int) -> None:
 PRICE_NAMES = [
     *("q", "sort", "page", "show", "export", "status", "state", "outcome", "grows_by", "of", "version"),
     *("customers", "plan", "start", "end", "currency", "old", "new", "with", "after", "show"),
+    *("period", "reason", "level", "kind", "set_by", "cause", "all", "a-after", "a-export", "a-show"),
 ]
 
 
@@ -106,6 +109,7 @@ def price_pages(acme: Tenant, version: PlanVersion) -> list[str]:
     planned = draft_rollout(second, timing="on_date", effective_at=soon)
     asked = request_simulation([second], starts_at=datetime(2026, 1, 1, tzinfo=UTC), ends_at=NOW)
     run_simulations()
+    limit = create_limit(owner_of(billing_entity=acme.payer), Decimal(5))
     change, customer = f"/price-changes/{announced.public_id}", f"/customers/{acme.customer.public_id}"
     plan, member = version.plan.key, announced.members.get().public_id
     return [
@@ -115,6 +119,8 @@ def price_pages(acme: Tenant, version: PlanVersion) -> list[str]:
         *(f"{change}/members/{member}", f"/price-changes/{planned.public_id}"),
         *(f"/simulations/{asked.public_id}", f"/simulations/{asked.public_id}/progress", "/compare-metrics"),
         *(f"{customer}/price-change", f"{customer}/price-change/{second.public_id}"),
+        *("/denials", "/overspend", "/holds", "/spend-limits", f"{customer}/limits"),
+        *(f"{customer}/limits/new", f"{customer}/limits/{limit.public_id}"),
     ]
 
 
@@ -135,6 +141,7 @@ def test_no_query_breaks_a_page_of_prices(staff: Client, price_pages: list[str],
 def test_no_form_of_prices_breaks_its_page(staff: Client, price_pages: list[str], seed: int) -> None:
     dice, names = Random(seed), (*PRICE_NAMES, "name", "timing", "effective_on", "notice_on", "from_versions")
     more = ("min_revenue", "max_revenue", "reason", "until", "versions", "text", "limit-tokens", "member")
+    names = (*names, "owner", "meter", "amount", "window", "hours", "kind", "thresholds")
     before = set(Rollout.objects.values_list("pk", "status"))
     for _ in range(40):
         chosen = dice.sample([*names, *more], dice.randrange(1, 6))
