@@ -57,7 +57,6 @@ def test_a_page_keeps_its_budget_whatever_it_shows(
     few = _counted(client, address)
     for number in range(4):
         _fill(make_tenant(version, balance="20", overdraft=Decimal(0)), f"more {number}")
-    create_limit(owner_of(workspace=acme.workspace), Decimal(50), window="day")
     many = _counted(client, address)
     assert (few, many) == (BUDGETS[name], BUDGETS[name])
 
@@ -65,6 +64,7 @@ def test_a_page_keeps_its_budget_whatever_it_shows(
 def _fill(tenant: Tenant, key: str) -> None:
     """A limit, an alert, a hold, a denial and an overspend of one customer."""
     create_limit(owner_of(billing_entity=tenant.payer), Decimal(10))
+    create_limit(owner_of(workspace=tenant.workspace), Decimal(50), window="day")
     charge(tenant, f"{key} charged", properties={"tokens": 900})
     body = {"idempotency_key": f"{key} held", "workspace": tenant.workspace.external_id, "amount": "1"}
     charge_many([authorization_request(body, clock.now())])
