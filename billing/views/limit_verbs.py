@@ -146,7 +146,7 @@ def _change(request: HttpRequest, desk: Desk, limit: str) -> HttpResponseBase:
     form = LimitChangeForm(data, initial=first)
     if data is not None and form.is_valid():
         try:
-            change_limit(row.limit, **form.cleaned_data)  # type: ignore[misc]
+            change_limit(row.limit, **form.cleaned_data)
             messages.success(request, "Changed, from the next call on.")
             return redirect(desk.list_url)
         except TollgateError as error:

@@ -44,8 +44,8 @@ def loaded(
 
 def states(name: str) -> dict[str, str]:
     """Customer -> where it stands in a price change."""
-    members = RolloutMember.objects.filter(rollout__name=name)
-    return dict(members.values_list("customer__external_id", "state"))
+    members = RolloutMember.objects.filter(rollout__name=name).select_related("customer")
+    return {member.customer.external_id or "": member.state for member in members}
 
 
 def test_an_announced_price_change_waits_with_answers_a_holdout_and_an_exception(loaded: None) -> None:
