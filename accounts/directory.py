@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 from django.db.models import F, Q, QuerySet
 
 from accounts.models import ApiKey, BillingEntity, PayerAssignment, Workspace
+from accounts.models.payers import state_at
 from core.errors import NotFound
 from core.ids import row_id
 
@@ -38,6 +39,12 @@ class Payer:
     status: str
     overdraft: Any
     credit_limit: Any
+    suspends_at: datetime | None = None
+    low_balance: tuple[Any, ...] = ()
+
+    def state_at(self, instant: datetime) -> str:
+        """Its state then, exact even when no worker has written it down."""
+        return state_at(self.status, self.suspends_at, instant)
 
 
 @dataclass(slots=True)
@@ -244,6 +251,8 @@ def _payer(entity: BillingEntity) -> Payer:
         status=entity.status,
         overdraft=entity.overdraft,
         credit_limit=entity.credit_limit,
+        suspends_at=entity.suspends_at,
+        low_balance=tuple(entity.low_balance),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
@@ -45,9 +46,12 @@ class BillingEntityChanges(TypedDict, total=False):
     external_id: str | None
     organization: Organization | None
     status: str
+    status_reason: str
+    suspends_at: datetime | None
     settlement: str
     overdraft: Decimal | None
     credit_limit: Decimal | None
+    low_balance: Sequence[Decimal]
 
 
 def create_billing_entity(
@@ -61,11 +65,13 @@ def create_billing_entity(
     settlement: str = Settlement.WALLET_ONLY,
     overdraft: Decimal | None = None,
     credit_limit: Decimal | None = None,
+    low_balance: Sequence[Decimal] = (),
 ) -> BillingEntity:
     """A new payer of `customer`, its own or that of one of its organizations.
 
     `overdraft`: how far below zero its wallet may go (None = no bound); `credit_limit`: how much an invoiced
-    payer may owe (None = no bound). Raises InvalidRequest for an unknown currency, time zone or settlement.
+    payer may owe (None = no bound); `low_balance`: the balances that alert when the wallet falls below them.
+    Raises InvalidRequest for an unknown currency, time zone or settlement.
     """
     check_inside(customer.pk, organization, "organization")
     with transaction.atomic():
@@ -79,12 +85,17 @@ def create_billing_entity(
             settlement=check_settlement(settlement),
             overdraft=check_bound(overdraft, "overdraft"),
             credit_limit=check_bound(credit_limit, "credit_limit"),
+            low_balance=sorted(set(low_balance), reverse=True),
             created_at=clock.now(),
         )
 
 
 def change_billing_entity(entity: BillingEntity, **changes: Unpack[BillingEntityChanges]) -> BillingEntity:
-    """Change what may change; returns the row as it is then. Raises Conflict for a payer that is closed."""
+    """Change what may change; returns the row as it is then. The next call obeys it, in every process.
+
+    Another `status` without a `status_reason` takes the old reason away; `suspends_at` is when a payer past
+    due counts as suspended. Raises Conflict for another state of a payer that is closed.
+    """
     with transaction.atomic():
         entity = BillingEntity.objects.select_for_update().get(pk=entity.pk)
         if "name" in changes:
@@ -94,14 +105,16 @@ def change_billing_entity(entity: BillingEntity, **changes: Unpack[BillingEntity
         if "organization" in changes:
             check_inside(entity.customer_id, changes["organization"], "organization")
             entity.organization = changes["organization"]
-        if "status" in changes:
-            entity.status = _next_status(entity, changes["status"])
+        if "status" in changes or "suspends_at" in changes or "status_reason" in changes:
+            _change_state(entity, changes)
         if "settlement" in changes:
             entity.settlement = check_settlement(changes["settlement"])
         if "overdraft" in changes:
             entity.overdraft = check_bound(changes["overdraft"], "overdraft")
         if "credit_limit" in changes:
             entity.credit_limit = check_bound(changes["credit_limit"], "credit_limit")
+        if "low_balance" in changes:
+            entity.low_balance = sorted(set(changes["low_balance"]), reverse=True)
         entity.save(update_fields=list(BillingEntityChanges.__annotations__))
         return entity
 
@@ -195,6 +208,31 @@ def check_bound(amount: Decimal | None, param: str) -> Decimal | None:
     if amount is not None and amount < 0:
         raise InvalidRequest("out_of_range", f"{param} may not be below zero.", param)
     return amount
+
+
+def _change_state(entity: BillingEntity, changes: BillingEntityChanges) -> None:
+    status = _next_status(entity, changes.get("status", entity.status))
+    suspends_at = changes.get("suspends_at", entity.suspends_at if status == entity.status else None)
+    if suspends_at is not None and status != Status.PAST_DUE:
+        says = "Only a payer that is past due is suspended later."
+        raise InvalidRequest("invalid_value", says, "suspends_at")
+    if status != entity.status or "status_reason" in changes:
+        entity.status_reason = changes.get("status_reason", "")
+    entity.status, entity.suspends_at = status, suspends_at
+
+
+def suspend_overdue(now: datetime) -> int:
+    """Write down that payers past due are suspended whose time has come; how many. Nobody waits for it."""
+    due = BillingEntity.objects.filter(status=Status.PAST_DUE, suspends_at__lte=now)
+    count = 0
+    for pk in due.values_list("pk", flat=True):
+        with transaction.atomic():
+            entity = BillingEntity.objects.select_for_update().get(pk=pk)
+            if entity.state_at(now) == Status.SUSPENDED and entity.status == Status.PAST_DUE:
+                entity.status, entity.suspends_at = Status.SUSPENDED, None
+                entity.save(update_fields=["status", "suspends_at"])
+                count += 1
+    return count
 
 
 def _next_status(entity: BillingEntity, status: str) -> str:

@@ -49,10 +49,11 @@ ADD_OVERSPEND: Final = """
 ADD_DENIALS: Final = """
     INSERT INTO billing_denial
         (denied_at, customer_id, billing_entity_id, workspace_id, api_key_id, occurred_at, idempotency_key,
-         event, reason, level, level_id, expected_amount, available)
+         event, reason, level, level_id, expected_amount, available, "limit", used, resets_at, retryable)
     SELECT %s::timestamptz, t.*
     FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::text[],
-        %s::text[], %s::text[], %s::text[], %s::text[], %s::numeric[], %s::numeric[]) AS t"""
+        %s::text[], %s::text[], %s::text[], %s::text[], %s::numeric[], %s::numeric[], %s::numeric[],
+        %s::numeric[], %s::timestamptz[], %s::boolean[]) AS t"""
 
 
 ADD_RERATINGS: Final = """
@@ -96,6 +97,10 @@ class DenialRow(NamedTuple):
     level_id: str
     expected_amount: Decimal
     available: Decimal
+    limit: Decimal | None
+    used: Decimal | None
+    resets_at: datetime | None
+    retryable: bool
 
 
 def write_margins(raw: Session, margins: dict[MarginKey, list[Any]]) -> None:
@@ -140,6 +145,10 @@ def write_denials(raw: Session, rows: Sequence[DenialRow], now: datetime) -> Non
         text_array(row.level_id for row in rows),
         number_array(row.expected_amount for row in rows),
         number_array(row.available for row in rows),
+        _nullable_array(row.limit for row in rows),
+        _nullable_array(row.used for row in rows),
+        _nullable_array(row.resets_at and f'"{row.resets_at.isoformat()}"' for row in rows),
+        _nullable_array(row.retryable for row in rows),
     )
     execute(raw, ADD_DENIALS, params)
 

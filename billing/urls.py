@@ -14,8 +14,12 @@ from billing.views import (
     denials,
     events,
     grants,
+    holds,
     home,
+    limit_verbs,
+    limits,
     member,
+    metrics,
     money,
     payers,
     plan_editor,
@@ -24,6 +28,7 @@ from billing.views import (
     price_changes,
     price_to_come,
     quarantine,
+    refusals,
     simulations,
     traces,
     unmatched,
@@ -43,6 +48,11 @@ customer_urls = [
     path(f"{_ONE}/grants", grants.customer_grants, name="customer_grants"),
     path(f"{_ONE}/grants/<str:public_id>", grants.customer_grant, name="customer_grant"),
     path(f"{_ONE}/denials", denials.customer_denials, name="customer_denials"),
+    path(f"{_ONE}/limits", limits.customer_limits, name="customer_limits"),
+    path(f"{_ONE}/limits/new", limit_verbs.customer_limit_new, name="customer_limit_new"),
+    path(f"{_ONE}/limits/<str:limit>", limit_verbs.customer_limit, name="customer_limit"),
+    path(f"{_ONE}/limits/<str:limit>/end", limit_verbs.customer_limit_end, name="customer_limit_end"),
+    path(f"{_ONE}/limits/<str:limit>/end/ask", limit_verbs.customer_limit_ask, name="customer_limit_ask"),
     path(f"{_ONE}/price-change", price_to_come.customer_price_change, name="customer_price_change"),
     path(
         f"{_ONE}/price-change/<str:version_id>", price_to_come.customer_price_change, name="customer_price_as"
@@ -55,6 +65,9 @@ usage_urls = [
     path("traces/<str:reference>/<path:name>", traces.trace, name="trace"),
 ]
 charge_urls = [
+    path("holds", holds.holds, name="holds"),
+    path("denials", refusals.denials, name="denials"),
+    path("overspend", refusals.overspends, name="overspends"),
     path("charges", charges.charges, name="charges"),
     path("charges/<str:public_id>", charges.charge, name="charge"),
 ]
@@ -74,6 +87,15 @@ mending_urls = [
     path("unmatched", unmatched.unmatched, name="unmatched"),
     path("unmatched/rerate", unmatched.rerate, name="unmatched_rerate"),
     path("unmatched/rerate/ask", unmatched.ask_rerate, name="unmatched_ask"),
+]
+
+limit_urls = [
+    path("spend-limits", limits.limits, name="limits"),
+    path("limits", limits.member_limits, name="member_limits"),
+    path("limits/new", limit_verbs.member_limit_new, name="member_limit_new"),
+    path("limits/<str:limit>", limit_verbs.member_limit, name="member_limit"),
+    path("limits/<str:limit>/end", limit_verbs.member_limit_end, name="member_limit_end"),
+    path("limits/<str:limit>/end/ask", limit_verbs.member_limit_ask, name="member_limit_ask"),
 ]
 
 _CHANGE = "price-changes/<str:reference>"
@@ -104,6 +126,7 @@ plan_urls = [
 ]
 _SIMULATION = "simulations/<str:reference>"
 simulation_urls = [
+    path("compare-metrics", metrics.metrics, name="compare_metrics"),
     path("simulations", simulations.simulations, name="simulations"),
     path("simulations/new", simulations.new_simulation, name="simulation_new"),
     path(_SIMULATION, simulations.simulation, name="simulation"),
@@ -118,6 +141,7 @@ urlpatterns = [
     *simulation_urls,
     *price_change_urls,
     *mending_urls,
+    *limit_urls,
     *customer_urls,
     *usage_urls,
     *charge_urls,

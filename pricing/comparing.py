@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final, Generic, TypeVar
 
@@ -108,7 +108,7 @@ def _facts(old: PlanTerms, new: PlanTerms) -> Iterator[Pair[Any]]:
 
 def _components(old: PlanTerms, new: PlanTerms) -> Iterator[ComponentPair]:
     for pair in _pairs(component_sheets(old), component_sheets(new), lambda sheet: sheet.key):
-        rows = [sheet.rows if sheet else () for sheet in (pair.old, pair.new)]
+        rows = _rows_on_one_scale(pair.old, pair.new)
         limits = [sheet.limits if sheet else () for sheet in (pair.old, pair.new)]
         yield ComponentPair(
             pair.key,
@@ -117,6 +117,34 @@ def _components(old: PlanTerms, new: PlanTerms) -> Iterator[ComponentPair]:
             tuple(sorted(_pairs(rows[0], rows[1], _place), key=_height)),
             tuple(_limits(*limits)),
         )
+
+
+def _rows_on_one_scale(
+    old: ComponentSheet | None, new: ComponentSheet | None
+) -> tuple[tuple[PriceRow, ...], tuple[PriceRow, ...]]:
+    """The rows of both, cut wherever a tier of either ends, so that each row has its like in the other.
+
+    As they are where that would say something untrue: for tiers that cost something to enter, and of models
+    in which a tier means different things.
+    """
+    rows = (old.rows if old else (), new.rows if new else ())
+    if old is None or new is None or not (old.has_tiers or new.has_tiers):
+        return rows
+    models = {old.model, new.model} - {"per_unit"}
+    if old.has_flat_fees or new.has_flat_fees or models not in ({"graduated"}, {"volume"}):
+        return rows
+    ends = sorted({row.up_to for side in rows for row in side if row.up_to is not None})
+    return tuple(_cut(rows[0], ends)), tuple(_cut(rows[1], ends))
+
+
+def _cut(rows: Iterable[PriceRow], ends: Iterable[Decimal]) -> Iterator[PriceRow]:
+    for row in rows:
+        above = row.above or ZERO
+        for end in ends:
+            if above < end and (row.up_to is None or end < row.up_to):
+                yield replace(row, above=above, up_to=end)
+                above = end
+        yield replace(row, above=above)
 
 
 def _limits(old: Iterable[tuple[str, Any]], new: Iterable[tuple[str, Any]]) -> Iterator[Pair[Any]]:

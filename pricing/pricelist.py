@@ -14,11 +14,14 @@ from typing import Any, Final
 from core.ids import public_id
 from metering.aggregation.paths import Properties, compile_path
 from metering.aggregation.values import text_of
+from pricing.catalog.entitlements import EntitlementTerms
 from pricing.ceilings import Ceiling, ceilings_in, with_ceilings
-from pricing.models import Component, Segment, Subscription
+from pricing.cycles import Anchor, Period
+from pricing.models import Component, PlanVersion, Segment, Subscription
 from pricing.periods import ensure_segments
 from pricing.rating.component import Component as RatingComponent
 from pricing.rating.component import read_component
+from pricing.terms import terms_of
 from pricing.timeline import changes_of, running
 
 PAYERS_MAX: Final = 100_000
@@ -40,11 +43,13 @@ class PricedComponent:
 
 @dataclass(slots=True, frozen=True)
 class VersionPrices:
-    """A plan version's components by the meter that they price."""
+    """A plan version's components by the meter that they price, and what it entitles to."""
 
     version_id: int
     public_id: str
     by_meter: dict[int, tuple[PricedComponent, ...]]
+    entitlements: tuple[EntitlementTerms, ...] = ()
+    anchor: Anchor = Anchor.CALENDAR
 
 
 @dataclass(slots=True, frozen=True)
@@ -52,7 +57,7 @@ class SegmentPrices:
     """The prices of one segment; events that occurred in `[starts_at, ends_at)` belong to it.
 
     `is_closed`: its period is closed, so that what comes now is late. `ceilings`: the most that may be used
-    there, by meter id.
+    there, by meter id. `anchor_at`: what its subscription's cycles are counted from.
     """
 
     id: int
@@ -61,6 +66,8 @@ class SegmentPrices:
     version: VersionPrices
     is_closed: bool = False
     ceilings: Mapping[int, Ceiling] = field(default_factory=dict)
+    period: Period | None = None
+    anchor_at: datetime | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -139,7 +146,8 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
     pks = [subscription.pk for rows in subscriptions.values() for subscription in rows]
     segments: dict[int, list[Segment]] = {}
     changes = changes_of(pks)
-    for segment in Segment.objects.filter(subscription_id__in=pks).order_by("starts_at") if pks else ():
+    rows_of_segments = Segment.objects.filter(subscription_id__in=pks).select_related("period")
+    for segment in rows_of_segments.order_by("starts_at") if pks else ():
         segments.setdefault(segment.subscription_id, []).append(segment)
     _compile_versions({segment.version_id for rows in segments.values() for segment in rows})
     ceilings = ceilings_in([row for rows in subscriptions.values() for row in rows], segments)
@@ -161,6 +169,8 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
                     _versions[segment.version_id],
                     segment.closed_at is not None,
                     ceilings.get(segment.pk, {}),
+                    Period(segment.period.starts_at, segment.period.ends_at),
+                    row.anchor_at,
                 )
                 for row in rows
                 for segment in segments.get(row.pk, ())
@@ -179,9 +189,11 @@ def _compile_versions(version_ids: Iterable[int]) -> None:
     for row in rows:
         priced = compile_component(row)
         by_version[row.version_id].setdefault(row.meter_id, []).append(priced)
+    terms = {version.pk: terms_of(version) for version in PlanVersion.objects.filter(pk__in=missing)}
     for pk, by_meter in by_version.items():
         components = {meter_id: tuple(found) for meter_id, found in by_meter.items()}
-        _versions[pk] = VersionPrices(pk, public_id("pv", pk), components)
+        entitlements, anchor = terms[pk].entitlements, terms[pk].anchor
+        _versions[pk] = VersionPrices(pk, public_id("pv", pk), components, tuple(entitlements), anchor)
 
 
 def compile_component(row: Component) -> PricedComponent:

@@ -107,6 +107,11 @@ def meters_named(keys: Mapping[str, Any]) -> dict[str, Meter]:
 
 
 def with_progress(rollouts: QuerySet[Rollout]) -> QuerySet[Rollout]:
-    """The rollouts with the number of their members in each state: `count_<state>`, and `count_all`."""
+    """The rollouts with the number of their members in each state: `count_<state>`, and `count_all`.
+
+    `count_held_until`: those of `count_held_out` that move at a date.
+    """
     counts = {f"count_{state.value}": Count("members", filter=Q(members__state=state)) for state in State}
+    held = Q(members__state=State.HELD_OUT, members__held_until__isnull=False)
+    counts["count_held_until"] = Count("members", filter=held)
     return rollouts.annotate(count_all=Count("members"), **counts).select_related("version__plan")

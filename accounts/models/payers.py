@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from datetime import datetime
+
 import pghistory
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from accounts.models.customers import Customer, Organization, Workspace
@@ -15,7 +18,9 @@ class BillingEntity(models.Model):
 
     `overdraft` is how far below zero the wallet may go: null = as far as usage takes it, 0 = hard
     stop. `credit_limit` bounds what an invoiced payer may owe: null = no bound. Currency is fixed;
-    the time zone is fixed after the first usage.
+    the time zone is fixed after the first usage. `status` is what staff or a program set, with
+    `status_reason`; a payer that is past due counts as suspended from `suspends_at` on (`state_at`).
+    `low_balance`: the balances that alert when the wallet falls below them.
     """
 
     class Status(models.TextChoices):
@@ -38,9 +43,12 @@ class BillingEntity(models.Model):
     currency = models.CharField(max_length=12)
     time_zone = models.CharField(max_length=64, default="UTC")
     status = models.CharField(max_length=12, choices=Status, default=Status.ACTIVE)
+    status_reason = models.CharField(max_length=1000, blank=True, default="")
+    suspends_at = models.DateTimeField(null=True, blank=True)
     settlement = models.CharField(max_length=24, choices=Settlement, default=Settlement.WALLET_ONLY)
     overdraft = AmountField(null=True, blank=True)
     credit_limit = AmountField(null=True, blank=True)
+    low_balance = ArrayField(AmountField(), default=list, blank=True)
     created_at = models.DateTimeField()
 
     class Meta:
@@ -59,6 +67,17 @@ class BillingEntity(models.Model):
     def public_id(self) -> str:
         """The id that the outside sees."""
         return public_id("be", self.pk)
+
+    def state_at(self, instant: datetime) -> str:
+        """Its state then: `status`, except that a payer past due is suspended from `suspends_at` on."""
+        return state_at(self.status, self.suspends_at, instant)
+
+
+def state_at(status: str, suspends_at: datetime | None, instant: datetime) -> str:
+    """The state of a payer with this status, whether or not a worker has written it down."""
+    if status == BillingEntity.Status.PAST_DUE and suspends_at is not None and suspends_at <= instant:
+        return BillingEntity.Status.SUSPENDED.value
+    return status
 
 
 @pghistory.track()

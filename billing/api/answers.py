@@ -2,38 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
 from django.http import HttpRequest
 
-from billing.charging import Charged, Denied, Recorded
+from billing.charging import Authorized, Charged, Denied, Recorded
 from core.api.errors import error_body
 from core.errors import PaymentRequired
 from core.ids import hot_id
-from core.numbers import plain
+from core.instants import instant_text
+from core.numbers import CONTEXT, ZERO, plain
 
 LINE_FIELDS: Final = ("component", "meter", "quantity", "amount", "plan_version", "position")
 MESSAGES: Final = {
     "suspended": "This billing entity is suspended.",
     "no_subscription": "This billing entity has no subscription at occurred_at.",
-    "entitlement": "This would go beyond what the subscription may use.",
+    "entitlement": "The subscription does not allow this, or not so much.",
+    "spend_limit": "This would go beyond a spend limit.",
     "insufficient_funds": "The balance does not cover this charge.",
 }
-RETRYABLE: Final = frozenset({"insufficient_funds", "suspended", "spend_limit"})
 
 
 def charge_answer(charged: Charged) -> dict[str, Any]:
-    """The body of a 201 (or of the 200 of a replay)."""
+    """The body of a 201 (or of the 200 of a replay). `amount` is what the payer is charged."""
     return {
         "id": hot_id("ch", charged.customer_id, charged.id),
         "status": "charged",
         "billing_entity": charged.billing_entity,
-        "amount": plain(charged.amount),
+        "amount": plain(CONTEXT.subtract(charged.amount, absorbed_of(charged.lines))),
         "currency": charged.currency,
         "cost": None if charged.cost is None else plain(charged.cost),
         "lines": [{name: line[name] for name in LINE_FIELDS} for line in charged.lines],
         "balance": balance_answer(charged.available, charged.settled, charged.held),
+    }
+
+
+def absorbed_of(lines: Iterable[Mapping[str, Any]]) -> Decimal:
+    """What of a charge's lines the operator bears, because a capture was capped at what was held."""
+    absorbed = ZERO
+    for line in lines:
+        if "absorbed" in line:
+            absorbed = CONTEXT.add(absorbed, Decimal(line["absorbed"]))
+    return absorbed
+
+
+def authorized_answer(authorized: Authorized) -> dict[str, Any]:
+    """The body of an authorization's 201 (or of the 200 of a replay)."""
+    return {
+        "id": hot_id("auth", authorized.customer_id, authorized.id),
+        "status": "authorized",
+        "billing_entity": authorized.billing_entity,
+        "amount": plain(authorized.amount),
+        "currency": authorized.currency,
+        "expires_at": instant_text(authorized.expires_at),
+        "balance": balance_answer(authorized.available, authorized.settled, authorized.held),
     }
 
 
@@ -58,8 +82,8 @@ def denial_answer(denied: Denied, request: HttpRequest) -> dict[str, Any]:
             "id": denied.level_id,
             "limit": None if denied.limit is None else plain(denied.limit),
             "used": None if denied.used is None else plain(denied.used),
-            "resets_at": None,
-            "retryable": denied.reason in RETRYABLE,
+            "resets_at": None if denied.resets_at is None else instant_text(denied.resets_at),
+            "retryable": denied.is_retryable,
             "top_up_url": None,
         },
         "balance": balance_answer(denied.available, denied.settled, denied.held),

@@ -63,21 +63,23 @@ class BalanceView(APIView):
     def get(self, request: Request) -> Response:
         """Can it spend? Name a workspace or a billing entity; a customer's own key names its workspace."""
         refuse_unknown(request, {"workspace", "billing_entity"})
-        entity = self._entity(request)
+        entity = named_payer(request)
         return Response(balance_body(entity, balance_of(entity, clock.now())))
 
-    def _entity(self, request: Request) -> BillingEntity:
-        viewer, params = viewer_of(request), request.query_params
-        if "billing_entity" in params:
-            rows = visible(BillingEntity, viewer)
-            return find_referenced(rows, "be", params["billing_entity"], "billing_entity")
-        if "workspace" in params:
-            workspace = find_referenced(visible(Workspace, viewer), "ws", params["workspace"], "workspace")
-        elif viewer.workspace_id is not None:
-            workspace = visible(Workspace, viewer).get(pk=viewer.workspace_id)
-        else:
-            raise InvalidRequest("required", "Name a workspace or a billing_entity.", "workspace")
-        return _payer_of(workspace, viewer)
+
+def named_payer(request: Request) -> BillingEntity:
+    """The payer that a request names, or who pays now for its workspace. Raises InvalidRequest."""
+    viewer, params = viewer_of(request), request.query_params
+    if "billing_entity" in params:
+        rows = visible(BillingEntity, viewer)
+        return find_referenced(rows, "be", params["billing_entity"], "billing_entity")
+    if "workspace" in params:
+        workspace = find_referenced(visible(Workspace, viewer), "ws", params["workspace"], "workspace")
+    elif viewer.workspace_id is not None:
+        workspace = visible(Workspace, viewer).get(pk=viewer.workspace_id)
+    else:
+        raise InvalidRequest("required", "Name a workspace or a billing_entity.", "workspace")
+    return _payer_of(workspace, viewer)
 
 
 def _payer_of(workspace: Workspace, viewer: Viewer) -> BillingEntity:
@@ -94,7 +96,7 @@ def balance_body(entity: BillingEntity, balance: Balance) -> dict[str, Any]:
     return {
         "billing_entity": entity.public_id,
         "currency": entity.currency,
-        "status": entity.status,
+        "status": entity.state_at(clock.now()),
         "settlement": entity.settlement,
         "can_spend": balance.can_spend,
         "available": balance.available,

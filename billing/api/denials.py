@@ -30,6 +30,10 @@ class DenialRowSerializer(serializers.Serializer[Denial]):
     idempotency_key = serializers.CharField()
     expected_amount = AmountField()
     available = AmountField()
+    limit = AmountField(allow_null=True)
+    used = AmountField(allow_null=True)
+    resets_at = InstantField(allow_null=True)
+    retryable = serializers.BooleanField()
     occurred_at = InstantField()
     denied_at = InstantField()
 

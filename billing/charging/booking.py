@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,7 +20,6 @@ from billing.charging.planning import Planned
 from billing.charging.reading import Known, unique_key
 from billing.charging.requests import Mode
 from billing.funding import Part, overspent
-from billing.models import Overspend
 from billing.store import (
     CHARGES,
     DenialRow,
@@ -30,6 +30,7 @@ from billing.store import (
     write_overspend,
     write_reratings,
 )
+from billing.store_authorizations import HOLDS
 from core.numbers import CONTEXT, ZERO, plain
 from core.pipeline import Pipeline
 from core.sql import NULL, Row, commits_here, copy_many, insert_few
@@ -62,6 +63,7 @@ class Batch:
     paid: list[Part] = field(default_factory=list)
     reratings: list[tuple[int, UUID, UUID]] = field(default_factory=list)
     late: list[Planned] = field(default_factory=list)
+    holds: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Write the transaction's instant out once: every row bears it."""
@@ -85,7 +87,7 @@ def book_item(
         add_margin(batch, item, change)
     else:
         _add_rerating(batch, item, rated)
-    customer_id = book.payer[0]
+    customer_id, wallet = book.payer[0], book.funds.wallet
     if not item.lines and item.request.mode is Mode.REPORT:
         return Recorded(customer_id, item.id, batch.now, seq, unmatched, unpriced)
     if all(part.grant_id is not None for part in parts):  # what grants pay for overspends nothing
@@ -94,6 +96,9 @@ def book_item(
         before = overspent(book.funds)
         book.pay(seq, batch.recorded_at, "usage", item.id_text, parts)
         note_overspend(batch, item, book, seq, subtract(overspent(book.funds), before))
+    payer = item.attribution.payer
+    if payer is not None and payer.low_balance:
+        known.limiting.note_balance(payer, seq, wallet, book.funds.wallet)
     add_charge(batch, item, book, seq, rated, parts)
     answer = _answer(batch, item, book, seq, rated, unmatched, unpriced)
     if any(part.amount < 0 for part in parts):
@@ -108,7 +113,7 @@ def write_batch(raw: psycopg.Connection[Any], batch: Batch, known: Known, *, is_
     """
     freeze_meters(batch.meters.values(), batch.now)
     batch.keys.sort(key=tuple)  # one key may reach two payers at once: all take keys in one order
-    tables = ((KEYS, batch.keys), (EVENTS, batch.events), (CHARGES, batch.charges))
+    tables = ((KEYS, batch.keys), (EVENTS, batch.events), (CHARGES, batch.charges), (HOLDS, batch.holds))
     few = copy_many(raw, (*tables, transfers_of(known.books.values())))
     with Pipeline(raw) as pipe:
         insert_few(pipe, few)
@@ -121,6 +126,7 @@ def write_batch(raw: psycopg.Connection[Any], batch: Batch, known: Known, *, is_
         write_denials(pipe, batch.denials, batch.now)
         write_overspend(pipe, batch.overspend, batch.now)
         write_reratings(pipe, batch.reratings, batch.now)
+        known.limiting.write(pipe)
         if is_last and commits_here():
             pipe.commit()
 
@@ -128,6 +134,9 @@ def write_batch(raw: psycopg.Connection[Any], batch: Batch, known: Known, *, is_
 def _apply_states(batch: Batch, item: Planned, known: Known, rated: RatedItem) -> None:
     known.counters.update(rated.states)
     batch.states.update(rated.states)
+    known.limiting.count(item, rated)
+    if item.stored is None or item.stored.was_unmatched:
+        known.limiting.count_quotas(item, partial(quantity_of, item, rated=rated))
     known.uniques |= rated.new_uniques
     for use in item.uniques:
         key = unique_key(item, use)
@@ -262,8 +271,7 @@ def _add_rerating(batch: Batch, item: Planned, rated: RatedItem) -> None:
 def note_overspend(batch: Batch, item: Planned, book: PayerBook, seq: int, amount: Decimal) -> None:
     """Report what a charge took below the floor; nothing for 0 or less."""
     if amount > 0:
-        cause = Overspend.Cause.REPORTED if item.request.mode is Mode.REPORT else Overspend.Cause.OVERDRAFT
-        batch.overspend.append(OverspendRow(*book.payer, seq, item.id, amount, cause))
+        batch.overspend.append(OverspendRow(*book.payer, seq, item.id, amount, item.overspend_cause()))
 
 
 def _answer(
@@ -313,6 +321,10 @@ def note_denial(batch: Batch, item: Planned, denial: Denied) -> None:
             denial.level_id,
             denial.expected_amount,
             denial.available,
+            denial.limit,
+            denial.used,
+            denial.resets_at,
+            denial.is_retryable,
         )
     )
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 from accounts.models import BillingEntity
 from billing.book import PayerBook
 from billing.charging.ceilings import beyond_ceiling
+from billing.charging.limiting import Limiting
 from billing.charging.outcomes import Denied
 from billing.charging.planning import Heard, Planned, PlannedLine
 from billing.charging.reading import Known, unique_key
@@ -123,19 +125,25 @@ def _line_record(line: PlannedLine, quantity: Decimal, result: Rated) -> dict[st
     }
 
 
-def refuse(item: Planned, book: PayerBook, rated: RatedItem, parts: list[Part]) -> Denied | None:
+def refuse(
+    item: Planned, book: PayerBook, rated: RatedItem, parts: list[Part], limiting: Limiting
+) -> Denied | None:
     """The first reason to refuse a charge that asks; None to go on. Reported usage is never refused."""
     if item.request.mode is Mode.REPORT:
         return None
     payer = item.attribution.payer
     assert payer is not None
     reason = None
-    if payer.status == BillingEntity.Status.SUSPENDED:
+    if payer.state_at(limiting.now) == BillingEntity.Status.SUSPENDED:
         reason = "suspended"
     elif not item.has_subscription:
         reason = "no_subscription"
     elif (beyond := beyond_ceiling(item, rated.lines)) is not None:
         return replace(denied(item, "entitlement", book.funds, rated.amount), **beyond.as_denied())
+    elif (missing := limiting.missing(item, partial(quantity_of, item, rated=rated))) is not None:
+        return replace(denied(item, "entitlement", book.funds, rated.amount), **missing.as_denied())
+    elif (over := limiting.over(item, rated)) is not None:
+        return replace(denied(item, "spend_limit", book.funds, rated.amount), **over.as_denied())
     elif rated.amount > 0 and not is_allowed(book.funds, parts):
         reason = "insufficient_funds"
     if reason is None:

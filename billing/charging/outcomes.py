@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from core.errors import TollgateError
+
+RETRYABLE: Final = frozenset({"suspended", "spend_limit", "insufficient_funds"})
+"""The reasons that may be gone when the same call comes again."""
 
 
 @dataclass(slots=True)
@@ -49,8 +52,28 @@ class Recorded:
 
 
 @dataclass(slots=True)
+class Authorized:
+    """So much is held until `expires_at`. `is_replay`: an earlier answer, given again."""
+
+    customer_id: int
+    id: UUID
+    billing_entity: str
+    amount: Decimal
+    currency: str
+    expires_at: datetime
+    available: Decimal
+    settled: Decimal
+    held: Decimal
+    is_replay: bool = False
+
+
+@dataclass(slots=True)
 class Denied:
-    """A refused charge (402): the first reason in DESIGN.md's order. Consumes no key."""
+    """A refused charge (402): the first reason in DESIGN.md's order. Consumes no key.
+
+    `limit`, `used` and `resets_at` are those of the level that refused; `retryable`: whether the same call
+    may go through later (None: as the reason has it).
+    """
 
     reason: str
     level: str
@@ -62,6 +85,13 @@ class Denied:
     held: Decimal
     limit: Decimal | None = None
     used: Decimal | None = None
+    resets_at: datetime | None = None
+    retryable: bool | None = None
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether the same call may go through later: after a reset, a top-up or a change of state."""
+        return self.reason in RETRYABLE if self.retryable is None else self.retryable
 
 
 @dataclass(slots=True)
@@ -79,4 +109,4 @@ class Failed:
     error: TollgateError
 
 
-Outcome = Charged | Recorded | Denied | Quarantined | Failed
+Outcome = Charged | Recorded | Authorized | Denied | Quarantined | Failed

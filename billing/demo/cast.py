@@ -88,7 +88,7 @@ CAST: Final = (
     Actor("copperleaf", "Copperleaf Energy", PAYG, 15, 30, 5),
     Actor("paperkite", "Paper Kite Games", PAYG, 24, 85),
     Actor("silo", "Silo Foods", PAYG, 9, 10),
-    Actor("north", "North & Daughters", PAYG, 7, 5, 3),
+    Actor("north", "North & Daughters", PAYG, 7, 5, 1),
     Actor("keystone", "Keystone Realty", PAYG, 12, 25),
     Actor("rivet", "Rivet Manufacturing", PAYG, 13, 40, 4),
     Actor("mosaic", "Mosaic Recruiting", PAYG, 17, 55),

@@ -11,6 +11,7 @@ from typing import Final
 
 from billing.balances import balances_of
 from billing.charging import Charged, Outcome, report_events
+from billing.closing import close_periods
 from billing.demo import cast
 from billing.demo.calls import Made, draw_events
 from billing.demo.clockwork import Hands
@@ -64,7 +65,7 @@ class Play:
 def play_day(
     play: Play, index: int, day: date, tenants: Sequence[Tenant], hands: Hands, sums: Ledger
 ) -> None:
-    """Charge one day of all tenants, then do what is due at its end: fees, top-ups."""
+    """Charge one day of all tenants, then do what is due at its end: fees, closes, top-ups."""
     made = [one for tenant in tenants for one in _made(play, index, day, tenant)]
     made.sort(key=lambda one: one.at)
     sums.spent.clear()
@@ -77,6 +78,7 @@ def play_day(
             _report(batch, hands, sums, "import")
     hands.move(min(datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=UTC), play.now))
     book_base_fees(hands.at)
+    close_periods(hands.at)
     _top_up([one for one in tenants if not _runs_dry(play, day, one)], hands, sums)
 
 

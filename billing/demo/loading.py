@@ -8,10 +8,12 @@ from decimal import Decimal
 from typing import Final
 
 from billing.demo import cast
+from billing.demo.bounds import hold_some, set_limits
 from billing.demo.clockwork import Hands, told_by
 from billing.demo.history import Ledger, Play, play_day
 from billing.demo.notes import write_notes
 from billing.demo.people import invite_people, issue_gateway_key
+from billing.demo.price_changes import Story, play_scene
 from billing.demo.scenes import (
     empty_wallets,
     give_welcome_credit,
@@ -42,6 +44,7 @@ def load(say: Say, *, days: int = DAYS, per_day: int = PER_DAY) -> int:
     with told_by(Hands(first)) as hands:
         tenants = _play(play, hands, sums, say)
         empty_wallets(tenants, hands)
+        hold_some(tenants, hands)
         secret, logins = issue_gateway_key(), invite_people(tenants[cast.RUNNING_OUT].customer)
     write_notes(logins, secret)
     return sums.events
@@ -50,6 +53,7 @@ def load(say: Say, *, days: int = DAYS, per_day: int = PER_DAY) -> int:
 def _play(play: Play, hands: Hands, sums: Ledger, say: Say) -> dict[str, Tenant]:
     versions = set_prices(hands.at)
     tenants: dict[str, Tenant] = {}
+    story = Story(tenants, versions, hands)
     for index, day in play.dates():
         for actor in cast.CAST:
             if index == play.days - actor.months * play.days // 6:
@@ -58,9 +62,12 @@ def _play(play: Play, hands: Hands, sums: Ledger, say: Say) -> dict[str, Tenant]
             move_workspace(tenants, hands.at)
         if index == play.days - 14:
             give_welcome_credit(tenants, hands)
+        play_scene(play.days - index, datetime.combine(day, time.min, UTC), story)
         play_day(play, index, day, list(tenants.values()), hands, sums)
         if (day + timedelta(days=1)).day == 1 or day == play.now.date():
             say(f"{day:%B %Y}: {sums.events:,} events")
+        if index == play.days - 12:
+            set_limits(tenants)
         if index == play.days - 2:
             leave_days(tenants, hands, Decimal("3.4"))
     send_odd_events(tenants, hands)

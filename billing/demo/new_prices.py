@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -34,7 +34,7 @@ def play_publish(gateway: Gateway) -> Outcome:
     for subscription in seen["subscriptions"]:
         projection = subscription["current_period"]["projection"]
         if projection["upcoming"] is not None:
-            amounts = Decimal(projection["current"]), Decimal(projection["upcoming"])
+            amounts = (_rounded(projection["current"]), _rounded(projection["upcoming"]))
             outcome.sides.append(Side("Fathom's month, projected", *amounts, str(seen["currency"])))
     outcome.links += [
         ("As Fathom would see it", "customer_price_as", (customer, version["id"])),
@@ -46,6 +46,11 @@ def play_publish(gateway: Gateway) -> Outcome:
         "change moves them; new subscriptions start on this one."
     )
     return outcome
+
+
+def _rounded(amount: str) -> Decimal:
+    """A projection has more decimals than it knows."""
+    return Decimal(amount).quantize(Decimal("0.01"), ROUND_HALF_UP, CONTEXT)
 
 
 def dearer(content: dict[str, Any]) -> dict[str, Any]:

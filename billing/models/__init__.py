@@ -1,11 +1,13 @@
 """What is owed: charges, denials, the ledger, grants, and what dashboards read of them."""
 
+from billing.models.authorizations import Authorization
 from billing.models.charges import Charge, Denial, Overspend, ReRating
 from billing.models.closing import ClosingLine, CreditRelease
 from billing.models.coupons import CouponCredit
 from billing.models.fees import BookedFee
 from billing.models.grants import CreditGrant
 from billing.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction, Transfer
+from billing.models.limits import Alert, LimitCounter, LimitHold, SpendLimit
 from billing.models.make_whole import MakeWholeCredit
 from billing.models.margins import MarginBucket
 from billing.models.operations import Adjustment, TopUp
@@ -14,6 +16,8 @@ from billing.models.reversals import Reversal, ReversedCharge
 
 __all__ = [
     "Adjustment",
+    "Alert",
+    "Authorization",
     "BookedFee",
     "Charge",
     "ClosingLine",
@@ -24,6 +28,8 @@ __all__ = [
     "LedgerAccount",
     "LedgerEntry",
     "LedgerTransaction",
+    "LimitCounter",
+    "LimitHold",
     "MakeWholeCredit",
     "MarginBucket",
     "OutboxMessage",
@@ -31,6 +37,7 @@ __all__ = [
     "ReRating",
     "Reversal",
     "ReversedCharge",
+    "SpendLimit",
     "TopUp",
     "Transfer",
 ]

@@ -56,7 +56,11 @@ class ReRating(models.Model):
 
 
 class Denial(models.Model):
-    """A refused charge: who, why, at which level, and what it would have cost. Consumes no key."""
+    """A refused charge: who, why, at which level, and what it would have cost. Consumes no key.
+
+    `limit`, `used` and `resets_at` are those of the level that refused; `retryable`: whether the same call
+    may go through later.
+    """
 
     class Reason(models.TextChoices):
         SUSPENDED = "suspended"
@@ -79,6 +83,10 @@ class Denial(models.Model):
     level_id = models.TextField()
     expected_amount = AmountField()
     available = AmountField()
+    limit = AmountField(null=True)
+    used = AmountField(null=True)
+    resets_at = models.DateTimeField(null=True)
+    retryable = models.BooleanField(default=True)
 
     class Meta:
         indexes = [

@@ -6,7 +6,7 @@ The window is as long as a day and as short as it takes to read a bounded number
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -20,6 +20,8 @@ from billing.models import MarginBucket
 from metering.models import UsageEvent
 
 EVENTS_MAX: Final = 20_000
+LATER: Final = frozenset({"import", "release", "backfill"})
+"""Sources of what happened long before it was sent: their lag says nothing of how fast charging is."""
 _WINDOW_MAX: Final = timedelta(hours=24)
 _WINDOW_MIN: Final = timedelta(minutes=10)
 _ENOUGH: Final = 8_000
@@ -27,7 +29,7 @@ _ENOUGH: Final = 8_000
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """The lag of the events of one source (or of all)."""
+    """The lag of the events of one source, or of several together."""
 
     source: str
     events: int
@@ -35,14 +37,27 @@ class Lag:
     p95: timedelta
     longest: timedelta
 
+    @property
+    def is_later(self) -> bool:
+        """Whether this source brings what happened long ago."""
+        return self.source in LATER
+
 
 @dataclass(frozen=True, slots=True)
 class LagReport:
-    """The lags of what was recorded since `since`: all together (None without events), and by source."""
+    """The lags of what was recorded since `since`, by source; those that bring old events come last.
+
+    `live`: of all others together; None when there are fewer than two of them.
+    """
 
     since: datetime
-    total: Lag | None
     sources: Sequence[Lag]
+    live: Lag | None
+
+    @property
+    def events(self) -> int:
+        """How many there were of all sources."""
+        return sum(lag.events for lag in self.sources)
 
 
 def lag_report(viewer: Viewer, now: datetime) -> LagReport:
@@ -58,9 +73,19 @@ def lag_report(viewer: Viewer, now: datetime) -> LagReport:
         :EVENTS_MAX
     ]:
         lags[source].append(recorded_at - occurred_at)
-    everything = [lag for own in lags.values() for lag in own]
+    return make_report(since, lags)
+
+
+def make_report(since: datetime, lags: Mapping[str, Sequence[timedelta]]) -> LagReport:
+    """The report of the lags of each source. Pure."""
     found = [make_lag(source, own) for source, own in sorted(lags.items())]
-    return LagReport(since, make_lag("all", everything) if everything else None, found)
+    live = [source for source in lags if source not in LATER]
+    together = [lag for source in live for lag in lags[source]]
+    return LagReport(
+        since,
+        sorted(found, key=lambda lag: lag.is_later),
+        make_lag("live, together", together) if len(live) > 1 else None,
+    )
 
 
 def make_lag(source: str, lags: Sequence[timedelta]) -> Lag:

@@ -41,6 +41,11 @@ class ComingPrice:
         last = [("past", statement) for statement in reversed(self.upcoming.last)]
         return [*last, ("so_far", self.upcoming.so_far), ("projection", self.upcoming.projection)]
 
+    @property
+    def has_ceiling(self) -> bool:
+        """Whether something is refused beyond an old ceiling until it is accepted."""
+        return any(ceiling is not None for _, _, ceiling in self.overages)
+
     def lines_of(self, statement: Statement) -> list[tuple[str, str, Decimal | None, LinePair]]:
         """The lines as (name, unit, quantity, both amounts); quantities whole or to 4 digits."""
         return [(*self.labels.get(line.key, (line.key, "")), _used(line), line) for line in statement.lines]

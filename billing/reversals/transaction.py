@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -157,6 +158,7 @@ def _take_back(work: Work, item: Planned) -> None:
     for key in work.undoing.apply(item, charges, rated):
         batch.uniques[key] = batch.uniques.get(key, 0) - 1
     batch.states.update(rated.states)
+    work.known.limiting.count(item, rated)
     if item.late_segments:
         batch.late.append(item)
     seq = book.next_seq()
@@ -218,6 +220,7 @@ def _take_usage(work: Work, item: Planned, row: UsageEvent, rated: RatedItem) ->
         add_margin(batch, item, [0, 0, 0, 0, rated.amount, ZERO])
         return
     work.extremes += change_usage(batch, item, heard, -1, rated.new_uniques)
+    work.known.limiting.count_quotas(item, partial(deciding.quantity_of, item, rated=rated), -1)
     was_left = row.id not in work.rerated
     change = [-1, -(row.cost is not None), -(row.unmatched and was_left), -(row.unpriced and was_left)]
     cost = ZERO if row.cost is None else row.cost.copy_negate()

@@ -18,11 +18,14 @@ from accounts.staff_pages import staff_page
 from billing.models import Denial, Overspend
 from billing.reports.comparing import currency_units
 from billing.reports.customer import CustomerFrame
+from billing.reports.refusals import LEVELS
 from billing.views.frame import frame_context, open_frame
 from billing.views.listings import DescribedListing
 from core.ids import hot_id
 from core.pages import columns
+from core.pages.cells import custom_column, with_sub
 from core.pages.choices import Choice, Words, filter_by
+from core.pages.columns import Reader
 from core.pages.listing import fragment
 
 R = TypeVar("R", Denial, Overspend)
@@ -52,6 +55,13 @@ class OverspendRow:
         return hot_id("ch", self.overspend.customer_id, self.overspend.charge_id)
 
 
+def level_cell(row: DenialRow, reader: Reader) -> str:
+    """Which level refused, and whose it is."""
+    names = {"billing_entity": row.payer.name, "workspace": row.workspace.name if row.workspace else ""}
+    words = LEVELS.get(row.denial.level, row.denial.level)
+    return with_sub(words, names.get(row.denial.level) or row.denial.level_id)
+
+
 DENIALS = DescribedListing(
     key="denials",
     title="Denials",
@@ -62,11 +72,15 @@ DENIALS = DescribedListing(
             "denial.denied_at", "Denied", zone_path="payer.time_zone", sort=None, precision="second"
         ),
         columns.status("denial.reason", "Reason", sort=None),
-        columns.text("denial.level", "Level", sort=None, sub="denial.level_id"),
-        columns.text("workspace.name", "Workspace", sort=None),
+        custom_column("level", "Level", level_cell, csv=lambda row: row.denial.level),
         columns.money("denial.expected_amount", "Would have cost", currency="unit", sort=None, exact=True),
         columns.money("denial.available", "Was available", currency="unit", sort=None),
-        columns.text("denial.idempotency_key", "Idempotency key", sort=None),
+        columns.instant("denial.resets_at", "Resets", zone_path="payer.time_zone", sort=None).extra(),
+        columns.quantity("denial.limit", "Limit", sort=None).extra(),
+        columns.quantity("denial.used", "Used of it", sort=None).extra(),
+        columns.text("denial.level_id", "Level's id", sort=None).extra(),
+        columns.text("workspace.name", "Workspace", sort=None).extra(),
+        columns.text("denial.idempotency_key", "Idempotency key", sort=None).extra(),
         columns.text("payer.name", "Payer", sort=None).extra(),
     ),
     order=("-id",),
@@ -83,7 +97,7 @@ OVERSPENDS = DescribedListing(
             "overspend.recorded_at", "Recorded", zone_path="payer.time_zone", sort=None, precision="second"
         ),
         columns.text("payer.name", "Payer", sort=None),
-        columns.text("overspend.cause", "Cause", sort=None),
+        columns.status("overspend.cause", "Cause", sort=None),
         columns.money("overspend.amount", "Below the floor", currency="unit", sort=None, exact=True),
         columns.identifier("charge_id", "Charge"),
     ),

@@ -19,6 +19,7 @@ TABS: Final = (
     ("customer_workspaces", "Workspaces"),
     ("customer_keys", "API keys"),
     ("customer_grants", "Grants"),
+    ("customer_limits", "Limits"),
     ("customer_denials", "Denials"),
     ("customer_price_change", "Price to come"),
     ("customer_audit", "Audit"),

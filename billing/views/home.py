@@ -88,17 +88,19 @@ def needs_action(viewer: Viewer, span: Span, comparison: Comparison) -> dict[str
 
 
 def lag_rows(report: LagReport) -> list[dict[str, Any]]:
-    """The lags in words: each source, and all together when there are several."""
-    lags = [*report.sources, report.total] if len(report.sources) > 1 else report.sources
+    """The lags in words: each live source, these together when there are several, then what came later."""
+    live = [lag for lag in report.sources if not lag.is_later]
+    later = [lag for lag in report.sources if lag.is_later]
     return [
         {
             "source": lag.source,
+            "is_later": lag.is_later,
             "events": lag.events,
             "p50": lag_text(lag.p50),
             "p95": lag_text(lag.p95),
             "longest": lag_text(lag.longest),
         }
-        for lag in lags
+        for lag in (*live, report.live, *later)
         if lag is not None
     ]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import wraps
-from typing import Any, Final
+from typing import Any, Concatenate, Final, ParamSpec
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date
@@ -32,16 +32,18 @@ from core.display.locale import locale_of
 from core.errors import NotFound
 from metering.usage import UsageSeries
 
+P = ParamSpec("P")
 LATEST: Final = 15
 _COLOURS: Final = 6
-MemberView = Callable[[HttpRequest, CustomerFrame], HttpResponseBase]
+MemberView = Callable[Concatenate[HttpRequest, CustomerFrame, P], HttpResponseBase]
+GuardedView = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
 
-def member_page(view: MemberView) -> Callable[[HttpRequest], HttpResponseBase]:
+def member_page(view: MemberView[P]) -> GuardedView[P]:
     """Open the reader's own customer (`?customer=` chooses among several); staff go to their home."""
 
     @wraps(view)
-    def guarded(request: HttpRequest) -> HttpResponseBase:
+    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         user = request.user
         if not isinstance(user, User) or not user.is_authenticated:
             return redirect_to_login(request.get_full_path())
@@ -57,7 +59,7 @@ def member_page(view: MemberView) -> Callable[[HttpRequest], HttpResponseBase]:
         frame = CustomerFrame(customer, list(payers), 0, 0, 0)
         request.member_customers = customers  # type: ignore[attr-defined]
         try:
-            return view(request, frame)
+            return view(request, frame, *args, **kwargs)
         except NotFound as error:
             raise Http404(error.message) from error
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
 from django import forms
 
-from accounts.models import Customer
 from accounts.scoping import Viewer, visible
 from billing.rollouts import Cohort
+from billing.views.cohort_fields import CohortFields, midnight_utc
 from billing.views.customer_filters import DATE
 from billing.views.money_forms import amount_field
-from core.api.references import find_referenced
-from core.errors import NotFound
 from core.ids import row_id
 from pricing.models import PlanVersion, Rollout
 from pricing.plan_rows import with_labels
@@ -27,8 +24,10 @@ TIMINGS: Final = [
 ]
 
 
-class CohortForm(forms.Form):
+class CohortForm(CohortFields):
     """Whom a price change moves, and when. Dates begin at midnight UTC."""
+
+    field_order = ("name", "from_versions", "customers")
 
     name = forms.CharField(max_length=200, required=False, help_text="What staff call it.")
     from_versions = forms.MultipleChoiceField(
@@ -36,13 +35,6 @@ class CohortForm(forms.Form):
         required=False,
         widget=forms.CheckboxSelectMultiple,
         help_text="None ticked: every other version of the same plan.",
-    )
-    customers = forms.CharField(
-        label="Only these customers",
-        required=False,
-        max_length=100_000,
-        widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="One id of yours or ours on a line; empty: all of them.",
     )
     min_revenue = amount_field(
         label="Brought in at least",
@@ -59,19 +51,8 @@ class CohortForm(forms.Form):
     )
 
     def __init__(self, data: Any, viewer: Viewer, choices: Sequence[tuple[str, str]]) -> None:
-        super().__init__(data, initial={"timing": Rollout.Timing.AT_RENEWAL})
-        self._viewer = viewer
+        super().__init__(data, viewer, initial={"timing": Rollout.Timing.AT_RENEWAL})
         self.fields["from_versions"].choices = choices  # type: ignore[attr-defined]
-
-    def clean_customers(self) -> list[int]:
-        """The ids of the rows that the lines name."""
-        found = []
-        for line in str(self.cleaned_data["customers"]).split():
-            try:
-                found.append(find_referenced(visible(Customer, self._viewer), "cus", line).pk)
-            except NotFound as error:
-                raise forms.ValidationError(error.message) from error
-        return found
 
     def clean(self) -> dict[str, Any]:
         """A date has no meaning beside `immediately`."""
@@ -121,28 +102,28 @@ class HoldOutForm(forms.Form):
 class LimitsForm(forms.Form):
     """Accepting a price change: for each meter that begins to cost, a limit or none."""
 
-    def __init__(self, data: Any, meters: Sequence[tuple[str, str, Decimal | None]]) -> None:
-        super().__init__(data)
+    def __init__(
+        self,
+        data: Any,
+        meters: Sequence[tuple[str, str, Decimal | None]],
+        limits: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(data, initial={f"limit-{key}": limit for key, limit in (limits or {}).items()})
         self._meters = meters
         for key, label, ceiling in meters:
             until_now = "" if ceiling is None else f"Until now {ceiling:f}. "
             self.fields[f"limit-{key}"] = amount_field(
-                label=label,
+                label=f"Limit on {label}",
                 required=False,
                 min_value=Decimal(0),
                 max_value=Decimal(10) ** 20,
-                help_text=f"{until_now}Calls beyond it are refused; empty: no limit.",
+                help_text=f"Each period. {until_now}Calls beyond it are refused; empty: no limit.",
             )
 
     def limits(self) -> dict[str, Decimal]:
         """The limits of a valid form, by meter."""
         named = {key: self.cleaned_data[f"limit-{key}"] for key, _, _ in self._meters}
         return {key: limit for key, limit in named.items() if limit is not None}
-
-
-def midnight_utc(day: date | None) -> datetime | None:
-    """The instant at which a day begins."""
-    return None if day is None else datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def version_choices(viewer: Viewer, version: PlanVersion, counts: dict[int, int]) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
 from accounts.models import User
@@ -19,9 +20,11 @@ from accounts.permissions import Right, may
 from accounts.scoping import viewer_of, visible
 from accounts.staff_pages import staff_page
 from billing.rollouts import acknowledge_member, except_members, hold_out
-from billing.views.price_change_forms import HoldOutForm, LimitsForm, ReasonForm, midnight_utc
+from billing.views.cohort_fields import midnight_utc
+from billing.views.price_change_forms import HoldOutForm, LimitsForm, ReasonForm
 from core.api.references import find_referenced
-from core.display.html import ABSENT
+from core.display.html import ABSENT, instant_html
+from core.display.instants import zone_of
 from core.display.statuses import status_html
 from core.errors import InvalidRequest, TollgateError
 from core.pages import columns
@@ -47,11 +50,36 @@ def path_text(row: RolloutMember) -> str:
     return f"v{row.from_version.number} to v{row.to_version.number}"
 
 
+def moves(row: RolloutMember) -> bool:
+    """Whether it has moved with this price change, or will."""
+    if row.state == State.HELD_OUT:
+        return row.held_until is not None
+    return row.state not in (State.EXCEPTED, State.LEFT, State.CANCELED)
+
+
+def moves_cell(row: RolloutMember, reader: Reader) -> str:
+    """When it moves; nothing for who stays."""
+    at = row.effective_at if moves(row) else None
+    return instant_html(at, zone_of(row.billing_entity.time_zone), reader.locale)
+
+
 def overage_cell(row: RolloutMember, reader: Reader) -> str:
-    """Whether its old ceiling holds until it accepts."""
-    if not row.introduces_overage:
+    """Whether it has accepted what begins to cost, and if not whether an old ceiling holds until then."""
+    if not row.introduces_overage or not moves(row):
         return ABSENT
-    return status_html("accepted" if row.acknowledged_at else "ceiling_kept", tone=None)
+    if row.acknowledged_at:
+        return status_html("accepted")
+    found = row.rollout.overages.get(row.from_version.public_id, [])
+    has_ceiling = any(one["ceiling"] is not None for one in found)
+    return status_html("ceiling_kept") if has_ceiling else status_html("not_accepted", tone="neutral")
+
+
+def result_cell(row: RolloutMember, reader: Reader) -> str:
+    """What happened, in words."""
+    if row.state != State.MOVED:
+        return format_html('<span class="reason">{}</span>', row.result) if row.result else ABSENT
+    at = instant_html(row.moved_at, zone_of(row.billing_entity.time_zone), reader.locale)
+    return format_html("moved {}", at)
 
 
 MEMBERS: Final = Listing(
@@ -61,11 +89,17 @@ MEMBERS: Final = Listing(
         columns.text("customer.name", "Customer", sort="customer__name", sub="billing_entity.name"),
         custom_column("path", "From and to", path_cell, csv=path_text),
         columns.status("state", "State"),
-        columns.instant("effective_at", "Moves", zone_path="billing_entity.time_zone"),
-        columns.instant("notified_at", "Told", precision="day"),
+        custom_column(
+            "effective_at",
+            "Moves",
+            moves_cell,
+            sort="effective_at",
+            csv=lambda row: row.effective_at if moves(row) else None,
+        ),
         columns.instant("acknowledged_at", "Accepted", precision="day"),
         custom_column("overage", "Overage", overage_cell, csv=lambda row: row.introduces_overage),
-        columns.text("result", "Result", sort=None),
+        custom_column("result", "Result", result_cell, csv=lambda row: row.result),
+        columns.instant("notified_at", "Told", precision="day").extra(),
         columns.instant("moved_at", "Moved").extra(),
         columns.instant("held_until", "Held until", precision="day").extra(),
         columns.text("acknowledged_by", "Accepted by").extra(),
@@ -104,7 +138,8 @@ def price_change_member(request: HttpRequest, reference: str, member: str) -> Ht
         "may_accept": may(request.user, Right.MANAGE_PRICES) and (is_open or row.state == State.MOVED),
         "hold_form": HoldOutForm(),
         "except_form": ReasonForm(),
-        "accept_form": LimitsForm(None, meters),
+        "accept_form": LimitsForm(None, meters, row.limits),
+        "moves": moves(row),
     }
     return render(request, "billing/price_changes/member.html", context)
 

@@ -149,11 +149,14 @@ def watch_context(request: HttpRequest, row: Any) -> dict[str, Any]:
 def progress_of(row: Any) -> dict[str, Any]:
     """The members by state, and how many are through."""
     counts = [(state, getattr(row, f"count_{state}")) for state in RolloutMember.State.values]
-    waiting = row.count_pending + row.count_notified + row.count_acknowledged + row.count_failed
+    waiting = (
+        *(row.count_pending, row.count_notified, row.count_acknowledged, row.count_failed),
+        row.count_held_until,
+    )
     return {
         "row": row,
         "counts": [(state, count) for state, count in counts if count],
-        "through": row.count_all - waiting,
+        "through": row.count_all - sum(waiting),
         "is_live": row.status in (Status.ANNOUNCED, Status.RUNNING),
     }
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date
+from dateutil.relativedelta import relativedelta
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
@@ -77,7 +79,10 @@ def shown(request: HttpRequest, coming: ComingPrice) -> dict[str, Any]:
         "unit": unit,
         "old": coming.upcoming.current.terms,
         "new": coming.upcoming.upcoming.terms,
-        "periods": [(kind, statement, coming.lines_of(statement)) for kind, statement in coming.statements],
+        "periods": [
+            (label_of(request, coming, kind, statement), kind, statement, coming.lines_of(statement))
+            for kind, statement in coming.statements
+        ],
         "chart": periods_chart(request, coming, unit),
         "components": [
             (pair, coming.labels.get(pair.key), [(row, price_change(row)) for row in pair.prices])
@@ -85,7 +90,7 @@ def shown(request: HttpRequest, coming: ComingPrice) -> dict[str, Any]:
         ],
         "comparison": comparison,
         "changes_prices": not comparison.is_same,
-        "form": LimitsForm(None, coming.overages),
+        "form": LimitsForm(None, coming.overages, coming.member.limits if coming.member else None),
     }
 
 
@@ -122,13 +127,17 @@ def periods_chart(request: HttpRequest, coming: ComingPrice, unit: str | Currenc
 
 
 def label_of(request: HttpRequest, coming: ComingPrice, kind: str, statement: Any) -> str:
-    """How a period is called: by its month, or what it is of the present one."""
+    """How a period is called: by its month or its days, or what it is of the present one."""
     if kind == "so_far":
         return "This period so far"
     if kind == "projection":
         return "This period, projected"
-    first = statement.start.astimezone(ZoneInfo(coming.payer.time_zone))
-    return format_date(first.date(), "MMM y", locale=locale_of(request))
+    zone, locale = ZoneInfo(coming.payer.time_zone), locale_of(request)
+    first, end = (at.astimezone(zone).date() for at in (statement.start, statement.end))
+    if first.day == 1 and end == first + relativedelta(months=1):
+        return format_date(first, "MMM y", locale=locale)
+    last = end - timedelta(days=1)
+    return f"{format_date(first, 'd MMM', locale=locale)} to {format_date(last, 'd MMM y', locale=locale)}"
 
 
 def _accept(request: HttpRequest, frame: CustomerFrame) -> None:

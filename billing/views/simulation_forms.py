@@ -10,14 +10,11 @@ from typing import Any
 from dateutil.relativedelta import relativedelta
 from django import forms
 
-from accounts.models import Customer
 from accounts.scoping import Viewer, visible
 from billing.simulations.asking import GROWS_BY
+from billing.views.cohort_fields import CohortFields, midnight_utc
 from billing.views.customer_filters import DATE
 from billing.views.money_forms import amount_field
-from billing.views.price_change_forms import midnight_utc
-from core.api.references import find_referenced
-from core.errors import NotFound
 from core.ids import row_id
 from core.pages.choices import ANY
 from pricing.models import Plan, PlanVersion
@@ -25,8 +22,10 @@ from pricing.plan_rows import with_labels
 from pricing.simulation import Cohort
 
 
-class SimulationForm(forms.Form):
+class SimulationForm(CohortFields):
     """Which versions over which usage. Days begin at midnight UTC."""
+
+    field_order = ("versions", "start", "end", "plan", "customers")
 
     versions = forms.MultipleChoiceField(
         widget=forms.CheckboxSelectMultiple, help_text="Drafts too; up to ten side by side."
@@ -34,13 +33,6 @@ class SimulationForm(forms.Form):
     start = forms.DateField(label="Usage from", widget=DATE)
     end = forms.DateField(label="To, included", widget=DATE)
     plan = forms.ChoiceField(label="Customers on", required=False)
-    customers = forms.CharField(
-        label="Only these customers",
-        required=False,
-        max_length=100_000,
-        widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="One id of yours or ours on a line; empty: all of them.",
-    )
     grows_by = amount_field(
         label="Point out who pays more by",
         min_value=Decimal(0),
@@ -48,8 +40,7 @@ class SimulationForm(forms.Form):
     )
 
     def __init__(self, data: Any, viewer: Viewer, initial: Mapping[str, Any]) -> None:
-        super().__init__(data, initial=dict(initial))
-        self._viewer = viewer
+        super().__init__(data, viewer, initial=dict(initial))
         versions = visible(PlanVersion, viewer).defer("content").order_by("plan__name", "base_id", "-number")
         self.fields["versions"].choices = [  # type: ignore[attr-defined]
             (one.public_id, f"{one.plan.name} {label} ({one.plan.currency}), {one.status}")
@@ -57,16 +48,6 @@ class SimulationForm(forms.Form):
         ]
         plans = Plan.objects.order_by("name", "key")
         self.fields["plan"].choices = [ANY, *((one.public_id, one.name) for one in plans)]  # type: ignore[attr-defined]
-
-    def clean_customers(self) -> tuple[int, ...]:
-        """The ids of the rows that the lines name."""
-        found = []
-        for line in str(self.cleaned_data["customers"]).split():
-            try:
-                found.append(find_referenced(visible(Customer, self._viewer), "cus", line).pk)
-            except NotFound as error:
-                raise forms.ValidationError(error.message) from error
-        return tuple(found)
 
     def question(self) -> dict[str, Any]:
         """What a valid form asks, as `request_simulation` takes it."""
@@ -77,7 +58,7 @@ class SimulationForm(forms.Form):
             "ends_at": midnight_utc(values["end"] + timedelta(days=1)),
             "grows_by": values["grows_by"],
             "cohort": Cohort(
-                customer_ids=values["customers"], plan_id=row_id("plan", plan) if plan else None
+                customer_ids=tuple(values["customers"]), plan_id=row_id("plan", plan) if plan else None
             ),
         }
 

@@ -104,6 +104,7 @@ ROWS: Final = DescribedListing(
         columns.quantity("row.unpriced", "Unpriced events", sort="unpriced").extra(),
     ),
     default_sort="-row_difference",
+    keeps=("of",),
     row_url=lambda found: reverse("customer", args=[found.payer.customer.public_id]) if found.payer else "",
     empty_title="Nobody used anything",
     empty_text="No payer of this cohort had a subscription in these days.",

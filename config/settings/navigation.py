@@ -38,12 +38,15 @@ STAFF_NAVIGATION = (
             Item("Subscriptions", "subscriptions", "repeat", "s"),
             Item("Price changes", "price_changes", "calendar-clock", "r"),
             Item("Simulations", "simulations", "flask-round", "i"),
+            Item("Compare metrics", "compare_metrics", "chart-scatter"),
         ),
     ),
     Group(
         "Money",
         (
             Item("Usage charges", "charges", "receipt-text", "m"),
+            Item("Holds", "holds", "hourglass"),
+            Item("Limits", "limits", "circle-gauge"),
             Item("Denials", "denials", "ban"),
             Item("Wallets", "wallets", "wallet", "w"),
             Item("Overspend", "overspends", "trending-down"),
@@ -67,6 +70,7 @@ MEMBER_NAVIGATION = (
             Item("Overview", "home", "house", "h"),
             Item("Usage", "member_usage", "activity", "u"),
             Item("Price changes", "member_price_change", "calendar-clock", "r"),
+            Item("Limits", "member_limits", "circle-gauge", "l"),
         ),
     ),
 )

@@ -21,6 +21,7 @@ from core.display.numbers import (
     percent_text,
     quantity_text,
 )
+from core.numbers import ZERO
 
 _DIGITS_MAX: Final = 60  # more than any amount, quantity or ratio has; a number beyond is a mistake
 
@@ -86,6 +87,9 @@ def delta_html(now: object, before: object, locale: Locale, better: str = "up") 
     change = (current - previous) / abs(previous)
     if not change:
         return mark_safe('<span class="delta is-neutral">unchanged</span>')
+    shown = percent_text(abs(change), locale)
+    if shown == percent_text(ZERO, locale):
+        return mark_safe('<span class="delta is-neutral">almost unchanged</span>')
     direction = "up" if change > 0 else "down"
     tone = "neutral" if better == "neither" else "good" if better == direction else "bad"
     return format_html(
@@ -93,7 +97,7 @@ def delta_html(now: object, before: object, locale: Locale, better: str = "up") 
         tone,
         icon_html(f"arrow-{direction}", 14),
         direction,
-        percent_text(abs(change), locale),
+        shown,
     )
 
 

@@ -44,7 +44,7 @@ class RowFilters:
         self._rows = rows
         self.form = forms.Form(data, use_required_attribute=False)
         for choice in choices:
-            label = choice.name.rpartition("-")[2].capitalize()
+            label = choice.name.rpartition("-")[2].replace("_", " ").capitalize()
             field = forms.ChoiceField(required=False, choices=[ANY, *choice.options], label=label)
             self.form.fields[choice.name] = field
 

@@ -30,7 +30,7 @@ class ListSpec:
 
     `order` turns keyset paging on (see paging.py); `default_sort` is a column's key, with a minus
     for descending. `filters` is called with the query and the rows. `live_seconds` lets a reader
-    switch on a refresh of that period.
+    switch on a refresh of that period. `keeps` names parameters of the page that filtering carries along.
     """
 
     key: str
@@ -47,3 +47,4 @@ class ListSpec:
     empty_title: str = "Nothing here yet"
     empty_text: str = ""
     prefix: str = ""
+    keeps: tuple[str, ...] = ()

@@ -51,10 +51,10 @@ class ListState:
             query.pop(f"{self.prefix}{place}", None)
         return _address(query)
 
-    def bare_url(self) -> str:
-        """The address with nothing but the order and the chosen columns."""
+    def bare_url(self, keeps: Sequence[str] = ()) -> str:
+        """The address with nothing but the order, the chosen columns and the parameters named."""
         query = QueryDict(mutable=True)
-        for name in (f"{self.prefix}sort", f"{self.prefix}show"):
+        for name in (*keeps, f"{self.prefix}sort", f"{self.prefix}show"):
             query.setlist(name, self.query.getlist(name))
         return _address(query)
 

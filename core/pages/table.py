@@ -109,7 +109,13 @@ class Table:
     @property
     def clear_url(self) -> str:
         """The list without search and filters, in the same order."""
-        return self.state.bare_url()
+        return self.state.bare_url(self.listing.keeps)
+
+    @property
+    def kept(self) -> list[tuple[str, str]]:
+        """What the form of the filters carries along of the page's own address."""
+        query = self.state.query
+        return [(name, value) for name in self.listing.keeps for value in query.getlist(name) if value]
 
 
 def make_table(

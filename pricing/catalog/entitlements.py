@@ -29,6 +29,7 @@ class EntitlementTerms:
     """One feature of a plan.
 
     boolean: `value`. limit: `limit` (a count). metered: at most `limit` of the meter's unit per `reset`.
+    A boolean or limit may have a `meter`: the calls that it is about are those that this meter hears.
     """
 
     feature: str
@@ -46,7 +47,9 @@ class EntitlementTerms:
         if self.limit is not None:
             content["limit"] = int(self.limit) if self.type == "limit" else plain(self.limit)
         if self.meter is not None:
-            content |= {"meter": self.meter, "reset": self.reset}
+            content["meter"] = self.meter
+        if self.reset is not None:
+            content["reset"] = self.reset
         return content
 
 
@@ -70,10 +73,11 @@ def _read_entitlement(entry: Fields) -> EntitlementTerms:
     feature, kind = read_key(entry, "feature"), entry.choice("type", TYPES)
     if kind == "boolean":
         entry.required("value")
-        return EntitlementTerms(feature, kind, value=entry.flag("value"))
+        return EntitlementTerms(feature, kind, value=entry.flag("value"), meter=_about(entry))
     if kind == "limit":
         entry.required("limit")
-        return EntitlementTerms(feature, kind, limit=Decimal(entry.optional_count("limit") or 0))
+        limit = Decimal(entry.optional_count("limit") or 0)
+        return EntitlementTerms(feature, kind, limit=limit, meter=_about(entry))
     return EntitlementTerms(
         feature,
         kind,
@@ -81,6 +85,10 @@ def _read_entitlement(entry: Fields) -> EntitlementTerms:
         meter=read_key(entry, "meter"),
         reset=optional_choice(entry, "reset", RESETS, "month"),
     )
+
+
+def _about(entry: Fields) -> str | None:
+    return read_key(entry, "meter") if entry.value("meter") is not None else None
 
 
 def read_feature(raw: object, path: str) -> Feature:

@@ -145,7 +145,7 @@ def _is_zero_matrix(definition: Definition) -> bool:
 
 
 def _limits(entitlements: Iterable[EntitlementTerms], meter: str) -> Iterable[Decimal | None]:
-    return (entitlement.limit for entitlement in entitlements if entitlement.meter == meter)
+    return (one.limit for one in entitlements if one.type == "metered" and one.meter == meter)
 
 
 def _least(values: Iterable[Decimal | None]) -> Decimal | None:

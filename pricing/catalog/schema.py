@@ -63,11 +63,22 @@ ENTITLEMENT_FIELDS: Final[dict[str, Schema]] = {
     "meter": KEY,
     "reset": choice(*RESETS),
 }
+ABOUT: Final = said(KEY, "The calls that it is about: those that this meter hears.")
 METERED: Final = ENTITLEMENT_FIELDS | {"type": {"const": "metered"}, "limit": QUANTITY}
 ENTITLEMENT: Final[Schema] = {
     "oneOf": [
-        record({"feature": KEY, "type": {"const": "boolean"}, "value": flag()}, "feature", "type", "value"),
-        record({"feature": KEY, "type": {"const": "limit"}, "limit": count(0)}, "feature", "type", "limit"),
+        record(
+            {"feature": KEY, "type": {"const": "boolean"}, "value": flag(), "meter": ABOUT},
+            "feature",
+            "type",
+            "value",
+        ),
+        record(
+            {"feature": KEY, "type": {"const": "limit"}, "limit": count(0), "meter": ABOUT},
+            "feature",
+            "type",
+            "limit",
+        ),
         record(
             {name: schema for name, schema in METERED.items() if name != "value"},
             "feature",

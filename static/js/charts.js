@@ -28,6 +28,10 @@ function ticks(measure) {
   return (value) => format.format(value);
 }
 
+function isGrouped(data) {
+  return !data.stacked && data.series.filter((series) => (series.kind ?? data.kind) === "bar").length > 1;
+}
+
 function dataset(series, data) {
   const kind = series.kind ?? data.kind;
   const main = colour(`chart-${series.colour}`);
@@ -44,7 +48,9 @@ function dataset(series, data) {
     const fill = ({ dataIndex }) => (isOpen(dataIndex) ? pale : main);
     return {
       ...shared, backgroundColor: fill, hoverBackgroundColor: fill, borderColor: colour("surface"), hoverBorderColor: colour("surface"),
-      borderWidth: data.stacked ? { top: 1 } : 0, borderRadius: 2, maxBarThickness: 26, categoryPercentage: 0.82, barPercentage: 0.94,
+      borderWidth: data.stacked ? { top: 1 } : 0, borderRadius: 2, barPercentage: 0.94,
+      // Bars of one category stand close together: two that are each as narrow as can be would drift apart.
+      ...(isGrouped(data) ? { maxBarThickness: 64, categoryPercentage: 0.5 } : { maxBarThickness: 26, categoryPercentage: 0.82 }),
     };
   }
   const dash = series.faint ? [4, 4] : [];

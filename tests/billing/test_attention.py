@@ -13,7 +13,7 @@ from accounts.models import BillingEntity
 from billing.balances import Balance
 from billing.margins import Margin
 from billing.reports.attention import running_out
-from billing.reports.call_to_charge import make_lag
+from billing.reports.call_to_charge import make_lag, make_report
 from billing.reports.comparing import Comparison
 from billing.reports.gap import make_gap
 from billing.reports.operator import figures
@@ -74,6 +74,21 @@ def test_nothing_in_the_gap_is_nothing() -> None:
 def test_lag_percentiles_are_by_nearest_rank() -> None:
     lag = make_lag("api", [timedelta(seconds=n) for n in range(100, 0, -1)])
     assert (lag.p50, lag.p95, lag.longest) == tuple(timedelta(seconds=n) for n in (50, 95, 100))
+
+
+def test_what_was_imported_or_released_is_not_in_the_lag_of_what_is_live() -> None:
+    hours, seconds = [timedelta(hours=9)] * 5, [timedelta(seconds=1)] * 3
+    lags = {"import": hours, "api": seconds, "gateway": [timedelta(seconds=3)], "release": hours}
+    report = make_report(NOW, lags)
+    assert [lag.source for lag in report.sources] == ["api", "gateway", "import", "release"]
+    assert report.events == 14
+    assert report.live is not None
+    assert (report.live.events, report.live.p50, report.live.longest) == (
+        *(4, timedelta(seconds=1)),
+        timedelta(seconds=3),
+    )
+    assert make_report(NOW, {"import": hours, "api": seconds}).live is None, "there is nothing to add up"
+    assert make_report(NOW, {}).events == 0
 
 
 def test_one_event_is_all_its_percentiles() -> None:

@@ -7,9 +7,11 @@ from decimal import Decimal
 import pytest
 from django.db import connection
 
+from billing.charging import Authorized, CaptureTerms, Charged, Mode, charge_many
+from billing.limits.verbs import create_limit, owner_of
 from core.sql import driver
 from tests.billing.invariants import STATEMENTS, broken_invariants
-from tests.billing.world import charge, make_meter, make_tenant, make_version
+from tests.billing.world import charge, make_meter, make_tenant, make_version, request
 
 pytestmark = pytest.mark.django_db
 COUNTERS = "charges are the counters' F"
@@ -21,6 +23,13 @@ DAMAGE = {
     "seq is gapless": "UPDATE billing_ledgeraccount SET seq = seq + 1 WHERE kind = 'wallet'",
     "seq is used once": "UPDATE metering_usageevent SET seq = 2",
     "an event has its key": "DELETE FROM metering_idempotencykey WHERE key = 'a'",
+    "an authorization has its key": "UPDATE metering_idempotencykey SET event_id = id FROM"
+    " billing_authorization a WHERE key = 'held' AND a.status = 'captured'",
+    "what is held is the sum of open holds": "UPDATE billing_authorization SET held = held / 2",
+    "limits hold what open holds reserve": "UPDATE billing_limithold SET amount = amount + 2",
+    "a capture is the event that it names": (
+        "UPDATE billing_authorization SET captured_amount = captured_amount + 1 WHERE status = 'captured'"
+    ),
     "an event is charged once": (
         "UPDATE billing_charge SET event_id = (SELECT id FROM metering_usageevent"
         " WHERE idempotency_key = 'a')"
@@ -76,8 +85,15 @@ def _books() -> None:
     make_meter()
     version = make_version([{"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "0.5"}])
     tenant = make_tenant(version, balance="10", overdraft=Decimal(0))
+    create_limit(owner_of(billing_entity=tenant.payer), Decimal(100))
     for key in ("a", "b"):
         charge(tenant, key, properties={"tokens": 3})
+    for key in ("held", "captured"):
+        hold = charge_many([request(tenant, key, Mode.HOLD, properties={"tokens": 3})])[0]
+    assert isinstance(hold, Authorized)
+    capture = request(tenant, "capture", properties={"tokens": 3})
+    capture.authorization = CaptureTerms(hold.customer_id, hold.id, tenant.workspace.pk)
+    assert isinstance(charge_many([capture])[0], Charged)
     assert broken_invariants(driver()) == []
 
 

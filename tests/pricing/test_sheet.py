@@ -132,12 +132,56 @@ def test_a_changed_price_says_by_how_much() -> None:
     assert [price_change(line) for line in pair.prices] == [D("0.25")]
 
 
-def test_tiers_with_other_bounds_stand_in_one_order_without_a_change() -> None:
-    def tiers(bound: str) -> dict[str, Any]:
-        steps = [{"up_to": bound, "unit_price": "2"}, {"up_to": None, "unit_price": "1"}]
-        return {"key": "tok", "meter": "tokens", "model": "graduated", "tiers": steps}
+def tiers(*steps: tuple[str | None, str], model: str = "graduated", **more: Any) -> dict[str, Any]:
+    """One priced line in tiers of (end, price)."""
+    cut = [{"up_to": end, "unit_price": price} | more for end, price in steps]
+    return {"key": "tok", "meter": "tokens", "model": model, "tiers": cut}
 
-    (pair,) = compare_versions(plan(tiers("100")), plan(tiers("50"))).components
+
+def lines(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """The prices of two plans beside each other as (above, up to, old, new)."""
+    (pair,) = compare_versions(plan(old), plan(new)).components
+    rows = [(line.old or line.new, line) for line in pair.prices]
+    return [
+        (row.above, row.up_to, line.old and line.old.price, line.new and line.new.price)
+        for row, line in rows
+        if row is not None
+    ]
+
+
+@pytest.mark.parametrize("model", ["graduated", "volume"])
+def test_tiers_with_other_bounds_are_cut_wherever_one_of_either_ends(model: str) -> None:
+    old = tiers(("2", "4.2"), ("10", "3.6"), (None, "3"), model=model)
+    new = tiers(("2", "3.6"), ("5", "3.6"), (None, "3.4"), model=model)
+    assert lines(old, new) == [
+        (D(0), D(2), D("4.2"), D("3.6")),
+        (D(2), D(5), D("3.6"), D("3.6")),
+        (D(5), D(10), D("3.6"), D("3.4")),
+        (D(10), None, D(3), D("3.4")),
+    ]
+    (pair,) = compare_versions(plan(old), plan(new)).components
+    assert [line.mark for line in pair.prices] == ["changed", "unchanged", "changed", "changed"]
+
+
+def test_one_price_beside_tiers_is_cut_like_them() -> None:
+    assert lines(component("2"), tiers(("100", "2"), (None, "1"))) == [
+        (D(0), D(100), D(2), D(2)),
+        (D(100), None, D(2), D(1)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (tiers(("100", "2"), (None, "1")), tiers(("50", "2"), (None, "1"), flat_fee="5")),
+        (tiers(("100", "2"), (None, "1")), tiers(("50", "2"), (None, "1"), model="volume")),
+    ],
+    ids=["entering a tier costs something", "a tier means something else"],
+)
+def test_tiers_that_do_not_mean_the_same_stand_in_one_order_without_a_change(
+    old: dict[str, Any], new: dict[str, Any]
+) -> None:
+    (pair,) = compare_versions(plan(old), plan(new)).components
     rows = [(line.mark, (line.new or line.old).above) for line in pair.prices if line.new or line.old]  # type: ignore[union-attr]
     assert rows == [("added", D(0)), ("removed", D(0)), ("added", D(50)), ("removed", D(100))]
     assert [price_change(line) for line in pair.prices] == [None] * 4

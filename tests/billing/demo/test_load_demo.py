@@ -19,7 +19,7 @@ from accounts.models import Customer, Organization, PayerAssignment, User, Works
 from accounts.scoping import OPERATOR
 from billing.demo import cast
 from billing.demo.loading import load
-from billing.models import Charge, Denial, LedgerAccount, MarginBucket, Overspend
+from billing.models import Charge, ClosingLine, Denial, LedgerAccount, MarginBucket, Overspend
 from billing.reports import attention
 from billing.reports.comparing import make_comparison
 from billing.reports.spans import LAST_30_DAYS, read_span
@@ -70,7 +70,9 @@ def test_books_balance_and_buckets_agree_with_charges(loaded: Path) -> None:
     sums = LedgerAccount.objects.values("billing_entity_id").annotate(total=Sum("balance"))
     assert {row["total"] for row in sums} == {Decimal(0)}
     usage = MarginBucket.objects.exclude(event="base_fee").aggregate(total=Sum("revenue"))["total"]
-    assert usage == Charge.objects.aggregate(total=Sum("amount"))["total"]
+    charged = Charge.objects.aggregate(total=Sum("amount"))["total"]
+    closed = ClosingLine.objects.aggregate(total=Sum("amount"))["total"] or 0
+    assert usage == charged + closed
     assert MarginBucket.objects.filter(event="base_fee", revenue__gt=0).exists()
 
 

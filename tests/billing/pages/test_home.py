@@ -11,9 +11,10 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from accounts.users import add_member, add_to_staff, create_user
-from billing.charging import Mode
+from billing.charging import Mode, report_events
 from billing.wallets import top_up
 from core import clock
+from metering.events import parse_event
 from metering.rates import create_exchange_rate
 from pricing.models import PlanVersion
 from tests.billing.world import Tenant, charge, make_meter, make_tenant, make_version
@@ -139,6 +140,17 @@ def test_lag_is_shown_by_source(staff: Client, acme: Tenant) -> None:
     at = (clock.now() - timedelta(hours=30)).isoformat()
     charge(acme, "a", Mode.REPORT, properties={"tokens": 1}, occurred_at=at)
     assert "30 h 0 min" in page(staff)
+
+
+def test_an_import_stands_apart_from_what_is_live(staff: Client, acme: Tenant) -> None:
+    charge(acme, "a", properties={"tokens": 1})
+    old = {"event": "completion", "workspace": acme.workspace.external_id, "idempotency_key": "old"}
+    at = (clock.now() - timedelta(days=3)).isoformat()
+    report_events([parse_event(old | {"occurred_at": at}, clock.now())], source="import")
+    text = page(staff)
+    assert "live, together" not in text, "one live source is its own sum"
+    assert text.index(">api<") < text.index(">import<")
+    assert '<tr class="is-faint"><th scope="row">import</th>' in text
 
 
 @pytest.mark.parametrize("query", ["period=last_month", "period=custom&start=x&end=9999", "period=nonsense"])

@@ -18,7 +18,7 @@ from pricing.models import PlanVersion, Rollout, RolloutMember, UsageCeiling
 from pricing.plans import apply_plan, publish_version
 from tests.billing.pages.conftest import GRADUATED, NOW, Sign, now_is, signed
 from tests.billing.pages.reading import page, read, rows, words
-from tests.billing.world import Tenant, balance, charge, make_tenant
+from tests.billing.world import Tenant, balance, charge, make_meter, make_tenant
 
 pytestmark = pytest.mark.django_db
 SOON = {"timing": "on_date", "effective_on": "2026-02-01"}
@@ -169,6 +169,63 @@ def test_each_subscription_stands_in_a_list_that_is_filtered_and_downloaded(
     fragment = page(staff, f"{url(announced)}?state=moved", htmx="members-table")
     assert "Nothing matches" in fragment
     assert "<main" not in fragment
+
+
+def test_who_stays_has_no_date_and_no_ceiling_to_keep(
+    staff: Client, acme: Tenant, announced: Rollout
+) -> None:
+    post(staff, member_url(announced, "except"), {"reason": "Negotiated"})
+    text = read(staff, url(announced))
+    assert "v1 to v2 Excepted" in text
+    assert "Negotiated" in text
+    assert "Ceiling kept" not in text
+    assert "1 needs nothing more" in text
+    assert rows(staff, f"{url(announced)}?export=csv")[0]["effective_at"] == ""
+    text = read(staff, member_url(announced))
+    assert "Moves never, unless a later price change moves it" in text
+    assert "Result Negotiated" in text
+
+
+def test_who_is_held_out_until_a_date_still_moves(staff: Client, acme: Tenant, announced: Rollout) -> None:
+    post(staff, member_url(announced, "hold-out"), {"until": "2026-05-01"})
+    text = read(staff, url(announced))
+    assert "0 need nothing more" in text
+    assert "v1 to v2 Held out 30 Apr 2026, 20:00 EDT" in text, "on its payer's clock"
+    post(staff, member_url(announced, "hold-out"))
+    text = read(staff, url(announced))
+    assert "1 needs nothing more" in text
+    assert "EDT" not in text
+
+
+def test_what_was_free_without_end_has_no_ceiling_to_keep(
+    staff: Client, acme: Tenant, version: PlanVersion
+) -> None:
+    make_meter("calls", aggregation="count")
+    per_call = {"key": "calls", "meter": "calls", "model": "per_unit", "unit_price": "0.01"}
+    more = publish_version(apply_plan(version.content | {"components": [GRADUATED, per_call]}))
+    effective_at = datetime(2026, 3, 1, tzinfo=UTC)
+    row = announce_rollout(draft_rollout(more, timing="on_date", effective_at=effective_at))
+    text = read(staff, url(row))
+    assert "Not accepted" in text
+    assert "Ceiling kept" not in text
+    assert "none: there was no end" in text
+
+
+def test_what_has_moved_says_when(staff: Client, acme: Tenant, announced: Rollout) -> None:
+    text = read(staff, url(moved(announced)))
+    assert "v1 to v2 Moved 28 Feb 2026, 19:00 EST" in text
+    assert "moved 28 Feb 2026, 20:00 EST" in text
+    assert "2026-03-01T00:00:00Z" not in text
+
+
+def test_limits_that_were_chosen_stand_in_the_form_that_changes_them(
+    staff: Client, acme: Tenant, announced: Rollout
+) -> None:
+    assert "Accept for the customer" in read(staff, member_url(announced))
+    post(staff, member_url(announced, "accept"), {"limit-tokens": "500"})
+    markup = page(staff, member_url(announced))
+    assert 'name="limit-tokens" value="500"' in markup
+    assert "Change its limits" in words(markup)
 
 
 def test_progress_is_asked_for_again_while_something_may_happen(staff: Client, announced: Rollout) -> None:

@@ -40,6 +40,7 @@ PAGES: Final = {
     "simulations": "/simulations",
     "new simulation": "/simulations/new",
     "simulation": "/simulations/{simulation}",
+    "compare metrics": "/compare-metrics",
     "editor": "/plans/{plan}/edit",
     "price to come": "/customers/{customer}/price-change",
     "own price to come": "/price-change",

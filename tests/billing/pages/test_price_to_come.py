@@ -19,7 +19,7 @@ from pricing.models import PlanVersion, Rollout
 from pricing.plans import apply_plan, publish_version
 from tests.billing.pages.conftest import GRADUATED, NOW, Sign, now_is, signed
 from tests.billing.pages.reading import page, read, words
-from tests.billing.world import Tenant, charge, make_tenant
+from tests.billing.world import Tenant, charge, make_meter, make_tenant
 
 pytestmark = pytest.mark.django_db
 D = Decimal
@@ -89,10 +89,10 @@ def test_the_member_reads_it_on_a_page_of_its_own(acme: Tenant, announced: Rollo
     for said in (
         "Your price is changing",
         "From 1 Mar 2026 UTC",
-        "1 Nov 2025 UTC USD 5.00 USD 12.00 USD 7.00 up 140.0%",
+        "Nov 2025 USD 5.00 USD 12.00 USD 7.00 up 140.0%",
         "This period so far USD 2.00 USD 6.00 USD 4.00 up 200.0%",
         "tokens 600 USD 5.00 USD 12.00 USD 7.00",
-        "The new price charges for what was included or blocked until now.",
+        "The new price charges for what was free or refused until now.",
         "Until now 100.",
     ):
         assert said in text, said
@@ -131,6 +131,39 @@ def test_staff_see_a_customer_under_any_version(staff: Client, acme: Tenant, sec
     assert "No price change is coming" in read(staff, f"{address}/{other.public_id}")
 
 
+def test_staff_see_which_price_change_it_is_and_what_was_answered(
+    staff: Client, acme: Tenant, announced: Rollout
+) -> None:
+    address = f"/customers/{acme.customer.public_id}/price-change"
+    assert "Notified Spring, told 15 Jan 2026 UTC, not accepted yet." in read(staff, address)
+    assert announced.members.get().public_id in page(staff, address)
+    answer(member_of(acme), announced)
+    said = f"accepted 15 Jan 2026 UTC by owner{acme.customer.pk}@acme.example."
+    assert said in read(staff, address)
+
+
+def test_an_old_ceiling_is_spoken_of_only_where_there_is_one(acme: Tenant, version: PlanVersion) -> None:
+    make_meter("calls", aggregation="count", name="Calls")
+    per_call = {"key": "calls", "meter": "calls", "model": "per_unit", "unit_price": "0.01"}
+    more = publish_version(apply_plan(version.content | {"components": [GRADUATED, per_call]}))
+    announce_rollout(draft_rollout(more, timing="on_date", effective_at=MARCH))
+    text = read(member_of(acme), "/price-change")
+    assert "Limit on Calls optional Each period. Calls beyond it are refused; empty: no limit." in text
+    assert "your old ceiling stays" not in text
+    assert "Your price is changing" in text
+
+
+def test_a_period_that_is_no_month_is_called_by_its_days(version: PlanVersion) -> None:
+    tenant = make_tenant(version, starts_at=datetime(2025, 12, 11, tzinfo=UTC))
+    now_is(datetime(2025, 12, 20, tzinfo=UTC))
+    charge(tenant, "december", Mode.REPORT, properties={"tokens": 600})
+    now_is(NOW)
+    dearer = GRADUATED | {"tiers": [{"up_to": None, "unit_price": "0.02"}]}
+    second = publish_version(apply_plan(version.content | {"components": [dearer]}))
+    announce_rollout(draft_rollout(second, timing="on_date", effective_at=MARCH))
+    assert "11 Dec to 31 Dec 2025 USD 5.00 USD 10.00" in read(member_of(tenant), "/price-change")
+
+
 def test_it_is_accepted_without_a_limit(acme: Tenant, announced: Rollout) -> None:
     client = member_of(acme)
     assert "Accepted." in answer(client, announced)
@@ -144,7 +177,8 @@ def test_it_is_accepted_with_a_limit_which_may_be_changed(acme: Tenant, announce
     client = member_of(acme, "billing")
     answer(client, announced, limits={"limit-tokens": "500"})
     assert announced.members.get().limits == {"tokens": "500"}
-    assert "Your limit on tokens: 500 each period." in read(client, "/price-change")
+    field = '<input type="text" name="limit-tokens" value="500"'
+    assert field in page(client, "/price-change"), "what stands is not taken away by changing it"
     answer(client, announced, limits={"limit-tokens": "700"})
     assert announced.members.get().limits == {"tokens": "700"}
 

@@ -160,6 +160,9 @@ def test_several_versions_stand_in_tabs(
     same = read(staff, f"/simulations/{row.public_id}")
     assert "Pay the same 1" in same
     other = read(staff, f"/simulations/{row.public_id}?of=1")
+    kept = page(staff, f"/simulations/{row.public_id}?of=1&outcome=loser")
+    assert '<input type="hidden" name="of" value="1">' in kept, "a filter stays with its version"
+    assert 'href="?of=1">Clear all' in kept
     assert "Pay more 1" in other
     for nonsense in ("9", "x", "-1", "\u00b2"):
         assert "Pay the same 1" in read(staff, f"/simulations/{row.public_id}?of={nonsense}")

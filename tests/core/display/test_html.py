@@ -77,6 +77,8 @@ def test_a_change_has_a_direction_and_a_tone(
 
 def test_no_change_and_no_basis_are_said() -> None:
     assert "unchanged" in delta_html("1", "1", EN)
+    assert "almost unchanged" in delta_html("0.96431", "0.9644", EN), "not a red arrow beside 0.0%"
+    assert "almost" not in delta_html("1.0005", "1", EN)
     assert delta_html("1", "0", EN) == ABSENT
     assert delta_html("1", None, EN) == ABSENT
 

@@ -172,3 +172,10 @@ def test_a_table_of_many_columns_scrolls_in_its_frame() -> None:
     wide = replace(LISTING, columns=LISTING.columns * 3)
     assert wide.table(get(), LINES).is_wide
     assert not table_of().is_wide
+
+
+def test_a_list_keeps_the_parameters_of_its_page_that_it_names() -> None:
+    of_page = replace(LISTING, keeps=("of", "period"))
+    table = of_page.table(get("?of=1&period=&other=2&q=alpha&sort=-amount"), LINES)
+    assert table.kept == [("of", "1")]
+    assert table.clear_url == "?of=1&sort=-amount"

@@ -1,0 +1,170 @@
+"""What the payer's versions entitle a call to: features, static limits and metered quotas.
+
+Planned before the lock from the compiled versions; quotas are counted as limits are (`limiting`).
+docs/algorithms/limits.md tells the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+from billing.charging.planning import Heard, Planned
+from billing.store_limits import CounterRange
+from core.numbers import CONTEXT, ZERO
+from metering.models import Meter
+from pricing.catalog.entitlements import EntitlementTerms
+from pricing.cycles import Cycle, Interval, Period
+from pricing.pricelist import SegmentPrices
+
+COUNTED: Final = frozenset({Meter.Aggregation.COUNT, Meter.Aggregation.SUM, Meter.Aggregation.UNIQUE})
+"""The meters whose quantity a quota adds up."""
+AT_ONCE: Final = COUNTED | {Meter.Aggregation.MAX}
+"""Those of which a single call has a quantity."""
+
+
+@dataclass(slots=True)
+class Need:
+    """A feature that an item needs, with what its payer's versions together allow.
+
+    `is_denied`: none of them has it. `each`: the most that one call may have; `quota`: that one reset may.
+    """
+
+    feature: str
+    heard: Heard | None = None
+    is_denied: bool = False
+    each: Decimal | None = None
+    quota: Decimal | None = None
+    range: CounterRange | None = None
+
+
+class Missing(NamedTuple):
+    """The entitlement that refuses an item."""
+
+    feature: str
+    limit: Decimal | None = None
+    used: Decimal | None = None
+    resets_at: datetime | None = None
+    retryable: bool = False
+
+    def as_denied(self) -> dict[str, Any]:
+        """What it says in a refusal. A quota comes back with its reset; a feature does not come by itself."""
+        return {
+            "level": "entitlement",
+            "level_id": self.feature,
+            "limit": self.limit,
+            "used": self.used,
+            "resets_at": self.resets_at,
+            "retryable": self.retryable,
+        }
+
+
+@dataclass(slots=True)
+class Needs:
+    """The needs of a batch, by item."""
+
+    by_item: dict[int, list[Need]] = field(default_factory=dict)
+
+    def missing(
+        self,
+        item: Planned,
+        quantity: Callable[[Heard], Decimal],
+        used_in: Callable[[CounterRange], Decimal],
+    ) -> Missing | None:
+        """The first entitlement that the item lacks; None when it has all that it needs."""
+        for need in self.by_item.get(item.index, ()):
+            if need.is_denied:
+                return Missing(need.feature)
+            if need.heard is None:
+                continue
+            asked = quantity(need.heard)
+            if asked <= 0:
+                continue
+            if need.each is not None and asked > need.each:
+                return Missing(need.feature, need.each, ZERO)
+            if need.quota is not None and need.range is not None:
+                used = used_in(need.range)
+                if CONTEXT.add(used, asked) > need.quota:
+                    resets_at = need.range.until
+                    return Missing(need.feature, need.quota, used, resets_at, asked <= need.quota)
+        return None
+
+    def quotas(self, item: Planned) -> Iterable[Need]:
+        """The item's needs that are counted."""
+        return [need for need in self.by_item.get(item.index, ()) if need.range is not None]
+
+
+def plan_needs(items: Sequence[Planned]) -> Needs:
+    """What the items need. Nothing is read."""
+    needs = Needs()
+    for item in items:
+        for segment in item.segments:
+            if segment.version.entitlements:
+                found = _needs_of(item)
+                if found:
+                    needs.by_item[item.index] = found
+                break
+    return needs
+
+
+def _needs_of(item: Planned) -> list[Need]:
+    heard = {one.meter.key: one for one in item.heard}
+    found: dict[str, Need] = {}
+    granted: set[str] = set()
+    for segment in item.segments:
+        for terms in segment.version.entitlements:
+            if terms.type == "boolean":
+                if not _is_about(terms, item, heard):
+                    continue
+                if terms.value:
+                    granted.add(terms.feature)
+                need = found.setdefault(terms.feature, Need(terms.feature))
+                need.is_denied = terms.feature not in granted
+            elif (one := heard.get(terms.meter or "")) is not None:
+                _add_bound(found.setdefault(terms.feature, Need(terms.feature)), terms, segment, item, one)
+    return list(found.values())
+
+
+def _is_about(terms: EntitlementTerms, item: Planned, heard: dict[str, Heard]) -> bool:
+    """Whether a feature is what the call is: of its meter, or else of its own name."""
+    if terms.meter is not None:
+        return terms.meter in heard
+    return terms.feature in heard or terms.feature == item.request.event.event
+
+
+def _add_bound(
+    need: Need, terms: EntitlementTerms, segment: SegmentPrices, item: Planned, heard: Heard
+) -> None:
+    assert terms.limit is not None
+    aggregation = heard.meter.aggregation
+    if aggregation not in AT_ONCE:
+        return
+    need.heard = heard
+    if terms.type == "limit" or aggregation not in COUNTED:
+        need.each = terms.limit if need.each is None else max(need.each, terms.limit)
+        return
+    need.quota = terms.limit if need.quota is None else CONTEXT.add(need.quota, terms.limit)
+    if need.range is None:
+        payer = item.attribution.payer
+        assert payer is not None
+        period = quota_period(terms, segment, item.request.event.occurred_at, payer.time_zone)
+        need.range = quota_range(payer.customer_id, payer.id, heard.meter.id, terms.reset or "month", period)
+
+
+def quota_period(
+    terms: EntitlementTerms, segment: SegmentPrices, instant: datetime, time_zone: str
+) -> Period:
+    """The reset of a quota that holds `instant`: a cycle of its own length, counted as the subscription's."""
+    interval = Interval(terms.reset or "month")
+    anchor_at = segment.anchor_at or segment.starts_at
+    return Cycle.anchored(interval, segment.version.anchor, anchor_at, ZoneInfo(time_zone)).period_at(instant)
+
+
+def quota_range(customer_id: int, payer_id: int, meter_id: int, reset: str, period: Period) -> CounterRange:
+    """Where a quota is counted."""
+    counter = f"quota:{payer_id}:{meter_id}:{reset}"
+    return CounterRange(customer_id, counter, period.start, period.end, payer_id, meter_id)

@@ -1,0 +1,188 @@
+"""The process's copy of each customer's spend limits, kept at the customer's config version.
+
+The charge path compares that version under the payer's lock, so a limit that was set, changed or ended
+anywhere counts in the next charge of every process. Who has no limit costs a look into a dictionary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from accounts.models import BillingEntity, Organization, Workspace
+from billing.limits.windows import Window, day_at, month_at, rolling_at
+from billing.models import SpendLimit
+from core.ids import public_id
+
+CUSTOMERS_MAX: Final = 100_000
+Level = SpendLimit.Level
+_PREFIXES: Final = {
+    Level.API_KEY.value: ("key", "api_key_id"),
+    Level.WORKSPACE.value: ("ws", "workspace_id"),
+    Level.METER.value: ("mtr", "meter_id"),
+    Level.ORGANIZATION.value: ("org", "organization_id"),
+    Level.BILLING_ENTITY.value: ("be", "billing_entity_id"),
+}
+
+
+@dataclass(slots=True, eq=False)
+class Limit:
+    """A spend limit as the charge path needs it. `level_id` is the public id of whose it is."""
+
+    id: int
+    customer_id: int
+    level: str
+    level_id: str
+    owner_id: int
+    meter_key: str | None
+    is_hard: bool
+    amount: Decimal
+    currency: str
+    window: str
+    hours: int
+    zone: ZoneInfo
+    thresholds: tuple[int, ...]
+    counter: str
+    last: Window | None = None
+
+    def window_at(self, instant: datetime, now: datetime, period: Window | None) -> Window:
+        """The window in which spend at `instant` counts; of a rolling one, its slots as seen at `now`.
+
+        `period`: the billing period of who pays at `instant`, if there is one; an organization's is the
+        calendar month.
+        """
+        if self.window == SpendLimit.Window.ROLLING:
+            return rolling_at(now, self.hours)
+        is_day = self.window == SpendLimit.Window.DAY
+        if not is_day and period is not None and self.level != Level.ORGANIZATION:
+            return period
+        last = self.last
+        if last is None or not last.starts_at <= instant < last.ends_at:
+            last = self.last = day_at(instant, self.zone) if is_day else month_at(instant, self.zone)
+        return last
+
+
+@dataclass(slots=True)
+class LimitBook:
+    """A customer's standing limits by whose they are, at one config version.
+
+    `parents` (of organizations) and `homes` (a workspace's or payer's organization) are read only where an
+    organization has a limit; workspaces are added as they are met.
+    """
+
+    customer_id: int
+    version: int
+    by_owner: dict[tuple[str, int], list[Limit]] = field(default_factory=dict)
+    parents: dict[int, int | None] = field(default_factory=dict)
+    payers: dict[int, int | None] = field(default_factory=dict)
+    homes: dict[int, int | None] = field(default_factory=dict)
+    _found: dict[tuple[int | None, int | None, int], tuple[Limit, ...]] = field(default_factory=dict)
+
+    def at(self, api_key_id: int | None, workspace_id: int | None, payer_id: int) -> tuple[Limit, ...]:
+        """The limits of a call, in the order in which they refuse. The workspace's home is known."""
+        key = (api_key_id, workspace_id, payer_id)
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = tuple(self._find(*key))
+        return found
+
+    def unknown_homes(self, workspace_ids: Iterable[int]) -> set[int]:
+        """The workspaces whose organization is still to be read."""
+        return set(workspace_ids) - self.homes.keys() if self.parents else set()
+
+    def _find(self, api_key_id: int | None, workspace_id: int | None, payer_id: int) -> Iterable[Limit]:
+        owners: list[tuple[str, int | None]] = [
+            (Level.API_KEY, api_key_id),
+            (Level.WORKSPACE, workspace_id),
+            (Level.METER, payer_id),
+        ]
+        organization = self.payers.get(payer_id) if workspace_id is None else self.homes.get(workspace_id)
+        seen: set[int] = set()
+        while organization is not None and organization not in seen:
+            seen.add(organization)
+            owners.append((Level.ORGANIZATION, organization))
+            organization = self.parents.get(organization)
+        owners.append((Level.BILLING_ENTITY, payer_id))
+        for level, owner_id in owners:
+            if owner_id is not None:
+                yield from self.by_owner.get((level, owner_id), ())
+
+
+_books: dict[int, LimitBook] = {}
+
+
+def limit_books(versions: Mapping[int, int]) -> dict[int, LimitBook]:
+    """The books of customers, by id, at these config versions; those without a limit are left out.
+
+    No statement when all are known; else at most three.
+    """
+    found, stale = {}, []
+    for customer_id, version in versions.items():
+        book = _books.get(customer_id)
+        if book is None or book.version != version:
+            stale.append(customer_id)
+        elif book.by_owner:
+            found[customer_id] = book
+    if stale:
+        loaded = _load({customer_id: versions[customer_id] for customer_id in stale})
+        found |= {customer_id: book for customer_id, book in loaded.items() if book.by_owner}
+    return found
+
+
+def find_homes(book: LimitBook, workspace_ids: Iterable[int]) -> None:
+    """Read the organizations of workspaces that the book has not met; one statement, or none."""
+    unknown = book.unknown_homes(workspace_ids)
+    if unknown:
+        rows = Workspace.objects.filter(customer_id=book.customer_id, pk__in=unknown)
+        book.homes.update(dict.fromkeys(unknown) | dict(rows.values_list("pk", "organization_id")))
+
+
+def _load(versions: Mapping[int, int]) -> dict[int, LimitBook]:
+    if len(_books) > CUSTOMERS_MAX:
+        _books.clear()
+    books = {customer_id: LimitBook(customer_id, version) for customer_id, version in versions.items()}
+    rows = SpendLimit.objects.filter(customer_id__in=list(versions), ended_at=None)
+    has_tree: set[int] = set()
+    for row in rows.select_related("meter").order_by("pk"):
+        limit = limit_of(row)
+        books[row.customer_id].by_owner.setdefault((limit.level, limit.owner_id), []).append(limit)
+        if limit.level == Level.ORGANIZATION:
+            has_tree.add(row.customer_id)
+    if has_tree:
+        for pk, customer_id, parent_id in Organization.objects.filter(customer_id__in=has_tree).values_list(
+            "pk", "customer_id", "parent_id"
+        ):
+            books[customer_id].parents[pk] = parent_id
+        for pk, customer_id, organization_id in BillingEntity.objects.filter(
+            customer_id__in=has_tree
+        ).values_list("pk", "customer_id", "organization_id"):
+            books[customer_id].payers[pk] = organization_id
+    _books.update(books)
+    return books
+
+
+def limit_of(row: SpendLimit) -> Limit:
+    """A stored limit (with its meter) as the charge path needs it."""
+    prefix, column = _PREFIXES[row.level]
+    owner_id = row.billing_entity_id if row.level == Level.METER else getattr(row, column)
+    assert owner_id is not None
+    return Limit(
+        id=row.pk,
+        customer_id=row.customer_id,
+        level=row.level,
+        level_id=public_id(prefix, getattr(row, column)),
+        owner_id=owner_id,
+        meter_key=None if row.meter is None else row.meter.key,
+        is_hard=row.kind == SpendLimit.Kind.HARD,
+        amount=row.amount,
+        currency=row.currency,
+        window=row.window,
+        hours=row.hours or 0,
+        zone=ZoneInfo(row.time_zone),
+        thresholds=tuple(row.thresholds),
+        counter=row.counter,
+    )

@@ -1,0 +1,53 @@
+"""How full limits are: what the API, pages and the customer see of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from billing.limits.catalogue import limit_of
+from billing.limits.present import present_windows
+from billing.limits.windows import FAR, slot_leaves_at
+from billing.models import SpendLimit
+from billing.store_limits import CounterRange, read_limit_counters
+from core.numbers import CONTEXT, ZERO
+from core.sql import driver
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A limit's present window. `resets_at` of a rolling one: when its oldest spend leaves; None while empty.
+
+    `held`: by open holds, which may become spend. `remaining` may be below zero: what is reported counts and
+    is never refused.
+    """
+
+    used: Decimal
+    held: Decimal
+    remaining: Decimal
+    starts_at: datetime
+    resets_at: datetime | None
+
+
+def fills_of(limits: Iterable[SpendLimit], now: datetime) -> dict[int, Fill]:
+    """The fill of each limit, by its id; a fixed number of statements. The limits come with their meters."""
+    rows = {limit.pk: limit for limit in limits}
+    if not rows:
+        return {}
+    windows = present_windows(rows.values(), now)
+    ranges = [CounterRange(rows[pk].customer_id, rows[pk].counter, *window) for pk, window in windows.items()]
+    found = {
+        position: (used or ZERO, held or ZERO, oldest)
+        for position, used, _, oldest, _, _, held in read_limit_counters(driver(), ranges, now)
+    }
+    fills = {}
+    for position, (pk, window) in enumerate(windows.items(), start=1):
+        used, held, oldest = found[position]
+        resets_at: datetime | None = window.ends_at
+        if resets_at == FAR:
+            resets_at = None if oldest is None else slot_leaves_at(oldest, limit_of(rows[pk]).hours)
+        remaining = CONTEXT.subtract(CONTEXT.subtract(rows[pk].amount, used), held)
+        fills[pk] = Fill(used, held, remaining, window.starts_at, resets_at)
+    return fills

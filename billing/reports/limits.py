@@ -1,0 +1,103 @@
+"""Spend limits with whose they are and how full, and the alerts that they caused, for pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from django.db.models import QuerySet
+
+from accounts.models import Currency
+from accounts.scoping import Viewer, visible
+from billing.limits.filling import Fill, fills_of
+from billing.models import Alert, SpendLimit
+from billing.reports.refusals import LEVELS
+from core.numbers import CONTEXT
+
+WINDOWS: Final[Mapping[str, str]] = {"billing_period": "billing period", "day": "day", "rolling": "hours"}
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRow:
+    """A limit that stands, with its present window."""
+
+    limit: SpendLimit
+    unit: str | Currency
+    fill: Fill
+
+    @property
+    def name(self) -> str:
+        """Whose spend it bounds."""
+        return name_of(self.limit)
+
+    @property
+    def level(self) -> str:
+        """Its level in words."""
+        return LEVELS[self.limit.level]
+
+    @property
+    def window(self) -> str:
+        """`each day`, or `any 6 hours`."""
+        limit = self.limit
+        return f"any {limit.hours} hours" if limit.hours else f"each {WINDOWS[limit.window]}"
+
+    @property
+    def filled(self) -> Decimal | None:
+        """What is used and held as a part of the limit; None of a limit of nothing."""
+        taken = CONTEXT.add(self.fill.used, self.fill.held)
+        return CONTEXT.divide(taken, self.limit.amount) if self.limit.amount else None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    """An alert, and the name of whose limit it was."""
+
+    alert: Alert
+    name: str
+    unit: str | Currency
+
+    @property
+    def level(self) -> str:
+        """Its level in words."""
+        return LEVELS.get(self.alert.level, self.alert.level)
+
+
+def name_of(limit: SpendLimit) -> str:
+    """Whose spend a limit bounds, by name."""
+    if limit.meter is not None and limit.billing_entity is not None:
+        return f"{limit.meter.name} of {limit.billing_entity.name}"
+    owner = limit.api_key or limit.workspace or limit.organization or limit.billing_entity
+    return "" if owner is None else owner.name
+
+
+def standing_limits(viewer: Viewer) -> QuerySet[SpendLimit]:
+    """The limits that hold, with all that names them."""
+    rows = visible(SpendLimit, viewer).filter(ended_at=None)
+    return rows.select_related("customer", "api_key", "workspace", "organization", "billing_entity", "meter")
+
+
+def describe_limits(
+    units: Mapping[str, Currency], now: datetime, rows: Sequence[SpendLimit]
+) -> list[LimitRow]:
+    """Limits of a page with their fill; a fixed number of statements."""
+    fills = fills_of(rows, now)
+    return [LimitRow(row, units.get(row.currency, row.currency), fills[row.pk]) for row in rows]
+
+
+def describe_alerts(viewer: Viewer, units: Mapping[str, Currency], rows: Sequence[Alert]) -> list[AlertRow]:
+    """Alerts of a page with names; one statement."""
+    limits = visible(SpendLimit, viewer).select_related(
+        "api_key", "workspace", "organization", "billing_entity", "meter"
+    )
+    found = limits.in_bulk({row.limit_id for row in rows if row.limit_id is not None})
+    return [
+        AlertRow(
+            row,
+            name_of(found[row.limit_id]) if row.limit_id in found else row.level_id,
+            units.get(row.currency, row.currency),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,78 @@
+"""What was refused, by reason and level, and what was spent below the floor, by cause: over all customers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
+
+from accounts.models import BillingEntity
+from accounts.scoping import Viewer, visible
+from billing.models import Denial, Overspend
+from core.numbers import CONTEXT, ZERO
+
+LEVELS: Final[Mapping[str, str]] = {
+    "api_key": "API key",
+    "workspace": "Workspace",
+    "meter": "Meter",
+    "organization": "Organization",
+    "billing_entity": "Payer",
+}
+"""The levels that refuse, the nearest to the call first, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows with the same words: how many, of how many payers, and their worth by currency."""
+
+    words: tuple[str, ...]
+    number: int
+    payers: int
+    amounts: Mapping[str, Decimal]
+
+
+def denial_groups(viewer: Viewer, since: datetime) -> list[Group]:
+    """Denials since an instant by (reason, level), the most first. One statement."""
+    rows = visible(Denial, viewer).filter(denied_at__gte=since)
+    return _groups(rows, ("reason", "level"), Sum("expected_amount"))
+
+
+def overspend_groups(viewer: Viewer, since: datetime) -> list[Group]:
+    """Overspend since an instant by (cause,), the most first. One statement."""
+    rows = visible(Overspend, viewer).filter(recorded_at__gte=since)
+    return _groups(rows, ("cause",), Sum("amount"))
+
+
+def sum_of(groups: Iterable[Group]) -> dict[str, Decimal]:
+    """The worth of all groups by currency. Pure."""
+    total: dict[str, Decimal] = {}
+    for group in groups:
+        for code, amount in group.amounts.items():
+            total[code] = CONTEXT.add(total.get(code, ZERO), amount)
+    return dict(sorted(total.items()))
+
+
+def _groups(rows: QuerySet[Any], names: tuple[str, ...], worth: Sum) -> list[Group]:
+    """By payer first, so that a payer counts once, whatever its currency."""
+    currency = BillingEntity.objects.filter(pk=OuterRef("billing_entity_id")).values("currency")
+    summed = (
+        rows.order_by()
+        .annotate(currency=Subquery(currency))
+        .values(*names, "currency")
+        .annotate(number=Count("*"), payers=Count("billing_entity_id", distinct=True), worth=worth)
+    )
+    found: dict[tuple[str, ...], Group] = {}
+    for row in summed:
+        words = tuple(row[name] for name in names)
+        before = found.get(words, Group(words, 0, 0, {}))
+        found[words] = Group(
+            words,
+            before.number + row["number"],
+            before.payers + row["payers"],
+            {**before.amounts, row["currency"]: row["worth"]},
+        )
+    return sorted(found.values(), key=lambda group: (-group.number, group.words))

@@ -1,0 +1,202 @@
+"""Spend limits and their fill: over all customers, of one customer, and the customer's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.html import format_html
+
+from accounts.permissions import Right, may
+from accounts.scoping import viewer_of, visible
+from accounts.staff_pages import staff_page
+from billing.models import Alert, SpendLimit
+from billing.reports.comparing import currency_units
+from billing.reports.customer import CustomerFrame
+from billing.reports.limits import AlertRow, LimitRow, describe_alerts, describe_limits, standing_limits
+from billing.reports.refusals import LEVELS
+from billing.views.frame import frame_context, open_frame
+from billing.views.listings import DescribedListing
+from billing.views.member import framed, member_page
+from core import clock
+from core.display.html import ABSENT, money_html, percent_html
+from core.display.numbers import percent_text
+from core.display.sparklines import share_html
+from core.display.statuses import status_html
+from core.numbers import ONE, ZERO, plain
+from core.pages import columns
+from core.pages.cells import custom_column, with_sub
+from core.pages.choices import Words, filter_by
+from core.pages.columns import Reader
+from core.pages.listing import fragment
+
+SET_BY: Final = [("staff", "Operator"), ("customer", "Customer")]
+
+
+def amount_cell(value: object, row: LimitRow, reader: Reader) -> str:
+    """The amount over its window."""
+    return with_sub(money_html(value, row.unit, reader.locale), row.window)
+
+
+def used_cell(value: object, row: LimitRow, reader: Reader) -> str:
+    """What is used over what is held."""
+    used = money_html(value, row.unit, reader.locale)
+    if not row.fill.held:
+        return used
+    return with_sub(used, format_html("{} held", money_html(row.fill.held, row.unit, reader.locale)))
+
+
+def fill_cell(row: LimitRow, reader: Reader) -> str:
+    """How full it is: a bar of what is used and held, and the share in words."""
+    if row.filled is None:
+        return ABSENT
+    said = percent_text(row.filled, reader.locale, digits=0)
+    bar = share_html([(row.fill.used, 1), (row.fill.held, 2)], row.limit.amount, f"{said} of the limit")
+    return format_html("{} {}", percent_html(row.filled, reader.locale, 0), bar)
+
+
+def kind_cell(row: LimitRow, reader: Reader) -> str:
+    """What happens at it; a hard one that is reached refuses now."""
+    if row.limit.kind == SpendLimit.Kind.SOFT:
+        return status_html("soft", "Tells", "neutral")
+    is_reached = (row.filled or ZERO) >= ONE
+    return status_html("denied", "Refuses now") if is_reached else status_html("hard", "Refuses", "info")
+
+
+def threshold_cell(row: AlertRow, reader: Reader) -> str:
+    """`80 %` of a limit, or the amount that was crossed."""
+    alert = row.alert
+    if alert.kind == Alert.Kind.SPEND_LIMIT:
+        return format_html("{}%", plain(alert.threshold))
+    return money_html(alert.threshold, row.unit, reader.locale)
+
+
+LIMITS: Final = DescribedListing(
+    key="limits",
+    title="Spend limits",
+    columns=(
+        custom_column(
+            "name", "Whose spend", lambda row, reader: with_sub(row.name, row.level), csv=lambda row: row.name
+        ),
+        replace(columns.money("limit.amount", "At most", currency="unit", sort=None), cell=amount_cell),
+        custom_column("filled", "Full", fill_cell, is_numeric=True, csv=lambda row: row.filled),
+        replace(columns.money("fill.used", "Used", currency="unit", sort=None), cell=used_cell),
+        columns.instant("fill.resets_at", "Resets", zone_path="limit.time_zone", sort=None),
+        custom_column("kind", "At the limit", kind_cell, csv=lambda row: row.limit.kind),
+        columns.text("limit.set_by", "Set by", sort=None),
+        columns.money("fill.held", "Held", currency="unit", sort=None, hint="By open holds").extra(),
+        columns.text("window", "Window", sort=None).extra(),
+        columns.instant("limit.created_at", "Since", precision="day", sort=None).extra(),
+        columns.identifier("limit.public_id", "Id").extra(),
+    ),
+    order=("-id",),
+    filters=filter_by(
+        Words("level", "level", list(LEVELS.items())),
+        Words("kind", "kind", [(str(word), str(label)) for word, label in SpendLimit.Kind.choices]),
+        Words("set_by", "set_by", SET_BY),
+    ),
+    empty_title="No limits",
+    empty_text="A spend limit bounds what a key, workspace, meter, organization or payer may spend.",
+)
+ALL_LIMITS: Final = replace(
+    LIMITS,
+    columns=(
+        LIMITS.columns[0],
+        columns.text("limit.customer.name", "Customer", sort=None),
+        *(one if one.key != "limit_set_by" else one.extra() for one in LIMITS.columns[1:]),
+    ),
+    row_url=lambda row: reverse("customer_limit", args=[row.limit.customer.public_id, row.limit.public_id]),
+)
+ALERTS: Final = DescribedListing(
+    key="alerts",
+    title="Alerts",
+    prefix="a-",
+    columns=(
+        columns.instant("alert.fired_at", "When", sort=None),
+        columns.status("alert.kind", "About", sort=None),
+        custom_column(
+            "name", "Whose", lambda row, reader: with_sub(row.name, row.level), csv=lambda row: row.name
+        ),
+        custom_column(
+            "threshold", "Crossed", threshold_cell, is_numeric=True, csv=lambda row: row.alert.threshold
+        ),
+        columns.money("alert.used", "Was at", currency="unit", sort=None),
+        columns.money("alert.bound", "Of", currency="unit", sort=None),
+        columns.instant("alert.ends_at", "Window ends", sort=None).extra(),
+    ),
+    order=("-id",),
+    page_size=20,
+    empty_title="No alerts",
+    empty_text="Each threshold tells once in a window, and again in the next.",
+)
+
+
+@staff_page()
+def limits(request: HttpRequest) -> HttpResponseBase:
+    """The limits of all customers."""
+    viewer, units, now = viewer_of(request), currency_units(), clock.now()
+    listing = replace(ALL_LIMITS, describe=partial(describe_limits, units, now))
+    return listing.respond(request, standing_limits(viewer), "billing/limits/all.html", {"as_of": now})
+
+
+@staff_page()
+def customer_limits(request: HttpRequest, reference: str) -> HttpResponseBase:
+    """The limits and alerts of a customer."""
+    frame = open_frame(request, reference)
+    context = frame_context(request, frame, "customer_limits")
+    context |= {
+        "may_set": may(request.user, Right.MANAGE_LIMITS),
+        "new_url": reverse("customer_limit_new", args=[frame.customer.public_id]),
+    }
+
+    def one(row: LimitRow) -> str:
+        return reverse("customer_limit", args=[frame.customer.public_id, row.limit.public_id])
+
+    listing = replace(LIMITS, row_url=one)
+    return _respond(request, frame, listing, "billing/limits/customer.html", context)
+
+
+@member_page
+def member_limits(request: HttpRequest, frame: CustomerFrame) -> HttpResponseBase:
+    """A customer's own limits and alerts."""
+    asked = f"?customer={frame.customer.public_id}"
+    context = framed(request, frame) | {
+        "may_set": may(request.user, Right.MANAGE_LIMITS, frame.customer.pk),
+        "new_url": f"{reverse('member_limit_new')}{asked}",
+        "as_of": clock.now(),
+    }
+
+    def one(row: LimitRow) -> str:
+        if row.limit.set_by != SpendLimit.SetBy.CUSTOMER:
+            return ""
+        return f"{reverse('member_limit', args=[row.limit.public_id])}{asked}"
+
+    listing = replace(LIMITS, row_url=one, keeps=("customer",))
+    return _respond(request, frame, listing, "billing/limits/member.html", context)
+
+
+def _respond(
+    request: HttpRequest,
+    frame: CustomerFrame,
+    listing: DescribedListing,
+    template: str,
+    context: Mapping[str, object],
+) -> HttpResponseBase:
+    """Both lists of a customer, one of them alone, or a CSV."""
+    viewer, units, now = viewer_of(request), currency_units(), clock.now()
+    listing = replace(listing, describe=partial(describe_limits, units, now))
+    alerts = replace(ALERTS, describe=partial(describe_alerts, viewer, units), keeps=listing.keeps)
+    own = {"customer_id": frame.customer.pk}
+    rows, fired = standing_limits(viewer).filter(**own), visible(Alert, viewer).filter(**own)
+    if request.GET.get("export") == "csv":
+        return listing.csv(request, rows)
+    if request.GET.get("a-export") == "csv":
+        return alerts.csv(request, fired)
+    tables = [listing.table(request, rows), alerts.table(request, fired)]
+    return fragment(request, *tables) or render(request, template, {**context, "tables": tables})

@@ -1,0 +1,80 @@
+"""Pages of limits, holds, denials and overspend keep to a number of statements, whatever they show.
+
+The budgets stand in tests/query_counts.json, the login session and the reader's groups (three) included.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from accounts.users import add_member, create_user
+from billing.authorizations import authorization_request
+from billing.charging import Mode, charge_many
+from billing.limits.verbs import create_limit, owner_of
+from core import clock
+from pricing.models import PlanVersion
+from tests.billing.pages.conftest import signed
+from tests.billing.world import Tenant, charge, make_tenant
+
+pytestmark = pytest.mark.django_db
+BUDGETS: Final[dict[str, int]] = json.loads(
+    (Path(__file__).resolve().parents[2] / "query_counts.json").read_text()
+)["bound pages"]
+PAGES: Final = {
+    "denials": "/denials",
+    "overspend": "/overspend",
+    "holds": "/holds",
+    "limits": "/spend-limits",
+    "limits of a customer": "/customers/{customer}/limits",
+    "new limit": "/customers/{customer}/limits/new",
+    "own limits": "/limits",
+}
+
+
+def test_every_page_has_a_budget() -> None:
+    assert set(BUDGETS) == set(PAGES)
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_a_page_keeps_its_budget_whatever_it_shows(
+    staff: Client, acme: Tenant, version: PlanVersion, name: str
+) -> None:
+    client = staff
+    if name == "own limits":
+        user = create_user(email="mo@acme.example")
+        add_member(user, acme.customer, "owner")
+        client = signed(user)
+    address = PAGES[name].format(customer=acme.customer.public_id)
+    _fill(acme, "first")
+    few = _counted(client, address)
+    for number in range(4):
+        _fill(make_tenant(version, balance="20", overdraft=Decimal(0)), f"more {number}")
+    many = _counted(client, address)
+    assert (few, many) == (BUDGETS[name], BUDGETS[name])
+
+
+def _fill(tenant: Tenant, key: str) -> None:
+    """A limit, an alert, a hold, a denial and an overspend of one customer."""
+    create_limit(owner_of(billing_entity=tenant.payer), Decimal(10))
+    create_limit(owner_of(workspace=tenant.workspace), Decimal(50), window="day")
+    charge(tenant, f"{key} charged", properties={"tokens": 900})
+    body = {"idempotency_key": f"{key} held", "workspace": tenant.workspace.external_id, "amount": "1"}
+    charge_many([authorization_request(body, clock.now())])
+    charge(tenant, f"{key} refused", properties={"tokens": 9000})
+    charge(tenant, f"{key} below", Mode.REPORT, properties={"tokens": 9000})
+
+
+def _counted(client: Client, address: str) -> int:
+    response: Any = client.get(address)  # the first one fills what a process keeps
+    assert response.status_code == 200, address
+    with CaptureQueriesContext(connection) as captured:
+        assert client.get(address).status_code == 200
+    return len([query for query in captured if not query["sql"].startswith(("SAVEPOINT", "RELEASE"))])

@@ -1,0 +1,218 @@
+"""Spend limits and their fill: staff's list, a customer's tab, and the customer's own page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import Organization
+from accounts.users import add_member, create_user
+from billing.charging import Charged, Denied
+from billing.limits.verbs import create_limit, owner_of
+from billing.models import Alert, SpendLimit
+from tests.billing.pages.conftest import NOW, Sign, signed
+from tests.billing.pages.reading import page, read, rows, words
+from tests.billing.world import Tenant, charge, make_tenant
+
+pytestmark = pytest.mark.django_db
+D = Decimal
+FORM: dict[str, str] = {"amount": "5", "window": "billing_period", "kind": "hard", "thresholds": "50, 80"}
+
+
+def post(client: Client, address: str, data: dict[str, str], status: int = 200) -> str:
+    """What the page says that comes of a form."""
+    response: Any = client.post(address, data, follow=True)
+    assert response.status_code == status, (address, response.status_code)
+    return words(response.content.decode())
+
+
+def member_of(tenant: Tenant, role: str) -> Client:
+    user = create_user(email=f"{role}{tenant.customer.pk}@acme.example")
+    add_member(user, tenant.customer, role)
+    return signed(user)
+
+
+@pytest.fixture
+def limit(acme: Tenant) -> SpendLimit:
+    """Staff's: USD 5 a period; 4.00 of it is used (500 tokens at 0.01, of which 100 are included)."""
+    made = create_limit(owner_of(billing_entity=acme.payer), D(5))
+    assert isinstance(charge(acme, "a", properties={"tokens": 500}), Charged)
+    return made
+
+
+def test_the_list_says_whose_it_is_and_how_full(staff: Client, acme: Tenant, limit: SpendLimit) -> None:
+    text = read(staff, "/spend-limits")
+    said = f"{acme.payer.name} Payer {acme.customer.name} USD 5.00 each billing period 80% USD 4.00"
+    assert f"{said} 1 Feb 2026, 00:00 EST Refuses" in text
+    (row,) = rows(staff, "/spend-limits?level=billing_entity&kind=hard&set_by=staff&export=csv")
+    assert (row["name"], row["limit_amount"], row["fill_used"], row["filled"]) == (
+        *(acme.payer.name, "5"),
+        *("4", "0.8"),
+    )
+    assert rows(staff, "/spend-limits?level=workspace&export=csv") == []
+
+
+def test_a_full_one_refuses_now_and_its_alerts_are_listed(
+    staff: Client, acme: Tenant, limit: SpendLimit
+) -> None:
+    assert isinstance(charge(acme, "b", properties={"tokens": 100}), Charged)
+    assert isinstance(charge(acme, "c", properties={"tokens": 100}), Denied)
+    text = read(staff, f"/customers/{acme.customer.public_id}/limits")
+    assert "100% USD 5.00" in text
+    assert "Refuses now" in text
+    assert Alert.objects.count() == 4
+    assert f"Spend limit {acme.payer.name} Payer 100% USD 5.00 USD 5.00" in text
+    found = rows(staff, f"/customers/{acme.customer.public_id}/limits?a-export=csv")
+    assert [row["threshold"] for row in found] == ["100", "95", "80", "50"]
+
+
+Pick = Callable[[Tenant], tuple[str, str]]
+
+
+@pytest.mark.parametrize(
+    ("pick", "more", "shown"),
+    [
+        (lambda t: (t.payer.public_id, "billing_entity"), {}, "each billing period"),
+        (lambda t: (t.payer.public_id, "meter"), {"meter": "tokens"}, "tokens of Payer"),
+        (lambda t: (t.workspace.public_id, "workspace"), {"window": "day"}, "each day"),
+        (
+            lambda t: (t.workspace.public_id, "workspace"),
+            {"window": "rolling", "hours": "6"},
+            "any 6 hours",
+        ),
+    ],
+    ids=["payer", "meter", "workspace", "rolling"],
+)
+def test_staff_set_a_limit_that_the_next_call_obeys(
+    staff: Client, acme: Tenant, pick: Pick, more: dict[str, str], shown: str
+) -> None:
+    owner, level = pick(acme)
+    address = f"/customers/{acme.customer.public_id}/limits/new"
+    text = post(staff, address, FORM | {"owner": owner} | more)
+    assert "The limit holds from the next call on." in text
+    assert shown in text
+    row = SpendLimit.objects.get()
+    assert (row.level, row.amount, row.kind, row.set_by, row.thresholds) == (
+        *(level, D(5), "hard"),
+        *("staff", [50, 80]),
+    )
+    outcome = charge(acme, "a", properties={"tokens": 700})
+    assert isinstance(outcome, Denied)
+    assert outcome.reason == "spend_limit"
+
+
+def test_an_organization_and_a_key_are_offered(staff: Client, acme: Tenant) -> None:
+    sales = Organization.objects.create(customer=acme.customer, name="Sales", created_at=NOW)
+    other = make_tenant(None)
+    markup = page(staff, f"/customers/{acme.customer.public_id}/limits/new")
+    assert f'<option value="{sales.public_id}">Sales</option>' in markup
+    assert other.payer.public_id not in markup
+    text = post(
+        staff,
+        f"/customers/{acme.customer.public_id}/limits/new",
+        FORM | {"owner": sales.public_id, "kind": "soft"},
+    )
+    assert "Sales Organization USD 5.00" in text
+    assert "Tells" in text
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"amount": "-1"}, "greater than or equal to 0"),
+        ({"amount": ""}, "This field is required."),
+        ({"window": "rolling"}, "A rolling window needs its hours."),
+        ({"hours": "3"}, "Only a rolling window has hours."),
+        ({"thresholds": "half"}, "Whole numbers from 1 to 1000, with commas."),
+        ({"thresholds": "0"}, "Whole numbers from 1 to 1000, with commas."),
+        ({"owner": "be_zzzz"}, "Select a valid choice."),
+        ({"window": "year"}, "Select a valid choice."),
+    ],
+)
+def test_what_makes_no_sense_is_said_and_sets_nothing(
+    staff: Client, acme: Tenant, data: dict[str, str], says: str
+) -> None:
+    address = f"/customers/{acme.customer.public_id}/limits/new"
+    text = post(staff, address, FORM | {"owner": acme.payer.public_id} | data, 422)
+    assert says in text
+    assert not SpendLimit.objects.exists()
+
+
+def test_a_meter_is_a_payers(staff: Client, acme: Tenant) -> None:
+    address = f"/customers/{acme.customer.public_id}/limits/new"
+    data = FORM | {"owner": acme.workspace.public_id, "meter": "tokens"}
+    assert "A meter's limit names its billing_entity." in post(staff, address, data, 422)
+
+
+def test_a_limit_is_changed_and_ended(staff: Client, acme: Tenant, limit: SpendLimit) -> None:
+    address = f"/customers/{acme.customer.public_id}/limits/{limit.public_id}"
+    markup = page(staff, address)
+    assert 'name="amount" value="5"' in markup
+    assert "Used USD 4.00" in words(markup)
+    assert "Changed, from the next call on." in post(
+        staff, address, {"amount": "50", "kind": "soft", "thresholds": ""}
+    )
+    limit.refresh_from_db()
+    assert (limit.amount, limit.kind, limit.thresholds) == (D(50), "soft", [])
+    assert "End this limit?" in read(staff, f"{address}/end/ask")
+    assert "Ended." in post(staff, f"{address}/end", {})
+    limit.refresh_from_db()
+    assert limit.ended_at == NOW
+    assert "No limits" in read(staff, f"/customers/{acme.customer.public_id}/limits")
+    page(staff, address, 404)
+    assert staff.get(f"{address}/end").status_code == 405
+
+
+def test_a_customer_sets_its_own_within_what_staff_allow(acme: Tenant, limit: SpendLimit) -> None:
+    client = member_of(acme, "owner")
+    text = read(client, "/limits")
+    assert f"{acme.payer.name} Payer USD 5.00 each billing period 80%" in text
+    too_much = post(client, "/limits/new", FORM | {"owner": acme.payer.public_id, "amount": "6"}, 422)
+    assert "The operator's limit here is lower than this." in too_much
+    assert "The limit holds" in post(client, "/limits/new", FORM | {"owner": acme.payer.public_id})
+    own = SpendLimit.objects.get(set_by="customer")
+    assert "Changed" in post(client, f"/limits/{own.public_id}", {"amount": "4.5", "kind": "hard"})
+    outcome = charge(acme, "b", properties={"tokens": 80})
+    assert isinstance(outcome, Denied)
+    assert "End this limit?" in read(client, f"/limits/{own.public_id}/end/ask")
+    assert "Ended." in post(client, f"/limits/{own.public_id}/end", {})
+    assert isinstance(charge(acme, "c", properties={"tokens": 80}), Charged)
+
+
+def test_a_customer_leaves_the_operators_limits_and_others_alone(acme: Tenant, limit: SpendLimit) -> None:
+    client = member_of(acme, "owner")
+    page(client, f"/limits/{limit.public_id}", 404)
+    assert client.post(f"/limits/{limit.public_id}/end").status_code == 404
+    other = make_tenant(None)
+    theirs = create_limit(owner_of(billing_entity=other.payer), D(9), set_by="customer")
+    page(client, f"/limits/{theirs.public_id}", 404)
+    page(client, f"/limits/{theirs.public_id}/end/ask", 404)
+    assert client.post(f"/limits/{theirs.public_id}/end").status_code == 404
+    assert other.payer.name not in read(client, "/limits")
+    post(client, "/limits/new", FORM | {"owner": other.payer.public_id}, 422)
+    assert SpendLimit.objects.count() == 2
+
+
+@pytest.mark.parametrize("role", ["member"])
+def test_who_may_not_set_limits_sees_them(acme: Tenant, limit: SpendLimit, role: str) -> None:
+    client = member_of(acme, role)
+    text = read(client, "/limits")
+    assert "USD 5.00 each billing period" in text
+    assert "Set a limit" not in text
+    page(client, "/limits/new", 403)
+    assert client.post("/limits/new", FORM).status_code == 403
+
+
+def test_who_of_staff_may_only_look(sign_in: Sign, acme: Tenant, limit: SpendLimit) -> None:
+    reader = sign_in("read_only")
+    tab = f"/customers/{acme.customer.public_id}/limits"
+    assert "Set a limit" not in read(reader, tab)
+    assert "80%" in read(reader, "/spend-limits")
+    for address in (f"{tab}/new", f"{tab}/{limit.public_id}"):
+        page(reader, address, 403)
+    assert reader.post(f"{tab}/{limit.public_id}/end").status_code == 403
+    page(member_of(acme, "owner"), "/spend-limits", 404)

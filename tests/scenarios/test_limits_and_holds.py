@@ -1,0 +1,169 @@
+"""What is held counts in limits and quotas while it is, to the second, whoever has written it down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from billing.models import LimitHold
+from core import clock
+from tests.scenarios.limits import LimitStory
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def story() -> Iterator[LimitStory]:
+    told = LimitStory()
+    yield told
+    told.audit()
+    clock.use(None)
+
+
+def hold(story: LimitStory, tokens: int, workspace: str = "north", **fields: Any) -> str:
+    body = story.event({"tokens": tokens}, workspace) | fields
+    return str(story.api.make("/v1/authorizations", **body)["id"])
+
+
+def refused_hold(story: LimitStory, tokens: int, workspace: str = "north") -> dict[str, Any]:
+    answer = story.api.post("/v1/authorizations", story.event({"tokens": tokens}, workspace))
+    assert answer.status_code == 402, answer.content
+    denial: dict[str, Any] = answer.json()["denial"]
+    return denial
+
+
+def capture(story: LimitStory, held: str, tokens: int, **fields: Any) -> Any:
+    body = {"properties": {"tokens": tokens}} | fields
+    return story.api.post(f"/v1/authorizations/{held}/capture", body)
+
+
+def test_a_hold_takes_room_and_a_capture_turns_it_into_spend(story: LimitStory) -> None:
+    limit = story.limit("10", workspace="north")
+    held = hold(story, 6)
+    shown = story.shown(limit)
+    assert (shown["used"], shown["held"], shown["remaining"]) == ("0", "6", "4")
+    denial = story.denial(5)
+    assert (denial["reason"], denial["level"], denial["used"]) == ("spend_limit", "workspace", "6")
+    assert refused_hold(story, 5)["reason"] == "spend_limit"
+    assert capture(story, held, 4).status_code == 201
+    shown = story.shown(limit)
+    assert (shown["used"], shown["held"], shown["remaining"]) == ("4", "0", "6")
+    story.spend(6)
+    assert not LimitHold.objects.exists()
+
+
+def test_a_void_gives_the_room_back_at_once(story: LimitStory) -> None:
+    limit = story.limit("10", organization=story.group)
+    held = hold(story, 10, "north")
+    assert story.denial(1, "south")["level"] == "organization"
+    assert story.api.post(f"/v1/authorizations/{held}/void", {}).status_code == 200
+    story.spend(10, "south")
+    assert story.used(limit) == 10
+
+
+def test_an_expired_hold_of_another_payer_counts_no_more_to_the_second(story: LimitStory) -> None:
+    story.limit("10", organization=story.group)
+    hold(story, 10, "north", expires_in=600)
+    story.at(3, 1, 0, 9)
+    assert story.denial(1, "south")["used"] == "10"
+    story.at(3, 1, 0, 10)
+    story.spend(10, "south")
+    assert LimitHold.objects.count() == 1  # nobody has settled north's account meanwhile
+
+
+def test_an_extended_hold_counts_on(story: LimitStory) -> None:
+    story.limit("10", organization=story.group)
+    held = hold(story, 10, "north", expires_in=600)
+    extended = story.api.post(f"/v1/authorizations/{held}/extend", {"expires_in": 3600})
+    assert extended.status_code == 200
+    story.at(3, 1, 0, 59)
+    assert story.denial(1, "south")["used"] == "10"
+    story.at(3, 1, 1)
+    story.spend(10, "south")
+
+
+def test_a_hold_counts_in_the_window_that_comes_for_it_may_be_spent_there(story: LimitStory) -> None:
+    limit = story.limit("10", workspace="north", window="day")
+    story.at(3, 1, 23, 59)
+    held = hold(story, 8)
+    story.at(3, 2)
+    assert story.denial(3)["used"] == "8"
+    story.spend(2)
+    assert capture(story, held, 8, occurred_at="2026-03-02T00:00:00Z").status_code == 201
+    assert story.used(limit) == 10
+    assert story.denial(1)["used"] == "10"
+
+
+def test_a_capture_beyond_what_is_held_asks_the_limits_for_the_rest(story: LimitStory) -> None:
+    limit = story.limit("10", workspace="north")
+    held = hold(story, 6)
+    story.spend(2)
+    answer = capture(story, held, 9, over="overdraft")
+    assert answer.status_code == 402
+    assert (answer.json()["denial"]["reason"], answer.json()["denial"]["used"]) == ("spend_limit", "2")
+    assert story.shown(limit)["held"] == "6"  # it is held as before
+    assert capture(story, held, 8, over="overdraft").status_code == 201
+    assert story.used(limit) == 10
+
+
+def test_what_a_capped_capture_leaves_to_the_operator_is_nobodys_spend(story: LimitStory) -> None:
+    limit = story.limit("10", workspace="north")
+    held = hold(story, 6)
+    assert capture(story, held, 9, over="cap").json()["amount"] == "6"
+    assert story.used(limit) == 6
+
+
+def test_what_was_promised_is_kept_when_a_limit_is_lowered(story: LimitStory) -> None:
+    limit = story.limit("10", workspace="north")
+    held = hold(story, 6)
+    story.change(f"/v1/spend-limits/{limit['id']}", amount="1")
+    assert story.denial(1)["used"] == "6"
+    assert capture(story, held, 6).status_code == 201
+    assert story.used(limit) == 6
+
+
+def test_a_limit_that_is_set_late_knows_what_is_held(story: LimitStory) -> None:
+    north = story.payers["north"]
+    held = hold(story, 6)
+    hold(story, 3, "south")
+    story.spend(1)
+    assert story.limit("10", workspace="north")["held"] == "6"
+    assert story.limit("10", billing_entity=north)["held"] == "6"
+    assert story.limit("10", organization=story.group)["held"] == "9"
+    assert story.denial(4)["used"] == "7"
+    assert capture(story, held, 1).status_code == 201
+    assert not LimitHold.objects.filter(amount=Decimal(6)).exists()
+
+
+def test_an_amount_alone_is_held_in_limits_too(story: LimitStory) -> None:
+    limit = story.limit("10", workspace="north")
+    body = {"idempotency_key": "a", "workspace": "north", "amount": "7"}
+    story.api.make("/v1/authorizations", **body)
+    assert story.shown(limit)["held"] == "7"
+    more = story.api.post("/v1/authorizations", body | {"idempotency_key": "b", "amount": "4"})
+    assert more.json()["denial"]["reason"] == "spend_limit"
+
+
+def test_a_meters_limit_holds_the_lines_of_its_meter(story: LimitStory) -> None:
+    limit = story.limit("100", billing_entity=story.payers["north"], meter="images")
+    event = story.event({"tokens": 50, "images": 4}, "north")
+    story.api.make("/v1/authorizations", **event)
+    assert story.shown(limit)["held"] == "40"
+
+
+def test_quotas_hold_quantities() -> None:
+    quota = {"feature": "monthly", "type": "metered", "meter": "images", "limit": "10"}
+    story = LimitStory(entitlements=[quota])
+    image = story.event({"images": 8}, "north")
+    held = story.api.make("/v1/authorizations", **image)["id"]
+    denial = story.api.post("/v1/charges", story.event({"images": 3}, "north")).json()["denial"]
+    assert (denial["reason"], denial["limit"], denial["used"]) == ("entitlement", "10", "8")
+    captured = story.api.post(f"/v1/authorizations/{held}/capture", {"properties": {"images": 2}})
+    assert captured.status_code == 201
+    assert story.api.post("/v1/charges", story.event({"images": 8}, "north")).status_code == 201
+    assert story.api.post("/v1/charges", story.event({"images": 1}, "north")).status_code == 402
+    story.audit()
+    clock.use(None)
