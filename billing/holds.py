@@ -44,8 +44,8 @@ class FirstAnswer(NamedTuple):
 class Hold:
     """One authorization or lease. `held`: what it reserves now; `amount`: what it reserved at first.
 
-    `event_id` and `captured_amount` are what captured it. `counted_in`: the limits' counters that it is in. `reserved`: what
-    it counts on of grants that are limited to components.
+    `event_id` and `captured_amount` are what captured it. `counted_in`: the limits' counters that it is in.
+    `reserved`: what it counts on of grants that are limited to components.
     """
 
     customer_id: int
