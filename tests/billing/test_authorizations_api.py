@@ -176,6 +176,7 @@ def test_a_capped_capture_answers_again_with_what_was_charged() -> None:
     assert (first["amount"], first["absorbed"]) == ("3", "1.5")
     assert desk.capture(hold, 450, over="cap").json() == first
     explained = desk.api.get(f"/v1/charges/{first['id']}").json()
+    assert (explained["amount"], explained["absorbed"]) == ("3", "1.5")
     assert {(part["account"], part["amount"]) for part in explained["funding"]} == {
         ("wallet", "3"),
         ("leakage", "1.5"),
