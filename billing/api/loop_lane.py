@@ -17,8 +17,8 @@ from a2wsgi.wsgi import Body, build_environ
 from django.conf import settings
 
 from accounts.credentials import integration_keys
+from billing.api.calls import is_call, needs_no_rows
 from billing.api.fast_lane import (
-    PATH,
     Environ,
     Response,
     asked_charge,
@@ -35,7 +35,7 @@ ASCII: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class LoopLane:
-    """An ASGI application: answers plain JSON charges, passes everything else on."""
+    """An ASGI application: answers calls in plain JSON, passes everything else on."""
 
     def __init__(self, behind: ASGIApp) -> None:
         self.behind = behind
@@ -44,7 +44,7 @@ class LoopLane:
         """Answer the request."""
         if scope["type"] != "http":
             return await self.behind(scope, receive, send)
-        if scope["path"] == PATH and scope["method"] == "POST":
+        if scope["method"] == "POST" and is_call(scope["path"]):
             environ = environ_of(scope)
             if is_plain_json(environ):
                 return await _charge(environ, receive, send)
@@ -96,9 +96,11 @@ async def charge_response_in_loop(environ: Environ) -> Response:
 
 
 def _needs_no_database(environ: Environ) -> bool:
-    """Whether the key is known here; a test clock is a row, too."""
+    """Whether the key is known here and the address names no row; a test clock is a row, too."""
     secret = secret_of(environ)
-    return secret is not None and integration_keys.is_at_hand(secret) and not settings.TOLLGATE_TEST_CLOCK
+    if secret is None or settings.TOLLGATE_TEST_CLOCK or not needs_no_rows(environ["PATH_INFO"]):
+        return False
+    return integration_keys.is_at_hand(secret)
 
 
 def _ask(environ: Environ) -> ChargeRequest:
