@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.charge import measure_charge
+from benchmarks.charge_full import measure_charge_full
 from benchmarks.hot_wallet import measure_hot_wallet
 from benchmarks.ingest import measure_ingest
 from benchmarks.installation import Installation
@@ -19,6 +20,7 @@ from config.environment import VAR_DIR
 BENCHMARKS: Final[dict[str, Callable[[Installation], Measurement]]] = {
     "ingest": measure_ingest,
     "charge": measure_charge,
+    "charge_full": measure_charge_full,
     "hot_wallet": measure_hot_wallet,
     "simulation": measure_simulation,
 }
