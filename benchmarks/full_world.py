@@ -8,18 +8,24 @@ a quota, a margin floor, three grants, and hard limits of its workspace, organiz
 from __future__ import annotations
 
 import json
+import os
 import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from accounts.models import BillingEntity, Customer, Organization, PayerAssignment, Workspace
-from benchmarks.world import BALANCE, TIERS
-from billing.models import CreditGrant, SpendLimit
-from core import clock
-from metering.models import Meter
-from pricing.models import PlanVersion, Subscription
-from pricing.plans import apply_plan, publish_version
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+django.setup()
+
+from accounts.models import BillingEntity, Customer, Organization, PayerAssignment, Workspace  # noqa: E402
+from benchmarks.world import BALANCE, TIERS  # noqa: E402
+from billing.models import CreditGrant, SpendLimit  # noqa: E402
+from core import clock  # noqa: E402
+from metering.models import Meter  # noqa: E402
+from pricing.models import PlanVersion, Subscription  # noqa: E402
+from pricing.plans import apply_plan, publish_version  # noqa: E402
 
 EVENT: Final = "completion_full"
 GRANTS: Final = 3

@@ -188,6 +188,8 @@ def ceiling_of(limit: SpendLimit) -> Decimal | None:
 
 
 def _lock(limit: SpendLimit) -> SpendLimit:
+    if limit.billing_entity_id is not None:  # its counters are guarded by its payer
+        lock_accounts(driver(), [(limit.customer_id, limit.billing_entity_id)])
     send_limit_lock(driver(), [limit.pk])
     limit = SpendLimit.objects.select_related("meter").get(pk=limit.pk)
     if limit.ended_at is not None:

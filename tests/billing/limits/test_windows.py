@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from billing.limits.windows import (
-    FAR,
     SLOTS,
     day_at,
     month_at,
@@ -22,6 +21,7 @@ from billing.limits.windows import (
     slot_leaves_at,
     slot_length,
 )
+from billing.store_limits import FAR
 from core import clock
 from tests.scenarios.limits import LimitStory
 
