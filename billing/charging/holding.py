@@ -5,6 +5,7 @@ A key that an authorization has used counts as any other: docs/adr/0011-keys-of-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import partial
 
@@ -15,10 +16,11 @@ from billing.charging.limiting import Limiting
 from billing.charging.outcomes import Authorized, Denied
 from billing.charging.planning import Planned
 from billing.charging.replaying import named_payload
+from billing.funding import Funds, Part, burn
 from billing.holds import AUTHORIZED
 from billing.models import Authorization
 from billing.store_authorizations import as_json
-from core.numbers import ZERO
+from core.numbers import CONTEXT, ZERO, plain
 from core.sql import NULL
 
 
@@ -28,29 +30,47 @@ def hold_item(
     """Hold what an item is expected to cost, or the amount that it names; refused as the charge would be."""
     terms = item.request.hold
     assert terms is not None
-    if terms.amount is not None:
-        _price_at(rated, terms.amount)
-    denial = refuse(item, book, rated, fund(item, book, rated), limiting)
+    parts = fund(item, book, rated) if terms.amount is None else _fund_at(terms.amount, item, book, rated)
+    denial = refuse(item, book, rated, parts, limiting)
     if denial is not None:
         note_denial(batch, item, denial)
         return denial
     amount = max(ZERO, rated.amount)
     book.reserve(amount)
     counted_in = limiting.hold(item, rated, partial(quantity_of, item, rated=rated))
-    _add_hold(batch, item, book, amount, counted_in)
+    counted_on = _count_on(book.funds, parts, amount)
+    _add_hold(batch, item, book, amount, counted_on, counted_in)
     return _answer(batch, item, book, amount)
 
 
-def _price_at(rated: RatedItem, amount: Decimal) -> None:
-    """Let an item cost `amount`: of its component where it has one, for a grant may be limited to that."""
+def _fund_at(amount: Decimal, item: Planned, book: PayerBook, rated: RatedItem) -> list[Part]:
+    """Let an item cost `amount`, and who would pay: of its component where it has one, for a grant may be
+    limited to that."""
     components = {component for component, _ in rated.amounts}
     rated.amount = amount
-    rated.amounts = [(components.pop() if len(components) == 1 else "", amount)]
-    rated.segments = rated.segments[:1]
+    line = (components.pop() if len(components) == 1 else "", amount)
+    return burn(book.funds, [line], item.request.event.occurred_at, keeps=True)
+
+
+def _count_on(funds: Funds, parts: Sequence[Part], amount: Decimal) -> dict[str, str]:
+    """Let the hold count on the limited grants that would pay for it, `{grant: amount}`."""
+    limited = {grant.id for grant in funds.grants if grant.components}
+    counted: dict[str, str] = {}
+    for part in parts if limited else ():
+        if part.grant_id in limited and (on := min(part.amount, amount)) > 0:
+            funds.count_on(part.grant_id, on)
+            counted[str(part.grant_id)] = plain(CONTEXT.add(Decimal(counted.get(str(part.grant_id), 0)), on))
+            amount = CONTEXT.subtract(amount, on)
+    return counted
 
 
 def _add_hold(
-    batch: Batch, item: Planned, book: PayerBook, amount: Decimal, counted_in: list[list[str]]
+    batch: Batch,
+    item: Planned,
+    book: PayerBook,
+    amount: Decimal,
+    counted_on: dict[str, str],
+    counted_in: list[list[str]],
 ) -> None:
     terms, found, event = item.request.hold, item.attribution, item.request.event
     payer, funds = found.payer, book.funds
@@ -66,7 +86,7 @@ def _add_hold(
             str(payer.id),
             NULL if found.workspace_id is None else str(found.workspace_id),
             NULL if found.api_key_id is None else str(found.api_key_id),
-            Authorization.Kind.AUTHORIZATION,
+            (Authorization.Kind.LEASE if terms.is_lease else Authorization.Kind.AUTHORIZATION).value,
             key,
             event.event,
             as_json(named_payload(item)),
@@ -78,6 +98,7 @@ def _add_hold(
             (batch.now + terms.expires_in).isoformat(),
             AUTHORIZED,
             str(amount),
+            as_json(counted_on),
             as_json(counted_in) if counted_in else "[]",
             str(funds.available),
             str(funds.wallet),
@@ -100,4 +121,5 @@ def _answer(batch: Batch, item: Planned, book: PayerBook, amount: Decimal) -> Au
         available=funds.available,
         settled=funds.wallet,
         held=funds.held,
+        is_lease=terms.is_lease,
     )

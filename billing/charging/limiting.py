@@ -212,6 +212,14 @@ class Limiting:
             amount = freed.get(tally.range.counter, ZERO)
             tally.held = subtract(tally.held, amount) if sign > 0 else add(tally.held, amount)
 
+    def draw(self, counted_in: Iterable[Sequence[str]], amount: Decimal) -> None:
+        """Let a lease hold so much less, for a call of its that is counted instead."""
+        if self.tallies and amount:
+            names = {counter for counter, _ in counted_in}
+            for tally in self.tallies.values():
+                if tally.range.counter in names:
+                    tally.held = max(ZERO, subtract(tally.held, amount))
+
     def note_balance(self, payer: Payer, seq: int, before: Decimal, after: Decimal) -> None:
         """Note each balance that alerts and that the wallet has just fallen below."""
         for threshold in payer.low_balance:

@@ -24,6 +24,7 @@ TERMS = (
     "occurred_at",
     "authorized_at",
     "expires_in",
+    "reserved",
     "available_after",
     "settled_after",
     "held_after",
@@ -42,8 +43,10 @@ class Authorization(models.Model):
     capture that was refused after expiry; usage that is reported under it is this call's. `counted_in`: the
     limits' counters that the hold is in. A capture after expiry makes an expired hold a captured one.
 
-    A lease is a hold for many calls: `captured_amount` is what was reported against it, `voided` means
-    returned, and `idempotency_key` is empty.
+    `reserved`: of grants that are limited to components, what the hold counts on, `{grant: amount}`.
+
+    A lease is a hold for many calls: `captured_amount` is what was reported against it, also after its time,
+    and `voided` means returned.
     """
 
     class Kind(models.TextChoices):
@@ -78,6 +81,7 @@ class Authorization(models.Model):
     event_id = models.UUIDField(null=True)
     event_recorded_at = models.DateTimeField(null=True)
     captured_amount = AmountField(null=True)
+    reserved = models.JSONField(default=dict)
     refused_key = models.TextField(null=True)
     counted_in = models.JSONField(default=list)
     available_after = AmountField()
@@ -133,7 +137,7 @@ class Authorization(models.Model):
     @property
     def public_id(self) -> str:
         """The id that the outside sees."""
-        return hot_id("auth", self.customer_id, self.id)
+        return hot_id("lease" if self.kind == self.Kind.LEASE else "auth", self.customer_id, self.id)
 
     @property
     def charge_public_id(self) -> str | None:
