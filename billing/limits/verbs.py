@@ -18,7 +18,7 @@ from billing.ledger import lock_accounts
 from billing.limits.starting import count_what_was_spent, remember_reached
 from billing.models import SpendLimit
 from billing.models.limits import default_thresholds
-from billing.store_limits import send_limit_lock
+from billing.store_limits import prune_slots, send_limit_lock
 from core import clock
 from core.database_errors import explain_constraint
 from core.errors import Conflict, InvalidRequest, Unprocessable
@@ -171,6 +171,11 @@ def end_limit(limit: SpendLimit) -> SpendLimit:
         limit.ended_at = clock.now()
         limit.save(update_fields=["ended_at"])
         return limit
+
+
+def prune_counters(now: datetime) -> int:
+    """Delete the slots that have left their rolling windows long ago; how many."""
+    return prune_slots(driver(), now)
 
 
 def ceiling_of(limit: SpendLimit) -> Decimal | None:
