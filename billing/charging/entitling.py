@@ -82,7 +82,7 @@ class Needs:
                 return Missing(need.feature)
             if need.heard is None:
                 continue
-            asked = quantity(need.heard)
+            asked = need.heard.quantity if need.heard.unique is None else quantity(need.heard)
             if asked <= 0:
                 continue
             if need.each is not None and asked > need.each:
@@ -96,7 +96,8 @@ class Needs:
 
     def quotas(self, item: Planned) -> Iterable[Need]:
         """The item's needs that are counted."""
-        return [need for need in self.by_item.get(item.index, ()) if need.range is not None]
+        found = self.by_item.get(item.index)
+        return [need for need in found if need.range is not None] if found else ()
 
 
 def plan_needs(items: Sequence[Planned]) -> Needs:

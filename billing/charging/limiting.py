@@ -109,13 +109,14 @@ class Over(NamedTuple):
 
 @dataclass(slots=True)
 class Limiting:
-    """The limits and quotas of one batch. Empty where no payer of it has any."""
+    """The limits and quotas of one batch. `is_empty`: no payer of it has any, so there is nothing to ask."""
 
     now: datetime
     needs: Needs = field(default_factory=Needs)
     bounds: dict[int, list[Bound]] = field(default_factory=dict)
     tallies: dict[tuple[str, datetime], Tally] = field(default_factory=dict)
     alerts: list[AlertRow] = field(default_factory=list)
+    is_empty: bool = True
 
     def send(self, pipe: Pipeline) -> tuple[list[CounterRange], Answer] | None:
         """Lock the limits and read what they and the quotas have used; the wallets are locked before."""
@@ -146,16 +147,14 @@ class Limiting:
 
     def missing(self, item: Planned, quantity: Callable[[Heard], Decimal]) -> Missing | None:
         """The first entitlement that an item lacks; `quantity` = what it adds to a meter that hears it."""
-        if not self.needs.by_item:
-            return None
         return self.needs.missing(item, quantity, lambda one: self.tallies[one.counter, one.since].taken)
 
     def count_quotas(self, item: Planned, quantity: Callable[[Heard], Decimal], sign: int = 1) -> None:
         """Count an item's usage in its quotas; `sign` -1 takes it back."""
-        for need in self.needs.quotas(item) if self.needs.by_item else ():
+        for need in self.needs.quotas(item):
             assert need.range is not None
             assert need.heard is not None
-            asked = quantity(need.heard)
+            asked = need.heard.quantity if need.heard.unique is None else quantity(need.heard)
             if asked:
                 tally = self.tallies[need.range.counter, need.range.since]
                 tally.add(asked if sign > 0 else asked.copy_negate(), need.range.since)
@@ -168,7 +167,7 @@ class Limiting:
             limit = bound.limit
             if not limit.is_hard:
                 continue
-            amount = amount_for(limit, rated)
+            amount = rated.amount if limit.meter_key is None else amount_for(limit, rated)
             if amount > 0 and add(bound.tally.taken, amount) > limit.amount:
                 return Over(bound, amount)
         return None
@@ -176,7 +175,7 @@ class Limiting:
     def count(self, item: Planned, rated: RatedAmounts) -> None:
         """Count an item that is booked, whatever it asked, and note the thresholds that it reaches."""
         for bound in self.bounds.get(item.index, ()):
-            amount = amount_for(bound.limit, rated)
+            amount = rated.amount if bound.limit.meter_key is None else amount_for(bound.limit, rated)
             if item.request.authorization is not None:
                 amount = subtract(amount, absorbed_of(bound.limit, rated))
             if amount:
@@ -306,6 +305,7 @@ def plan_limits(items: Sequence[Planned], versions: Mapping[int, int], now: date
             if here is not None:
                 limits = here.at(found.api_key_id, found.workspace_id, found.payer.id)
                 limiting.bounds[item.index] = _bounds(limiting, limits, item, found.payer.currency)
+    limiting.is_empty = not (limiting.bounds or limiting.needs.by_item)
     return limiting
 
 
