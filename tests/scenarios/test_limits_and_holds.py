@@ -158,8 +158,9 @@ def test_a_lease_holds_and_its_calls_take_their_place(story: LimitStory) -> None
     limit = story.limit("10", organization=story.group)
     lease = story.api.make("/v1/leases", workspace="north", amount="8", expires_in=600)["id"]
     assert story.denial(3, "south")["used"] == "8"
-    call = {"idempotency_key": "l1", "event": "call", "properties": {"tokens": 3}}
-    assert story.api.post(f"/v1/leases/{lease}/report", {"events": [call]}).status_code == 200
+    call = story.event({"tokens": 3}, "north")
+    reported = story.api.post(f"/v1/leases/{lease}/report", {"events": [call]})
+    assert reported.json()["accepted"] == 1, reported.content
     shown = story.shown(limit)
     assert (shown["used"], shown["held"], shown["remaining"]) == ("3", "5", "2")
     assert story.denial(3, "south")["used"] == "8"
