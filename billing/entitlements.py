@@ -101,9 +101,6 @@ def _joined(known: Entitlement | None, terms: EntitlementTerms) -> Entitlement:
 def _used(ranges: dict[str, CounterRange], now: datetime) -> dict[str, Decimal]:
     if not ranges:
         return {}
-    features = list(ranges)
-    rows = read_limit_counters(driver(), list(ranges.values()), now)
-    return {
-        features[position - 1]: (used if slots else in_buckets) or ZERO
-        for position, used, _, _, slots, in_buckets, _ in rows
-    }
+    features = {one: feature for feature, one in ranges.items()}
+    ordered, answer = read_limit_counters(driver(), list(features), now)
+    return {features[ordered[position - 1]]: used or ZERO for position, used, *_ in answer}

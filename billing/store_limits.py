@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -16,23 +16,34 @@ LOCK_LIMITS: Final = """
     ORDER BY array_position(
         ARRAY['api_key', 'workspace', 'meter', 'organization', 'billing_entity'], l.level::text), l.id
     FOR NO KEY UPDATE OF l"""
-# A quota that was not counted yet begins with what its meter's buckets have: it may be younger than they.
+# A window of one row is looked up; of a rolling one, the slots are summed. A quota that was not counted yet
+# begins with what its meter's buckets have: it may be younger than they.
 READ_COUNTERS: Final = """
-    SELECT t.n, c.used, c.alerted, c.oldest, c.slots,
-        CASE WHEN c.slots = 0 AND t.meter <> 0 THEN (
+    SELECT t.n,
+        CASE WHEN c.used IS NULL AND t.meter <> 0 THEN (
             SELECT sum(b.quantity) FROM metering_usagebucket b
             WHERE b.customer_id = t.customer AND b.billing_entity_id = t.payer AND b.meter_id = t.meter
-                AND b.hour >= t.since AND b.hour < t.until) END,
+                AND b.hour >= t.since AND b.hour < t.until)
+        ELSE c.used END, c.alerted, NULL::timestamptz, c.used IS NULL,
         (SELECT sum(amount) FROM billing_limithold h
          WHERE h.customer_id = t.customer AND h.counter = t.counter AND h.expires_at > %s)
     FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[])
-        WITH ORDINALITY AS t(customer, counter, since, until, payer, meter, n), LATERAL (
+        WITH ORDINALITY AS t(customer, counter, since, until, payer, meter, n)
+    LEFT JOIN billing_limitcounter c
+        ON c.customer_id = t.customer AND c.counter = t.counter AND c.starts_at = t.since"""
+READ_SLOTS: Final = """
+    UNION ALL
+    SELECT t.n + %s::int, c.used, c.alerted, c.oldest, c.slots = 0,
+        (SELECT sum(amount) FROM billing_limithold h
+         WHERE h.customer_id = t.customer AND h.counter = t.counter AND h.expires_at > %s)
+    FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[])
+        WITH ORDINALITY AS t(customer, counter, since, n), LATERAL (
         SELECT sum(used) AS used, max(alerted) AS alerted, count(*) AS slots,
                min(starts_at) FILTER (WHERE used <> 0) AS oldest
         FROM billing_limitcounter
-        WHERE customer_id = t.customer AND counter = t.counter
-            AND starts_at >= t.since AND starts_at < t.until
+        WHERE customer_id = t.customer AND counter = t.counter AND starts_at >= t.since
         OFFSET 0) AS c"""
+READ_BOTH: Final = READ_COUNTERS + READ_SLOTS
 ADD_COUNTERS: Final = """
     INSERT INTO billing_limitcounter AS c (customer_id, counter, starts_at, used, alerted)
     SELECT * FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::numeric[], %s::smallint[])
@@ -100,22 +111,51 @@ PRUNE_SLOTS: Final = """
         AND c.starts_at < %s::timestamptz - make_interval(hours => 2 * l.hours + 24)"""
 
 
-class CounterRange(NamedTuple):
-    """A counter's rows to sum. A quota's has `payer_id` and `meter_id`; a limit's has 0."""
+FAR: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""The end of a window that has none."""
 
-    customer_id: int
-    counter: str
-    since: datetime
-    until: datetime
-    payer_id: int = 0
-    meter_id: int = 0
+
+class CounterRange:
+    """A counter's rows: the one at `since`, or in a rolling window, which ends at FAR, all from there on.
+
+    A quota's has `payer_id` and `meter_id`, whose buckets it begins with. It is kept from batch to batch with
+    its texts, for the same window is read again and again.
+    """
+
+    __slots__ = ("counter", "customer_id", "is_rolling", "since", "texts", "until")
+
+    def __init__(
+        self,
+        customer_id: int,
+        counter: str,
+        since: datetime,
+        until: datetime,
+        payer_id: int = 0,
+        meter_id: int = 0,
+    ) -> None:
+        self.customer_id = customer_id
+        self.counter = counter
+        self.since = since
+        self.until = until
+        self.is_rolling = until == FAR
+        self.texts = (
+            str(customer_id),
+            f'"{counter}"',
+            f'"{since.isoformat()}"',
+            f'"{until.isoformat()}"',
+            str(payer_id),
+            str(meter_id),
+        )
+
+    def holds(self, instant: datetime) -> bool:
+        """Whether its window holds the instant."""
+        return self.since <= instant < self.until
 
 
 class CounterChange(NamedTuple):
-    """What is added to one row of a counter."""
+    """What is added to one row of a counter: that which begins at `starts_at`."""
 
-    customer_id: int
-    counter: str
+    range: CounterRange
     starts_at: datetime
     used: Decimal
     alerted: int
@@ -160,30 +200,43 @@ def send_limit_lock(raw: Session, limit_ids: Iterable[int]) -> None:
     execute(raw, LOCK_LIMITS, (number_array(limit_ids),))
 
 
-def read_limit_counters(raw: Session, ranges: Sequence[CounterRange], now: datetime) -> Answer:
-    """(position from 1, used, highest threshold fired, oldest slot, rows, in buckets, held) of each."""
-    params = (
-        now,
-        number_array(one.customer_id for one in ranges),
-        text_array(one.counter for one in ranges),
-        instant_array(one.since for one in ranges),
-        instant_array(one.until for one in ranges),
-        number_array(one.payer_id for one in ranges),
-        number_array(one.meter_id for one in ranges),
-    )
-    return execute(raw, READ_COUNTERS, params)
+def read_limit_counters(
+    raw: Session, ranges: Sequence[CounterRange], now: datetime
+) -> tuple[list[CounterRange], Answer]:
+    """The ranges in another order, and (position in it from 1, used, highest threshold fired, oldest slot,
+    whether it is new, held) of each; one statement.
+
+    `used` of a quota that is new is what its meter's buckets have. Only rolling windows have an oldest slot.
+    """
+    whole = [one for one in ranges if not one.is_rolling]
+    rolling = [one for one in ranges if one.is_rolling]
+    params = [now, *_columns(whole, 6)]
+    if rolling:
+        params += [len(whole), now, *_columns(rolling, 3)]
+    return [*whole, *rolling], execute(raw, READ_BOTH if rolling else READ_COUNTERS, params)
+
+
+def _columns(ranges: Sequence[CounterRange], number: int) -> list[Any]:
+    columns = list(zip(*[one.texts for one in ranges], strict=True)) or [()] * number
+    return ["{" + ",".join(column) + "}" for column in columns[:number]]
 
 
 def add_limit_counters(raw: Session, changes: Sequence[CounterChange]) -> None:
     """Add to counters whose limits (or payers) are locked."""
     params = (
-        number_array(one.customer_id for one in changes),
-        text_array(one.counter for one in changes),
-        instant_array(one.starts_at for one in changes),
-        number_array(one.used for one in changes),
-        number_array(one.alerted for one in changes),
+        "{" + ",".join([one.range.texts[0] for one in changes]) + "}",
+        "{" + ",".join([one.range.texts[1] for one in changes]) + "}",
+        "{" + ",".join([_start(one) for one in changes]) + "}",
+        number_array([one.used for one in changes]),
+        number_array([one.alerted for one in changes]),
     )
     execute(raw, ADD_COUNTERS, params)
+
+
+def _start(change: CounterChange) -> str:
+    if change.starts_at is change.range.since:
+        return change.range.texts[2]
+    return f'"{change.starts_at.isoformat()}"'
 
 
 def fire_alerts(raw: Session, rows: Sequence[AlertRow], now: datetime) -> None:
@@ -204,9 +257,7 @@ def fire_alerts(raw: Session, rows: Sequence[AlertRow], now: datetime) -> None:
     execute(raw, FIRE_ALERTS, (now, *arrays))
 
 
-def spent_before(
-    raw: Session, customer_id: int, counter: str, question: SpendQuestion
-) -> list[CounterChange]:
+def spent_before(raw: Session, counter: CounterRange, question: SpendQuestion) -> list[CounterChange]:
     """What charges that stand already add to a counter, by row."""
     since, payers = question.since, None if question.payers is None else number_array(question.payers)
     workspaces = None if question.workspaces is None else number_array(question.workspaces)
@@ -216,7 +267,7 @@ def spent_before(
         question.slot_minutes,
         question.meter_key,
         question.meter_key,
-        customer_id,
+        counter.customer_id,
         question.currency,
         since,
         since,
@@ -230,8 +281,7 @@ def spent_before(
         question.api_key_id,
     )
     return [
-        CounterChange(customer_id, counter, starts_at, used, 0)
-        for starts_at, used in execute(raw, SPENT_BEFORE, params)
+        CounterChange(counter, starts_at, used, 0) for starts_at, used in execute(raw, SPENT_BEFORE, params)
     ]
 
 

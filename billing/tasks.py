@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from accounts import payers
 from billing import authorizations, closing, periods, recurring_credits, rollouts, simulations, subscriptions
+from billing.limits.verbs import prune_counters
 from core import clock
 from core.audit import Source, audited
 
@@ -14,6 +16,13 @@ def apply_subscription_changes() -> None:
     """Carry out the scheduled changes of subscriptions whose time has come."""
     with audited(Source.TASK):
         subscriptions.apply_subscription_changes(clock.now())
+
+
+@shared_task
+def suspend_overdue() -> None:
+    """Write down that payers past due are suspended whose time has come."""
+    with audited(Source.TASK):
+        payers.suspend_overdue(clock.now())
 
 
 @shared_task
@@ -54,6 +63,12 @@ def execute_rollouts() -> None:
 def deliver_outbox() -> None:
     """Take on what waits in the outbox."""
     rollouts.deliver_outbox(clock.now())
+
+
+@shared_task
+def prune_limits() -> None:
+    """Forget the slots that no rolling limit counts any more."""
+    prune_counters(clock.now())
 
 
 @shared_task

@@ -22,11 +22,13 @@ SCHEDULE: tuple[Due, ...] = (
     Due("core.tasks.clear_sessions", every=DAY),
     Due("billing.tasks.apply_subscription_changes", every=MINUTE),
     Due("billing.tasks.execute_rollouts", every=MINUTE),
+    Due("billing.tasks.suspend_overdue", every=MINUTE),
     Due("billing.tasks.expire_authorizations", every=MINUTE / 6),
     Due("billing.tasks.book_base_fees", every=MINUTE),
     Due("billing.tasks.release_credits", every=MINUTE),
     Due("billing.tasks.close_periods", every=MINUTE),
     Due("billing.tasks.deliver_outbox", every=MINUTE),
+    Due("billing.tasks.prune_limits", every=HOUR),
     Due("billing.tasks.run_simulations", every=MINUTE / 6),
 )
 """In the order in which `run_due` runs them: what later rows need is done by earlier ones."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+from django.conf import settings
 from django.http import HttpRequest
 
 from billing.charging import Authorized, Charged, Denied, Recorded
@@ -87,10 +88,18 @@ def denial_answer(denied: Denied, request: HttpRequest) -> dict[str, Any]:
             "used": None if denied.used is None else plain(denied.used),
             "resets_at": None if denied.resets_at is None else instant_text(denied.resets_at),
             "retryable": denied.is_retryable,
-            "top_up_url": None,
+            "top_up_url": top_up_url(denied),
         },
         "balance": balance_answer(denied.available, denied.settled, denied.held),
     }
+
+
+def top_up_url(denied: Denied) -> str | None:
+    """Where the payer can pay in, if money is what is missing and the operator has said where that is."""
+    is_for_money = denied.reason == "insufficient_funds" and denied.level == "billing_entity"
+    if not is_for_money or not settings.TOP_UP_URL:
+        return None
+    return str(settings.TOP_UP_URL).replace("{billing_entity}", denied.level_id)
 
 
 def balance_answer(available: Decimal, settled: Decimal, held: Decimal) -> dict[str, str]:

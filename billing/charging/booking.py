@@ -134,9 +134,10 @@ def write_batch(raw: psycopg.Connection[Any], batch: Batch, known: Known, *, is_
 def _apply_states(batch: Batch, item: Planned, known: Known, rated: RatedItem) -> None:
     known.counters.update(rated.states)
     batch.states.update(rated.states)
-    known.limiting.count(item, rated)
-    if item.stored is None or item.stored.was_unmatched:
-        known.limiting.count_quotas(item, partial(quantity_of, item, rated=rated))
+    if not known.limiting.is_empty:
+        known.limiting.count(item, rated)
+        if item.stored is None or item.stored.was_unmatched:
+            known.limiting.count_quotas(item, partial(quantity_of, item, rated=rated))
     known.uniques |= rated.new_uniques
     for use in item.uniques:
         key = unique_key(item, use)

@@ -141,15 +141,24 @@ def refuse(
         reason = "no_subscription"
     elif (beyond := beyond_ceiling(item, rated.lines)) is not None:
         return replace(denied(item, "entitlement", book.funds, rated.amount), **beyond.as_denied())
-    elif (missing := limiting.missing(item, partial(quantity_of, item, rated=rated))) is not None:
-        return replace(denied(item, "entitlement", book.funds, rated.amount), **missing.as_denied())
-    elif (over := limiting.over(item, rated)) is not None:
-        return replace(denied(item, "spend_limit", book.funds, rated.amount), **over.as_denied())
+    elif (bounded := _bounded(item, rated, limiting)) is not None:
+        return replace(denied(item, bounded[0], book.funds, rated.amount), **bounded[1])
     elif rated.amount > 0 and not is_allowed(book.funds, parts):
         reason = "insufficient_funds"
     if reason is None:
         return None
     return denied(item, reason, book.funds, rated.amount)
+
+
+def _bounded(item: Planned, rated: RatedItem, limiting: Limiting) -> tuple[str, dict[str, Any]] | None:
+    """The entitlement or limit that refuses an item: the reason, and what it says."""
+    if limiting.is_empty:
+        return None
+    missing = limiting.missing(item, partial(quantity_of, item, rated=rated))
+    if missing is not None:
+        return "entitlement", missing.as_denied()
+    over = limiting.over(item, rated)
+    return None if over is None else ("spend_limit", over.as_denied())
 
 
 def denied(item: Planned, reason: str, funds: Funds, amount: Decimal) -> Denied:

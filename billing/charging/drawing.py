@@ -23,5 +23,7 @@ def draw(item: Planned, known: Known, rated: RatedItem) -> None:
     if lease is None or lease.payer != book.payer:
         return
     item.is_of_lease = True
-    book.free(lease, min(lease.held, max(ZERO, rated.amount)))
+    freed = min(lease.held, max(ZERO, rated.amount))
+    book.free(lease, freed)
+    known.limiting.draw(lease.counted_in, freed)
     lease.draw(rated.amount)

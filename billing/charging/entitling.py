@@ -19,10 +19,11 @@ from core.numbers import CONTEXT, ZERO
 from metering.models import Meter
 from pricing.catalog.entitlements import EntitlementTerms
 from pricing.cycles import Cycle, Interval, Period
-from pricing.pricelist import SegmentPrices
+from pricing.pricelist import SegmentPrices, VersionPrices
 
 COUNTED: Final = frozenset({Meter.Aggregation.COUNT, Meter.Aggregation.SUM, Meter.Aggregation.UNIQUE})
 """The meters whose quantity a quota adds up."""
+RANGES_MAX: Final = 100_000
 AT_ONCE: Final = COUNTED | {Meter.Aggregation.MAX}
 """Those of which a single call has a quantity."""
 
@@ -81,7 +82,7 @@ class Needs:
                 return Missing(need.feature)
             if need.heard is None:
                 continue
-            asked = quantity(need.heard)
+            asked = need.heard.quantity if need.heard.unique is None else quantity(need.heard)
             if asked <= 0:
                 continue
             if need.each is not None and asked > need.each:
@@ -95,7 +96,8 @@ class Needs:
 
     def quotas(self, item: Planned) -> Iterable[Need]:
         """The item's needs that are counted."""
-        return [need for need in self.by_item.get(item.index, ()) if need.range is not None]
+        found = self.by_item.get(item.index)
+        return [need for need in found if need.range is not None] if found else ()
 
 
 def plan_needs(items: Sequence[Planned]) -> Needs:
@@ -111,25 +113,49 @@ def plan_needs(items: Sequence[Planned]) -> Needs:
     return needs
 
 
+@dataclass(slots=True, frozen=True)
+class Compiled:
+    """A version's entitlements as calls ask for them: bounds by the meter's key, and features."""
+
+    bounds: dict[str, tuple[EntitlementTerms, ...]]
+    features: tuple[EntitlementTerms, ...]
+
+
+_compiled: dict[int, Compiled] = {}
+_ranges: dict[tuple[int, str], tuple[SegmentPrices, CounterRange]] = {}
+
+
+def _compile(version: VersionPrices) -> Compiled:
+    """Kept: a version never changes."""
+    known = _compiled.get(version.version_id)
+    if known is None:
+        bounds: dict[str, tuple[EntitlementTerms, ...]] = {}
+        for terms in version.entitlements:
+            if terms.type != "boolean" and terms.meter is not None:
+                bounds[terms.meter] = (*bounds.get(terms.meter, ()), terms)
+        features = tuple(terms for terms in version.entitlements if terms.type == "boolean")
+        known = _compiled[version.version_id] = Compiled(bounds, features)
+    return known
+
+
 def _needs_of(item: Planned) -> list[Need]:
-    heard = {one.meter.key: one for one in item.heard}
     found: dict[str, Need] = {}
     granted: set[str] = set()
     for segment in item.segments:
-        for terms in segment.version.entitlements:
-            if terms.type == "boolean":
-                if not _is_about(terms, item, heard):
-                    continue
+        compiled = _compile(segment.version)
+        for one in item.heard:
+            for terms in compiled.bounds.get(one.meter.key, ()):
+                _add_bound(found.setdefault(terms.feature, Need(terms.feature)), terms, segment, item, one)
+        for terms in compiled.features:
+            if _is_about(terms, item, {one.meter.key for one in item.heard}):
                 if terms.value:
                     granted.add(terms.feature)
                 need = found.setdefault(terms.feature, Need(terms.feature))
                 need.is_denied = terms.feature not in granted
-            elif (one := heard.get(terms.meter or "")) is not None:
-                _add_bound(found.setdefault(terms.feature, Need(terms.feature)), terms, segment, item, one)
     return list(found.values())
 
 
-def _is_about(terms: EntitlementTerms, item: Planned, heard: dict[str, Heard]) -> bool:
+def _is_about(terms: EntitlementTerms, item: Planned, heard: set[str]) -> bool:
     """Whether a feature is what the call is: of its meter, or else of its own name."""
     if terms.meter is not None:
         return terms.meter in heard
@@ -149,10 +175,22 @@ def _add_bound(
         return
     need.quota = terms.limit if need.quota is None else CONTEXT.add(need.quota, terms.limit)
     if need.range is None:
-        payer = item.attribution.payer
-        assert payer is not None
-        period = quota_period(terms, segment, item.request.event.occurred_at, payer.time_zone)
-        need.range = quota_range(payer.customer_id, payer.id, heard.meter.id, terms.reset or "month", period)
+        need.range = _range_of(terms, segment, item, heard)
+
+
+def _range_of(terms: EntitlementTerms, segment: SegmentPrices, item: Planned, heard: Heard) -> CounterRange:
+    """Where an item's quota is counted; kept while the segment is, for a reset is long."""
+    instant, payer = item.request.event.occurred_at, item.attribution.payer
+    known = _ranges.get((segment.id, terms.feature))
+    if known is not None and known[0] is segment and known[1].holds(instant):
+        return known[1]
+    assert payer is not None
+    if len(_ranges) > RANGES_MAX:
+        _ranges.clear()
+    period = quota_period(terms, segment, instant, payer.time_zone)
+    found = quota_range(payer.customer_id, payer.id, heard.meter.id, terms.reset or "month", period)
+    _ranges[segment.id, terms.feature] = (segment, found)
+    return found
 
 
 def quota_period(

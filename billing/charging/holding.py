@@ -37,8 +37,8 @@ def hold_item(
         return denial
     amount = max(ZERO, rated.amount)
     book.reserve(amount)
-    counted_on = _count_on(book.funds, parts, amount)
     counted_in = limiting.hold(item, rated, partial(quantity_of, item, rated=rated))
+    counted_on = _count_on(book.funds, parts, amount)
     _add_hold(batch, item, book, amount, counted_on, counted_in)
     return _answer(batch, item, book, amount)
 

@@ -16,10 +16,12 @@ from accounts.directory import Payer
 from billing.charging.entitling import Missing, Needs, plan_needs
 from billing.charging.planning import Heard, Planned
 from billing.charging.requests import Mode
-from billing.limits import Limit, find_homes, limit_books
-from billing.limits.windows import FAR, Window, reached, slot_at, slot_leaves_at
+from billing.limits import Limit, LimitBook, find_homes, limit_books
+from billing.limits.catalogue import NEVER
+from billing.limits.windows import reached, slot_at, slot_leaves_at
 from billing.models import Alert
 from billing.store_limits import (
+    FAR,
     AlertRow,
     CounterChange,
     CounterRange,
@@ -48,7 +50,7 @@ class Tally:
     """What one window has used: read under the lock, then kept up item by item.
 
     `held`: by open holds, whose calls may come in any window. `oldest`: the first slot of a rolling window
-    that holds spend. `changes`: what to add, by row.
+    that holds spend. `changes`: what to add, by row. `next_step`: what is used when the next alert fires.
     """
 
     range: CounterRange
@@ -59,6 +61,7 @@ class Tally:
     oldest: datetime | None = None
     changes: dict[datetime, Decimal] = field(default_factory=dict)
     alerted_in: datetime | None = None
+    next_step: Decimal = NEVER
 
     @property
     def taken(self) -> Decimal:
@@ -68,7 +71,8 @@ class Tally:
     def add(self, amount: Decimal, starts_at: datetime) -> None:
         """Count an amount in the row that begins at `starts_at`."""
         self.used = add(self.used, amount)
-        self.changes[starts_at] = add(self.changes.get(starts_at, ZERO), amount)
+        known = self.changes.get(starts_at)
+        self.changes[starts_at] = amount if known is None else add(known, amount)
         if amount and (self.oldest is None or starts_at < self.oldest):
             self.oldest = starts_at
 
@@ -105,48 +109,52 @@ class Over(NamedTuple):
 
 @dataclass(slots=True)
 class Limiting:
-    """The limits and quotas of one batch. Empty where no payer of it has any."""
+    """The limits and quotas of one batch. `is_empty`: no payer of it has any, so there is nothing to ask."""
 
     now: datetime
     needs: Needs = field(default_factory=Needs)
     bounds: dict[int, list[Bound]] = field(default_factory=dict)
     tallies: dict[tuple[str, datetime], Tally] = field(default_factory=dict)
     alerts: list[AlertRow] = field(default_factory=list)
+    is_empty: bool = True
 
-    def send(self, pipe: Pipeline) -> Answer | None:
+    def send(self, pipe: Pipeline) -> tuple[list[CounterRange], Answer] | None:
         """Lock the limits and read what they and the quotas have used; the wallets are locked before."""
         if not self.tallies:
             return None
-        limit_ids = {tally.limit.id for tally in self.tallies.values() if tally.limit is not None}
+        limits = (tally.limit for tally in self.tallies.values())
+        limit_ids = {limit.id for limit in limits if limit is not None and limit.is_shared}
         if limit_ids:
             send_limit_lock(pipe, limit_ids)
         return read_limit_counters(pipe, [tally.range for tally in self.tallies.values()], self.now)
 
-    def receive(self, answer: Answer | None) -> None:
+    def receive(self, read: tuple[list[CounterRange], Answer] | None) -> None:
         """Take in what was read."""
-        if answer is None:
+        if read is None:
             return
-        tallies = list(self.tallies.values())
-        for position, used, alerted, oldest, slots, in_buckets, held in answer:
-            tally = tallies[position - 1]
-            tally.held = held or ZERO
-            if slots:
+        ranges, answer = read
+        by_range = {tally.range: tally for tally in self.tallies.values()}
+        for position, used, alerted, oldest, is_new, held in answer:
+            tally = by_range[ranges[position - 1]]
+            if held is not None:
+                tally.held = held
+            if not is_new:
                 tally.used, tally.alerted, tally.oldest = used, alerted, oldest
-            elif in_buckets is not None:
-                tally.add(in_buckets, tally.range.since)
+            elif used is not None:
+                tally.add(used, tally.range.since)
+            if tally.limit is not None:
+                tally.next_step = tally.limit.next_step(tally.alerted)
 
     def missing(self, item: Planned, quantity: Callable[[Heard], Decimal]) -> Missing | None:
         """The first entitlement that an item lacks; `quantity` = what it adds to a meter that hears it."""
-        if not self.needs.by_item:
-            return None
         return self.needs.missing(item, quantity, lambda one: self.tallies[one.counter, one.since].taken)
 
     def count_quotas(self, item: Planned, quantity: Callable[[Heard], Decimal], sign: int = 1) -> None:
         """Count an item's usage in its quotas; `sign` -1 takes it back."""
-        for need in self.needs.quotas(item) if self.needs.by_item else ():
+        for need in self.needs.quotas(item):
             assert need.range is not None
             assert need.heard is not None
-            asked = quantity(need.heard)
+            asked = need.heard.quantity if need.heard.unique is None else quantity(need.heard)
             if asked:
                 tally = self.tallies[need.range.counter, need.range.since]
                 tally.add(asked if sign > 0 else asked.copy_negate(), need.range.since)
@@ -159,7 +167,7 @@ class Limiting:
             limit = bound.limit
             if not limit.is_hard:
                 continue
-            amount = amount_for(limit, rated)
+            amount = rated.amount if limit.meter_key is None else amount_for(limit, rated)
             if amount > 0 and add(bound.tally.taken, amount) > limit.amount:
                 return Over(bound, amount)
         return None
@@ -167,12 +175,13 @@ class Limiting:
     def count(self, item: Planned, rated: RatedAmounts) -> None:
         """Count an item that is booked, whatever it asked, and note the thresholds that it reaches."""
         for bound in self.bounds.get(item.index, ()):
-            amount = amount_for(bound.limit, rated)
+            amount = rated.amount if bound.limit.meter_key is None else amount_for(bound.limit, rated)
             if item.request.authorization is not None:
                 amount = subtract(amount, absorbed_of(bound.limit, rated))
             if amount:
                 bound.tally.add(amount, bound.starts_at)
-                self._note_reached(bound, item)
+                if bound.tally.used >= bound.tally.next_step:
+                    self._note_reached(bound, item)
 
     def hold(
         self, item: Planned, rated: RatedAmounts, quantity: Callable[[Heard], Decimal]
@@ -202,6 +211,14 @@ class Limiting:
             amount = freed.get(tally.range.counter, ZERO)
             tally.held = subtract(tally.held, amount) if sign > 0 else add(tally.held, amount)
 
+    def draw(self, counted_in: Iterable[Sequence[str]], amount: Decimal) -> None:
+        """Let a lease hold so much less, for a call of its that is counted instead."""
+        if self.tallies and amount:
+            names = {counter for counter, _ in counted_in}
+            for tally in self.tallies.values():
+                if tally.range.counter in names:
+                    tally.held = max(ZERO, subtract(tally.held, amount))
+
     def note_balance(self, payer: Payer, seq: int, before: Decimal, after: Decimal) -> None:
         """Note each balance that alerts and that the wallet has just fallen below."""
         for threshold in payer.low_balance:
@@ -229,8 +246,7 @@ class Limiting:
         """Write what was counted and fire the alerts."""
         changes = [
             CounterChange(
-                tally.range.customer_id,
-                tally.range.counter,
+                tally.range,
                 starts_at,
                 used,
                 tally.alerted if starts_at == tally.alerted_in else 0,
@@ -265,6 +281,7 @@ class Limiting:
                     ends_at=None if tally.range.until == FAR else tally.range.until,
                 )
             )
+        tally.next_step = limit.next_step(tally.alerted)
 
 
 def plan_limits(items: Sequence[Planned], versions: Mapping[int, int], now: datetime) -> Limiting:
@@ -276,63 +293,58 @@ def plan_limits(items: Sequence[Planned], versions: Mapping[int, int], now: date
                 tally = Tally(need.range)
                 limiting.tallies.setdefault((need.range.counter, need.range.since), tally)
     books = limit_books(versions)
-    if not books:
-        return limiting
-    for customer_id, book in books.items():
-        find_homes(book, _workspaces(items, customer_id))
-    for item in items:
-        found = item.attribution
-        if found.payer is None or found.problem is not None:
-            continue
-        if not item.lines and item.stored is None and item.request.hold is None:
-            continue  # it costs nothing
-        here = books.get(found.payer.customer_id)
-        if here is not None:
-            limits = here.at(found.api_key_id, found.workspace_id, found.payer.id)
-            limiting.bounds[item.index] = list(_bounds(limiting, limits, item))
+    if books:
+        _find_homes(items, books)
+        for item in items:
+            found = item.attribution
+            if found.payer is None or found.problem is not None:
+                continue
+            if not item.lines and item.stored is None and item.request.hold is None:
+                continue  # it costs nothing
+            here = books.get(found.payer.customer_id)
+            if here is not None:
+                limits = here.at(found.api_key_id, found.workspace_id, found.payer.id)
+                limiting.bounds[item.index] = _bounds(limiting, limits, item, found.payer.currency)
+    limiting.is_empty = not (limiting.bounds or limiting.needs.by_item)
     return limiting
 
 
-def _workspaces(items: Iterable[Planned], customer_id: int) -> set[int]:
-    return {
-        item.attribution.workspace_id
-        for item in items
-        if item.attribution.workspace_id is not None
-        and item.attribution.payer is not None
-        and item.attribution.payer.customer_id == customer_id
-    }
+def _find_homes(items: Iterable[Planned], books: Mapping[int, LimitBook]) -> None:
+    unknown: dict[int, set[int]] = {}
+    for item in items:
+        payer, workspace_id = item.attribution.payer, item.attribution.workspace_id
+        book = books.get(payer.customer_id) if payer is not None else None
+        if book is not None and workspace_id is not None and not book.knows(workspace_id):
+            unknown.setdefault(book.customer_id, set()).add(workspace_id)
+    for customer_id, workspace_ids in unknown.items():
+        find_homes(books[customer_id], workspace_ids)
 
 
-def _bounds(limiting: Limiting, limits: Iterable[Limit], item: Planned) -> Iterable[Bound]:
-    payer, now = item.attribution.payer, limiting.now
-    assert payer is not None
+def _bounds(limiting: Limiting, limits: Iterable[Limit], item: Planned, currency: str) -> list[Bound]:
+    tallies, now, instant = limiting.tallies, limiting.now, item.request.event.occurred_at
     period = item.segments[0].period if item.segments else None
+    bounds = []
     for limit in limits:
-        if limit.currency != payer.currency:
+        if limit.currency != currency:
             continue
         if limit.meter_key is not None and not _may_be_of(limit.meter_key, item):
             continue
-        window = limit.window_at(item.request.event.occurred_at, now, period and Window(*period))
-        starts_at = window.starts_at
-        if window.ends_at == FAR:
-            starts_at = slot_at(_spent_at(item, now), limit.hours)
-            if starts_at < window.starts_at:
+        counted, slot, _ = limit.counted_at(instant, now, period)
+        if limit.hours and item.request.mode is Mode.REPORT:
+            slot = slot_at(min(instant, now), limit.hours)
+            if slot < counted.since:
                 continue  # it had left the window before it was told
-        tally = limiting.tallies.get((limit.counter, window.starts_at))
+        key = (limit.counter, counted.since)
+        tally = tallies.get(key)
         if tally is None:
-            tally = Tally(CounterRange(limit.customer_id, limit.counter, *window), limit)
-            limiting.tallies[limit.counter, window.starts_at] = tally
-        yield Bound(limit, tally, starts_at)
+            tally = tallies[key] = Tally(counted, limit)
+        bounds.append(Bound(limit, tally, slot))
+    return bounds
 
 
 def _may_be_of(meter_key: str, item: Planned) -> bool:
     """Whether an item's charge may have a line of the meter; of a stored one, prices may have changed."""
     return item.stored is not None or any(line.meter.key == meter_key for line in item.lines)
-
-
-def _spent_at(item: Planned, now: datetime) -> datetime:
-    """When an item counts in a rolling window: what asks, now; what is reported, when it happened."""
-    return min(item.request.event.occurred_at, now) if item.request.mode is Mode.REPORT else now
 
 
 def amount_for(limit: Limit, rated: RatedAmounts) -> Decimal:

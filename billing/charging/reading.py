@@ -13,7 +13,6 @@ import psycopg
 
 from accounts.models import BillingEntity
 from billing.book import PayerBook, grant_from_row, read_grants
-from billing.charging import standing
 from billing.charging.limiting import Limiting, plan_limits
 from billing.charging.planning import Plan, Planned, UniqueUse
 from billing.charging.wanted import send_wanted

@@ -10,15 +10,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from accounts.models import BillingEntity, Organization, Workspace
-from billing.limits.windows import Window, day_at, month_at, rolling_at
+from billing.limits.windows import HUNDRED, Window, day_at, month_at, rolling_at, slot_at, slot_length
 from billing.models import SpendLimit
+from billing.store_limits import CounterRange
 from core.ids import public_id
+from core.numbers import CONTEXT
+from pricing.cycles import Period
 
 CUSTOMERS_MAX: Final = 100_000
+NEVER: Final = Decimal("Infinity")
 Level = SpendLimit.Level
 _PREFIXES: Final = {
     Level.API_KEY.value: ("key", "api_key_id"),
@@ -29,9 +33,22 @@ _PREFIXES: Final = {
 }
 
 
+class Counted(NamedTuple):
+    """Where spend counts in a limit: the window's rows, and the start of its own row (or slot) in it."""
+
+    range: CounterRange
+    slot: datetime
+    reason: Any
+    """By what it is known to hold still: the billing period, or until when a slot lasts."""
+
+
 @dataclass(slots=True, eq=False)
 class Limit:
-    """A spend limit as the charge path needs it. `level_id` is the public id of whose it is."""
+    """A spend limit as the charge path needs it. `level_id` is the public id of whose it is.
+
+    `is_shared`: charges of several payers may count in it, so its own row is locked; what is one payer's is
+    guarded by that payer's lock. `steps`: the thresholds and the amounts at which they are reached.
+    """
 
     id: int
     customer_id: int
@@ -47,23 +64,54 @@ class Limit:
     zone: ZoneInfo
     thresholds: tuple[int, ...]
     counter: str
-    last: Window | None = None
+    is_shared: bool = False
+    steps: tuple[tuple[Decimal, int], ...] = ()
+    _last: Counted | None = None
 
-    def window_at(self, instant: datetime, now: datetime, period: Window | None) -> Window:
-        """The window in which spend at `instant` counts; of a rolling one, its slots as seen at `now`.
+    def __post_init__(self) -> None:
+        """Say once what every charge asks."""
+        self.is_shared = self.level not in (Level.METER, Level.BILLING_ENTITY)
+        self.steps = tuple(
+            (CONTEXT.divide(CONTEXT.multiply(self.amount, Decimal(percent)), HUNDRED), percent)
+            for percent in sorted(self.thresholds)
+        )
+
+    def counted_at(self, instant: datetime, now: datetime, period: Period | None) -> Counted:
+        """Where spend at `instant` counts; in a rolling window, what is spent now, as seen at `now`.
 
         `period`: the billing period of who pays at `instant`, if there is one; an organization's is the
         calendar month.
         """
-        if self.window == SpendLimit.Window.ROLLING:
-            return rolling_at(now, self.hours)
+        last = self._last  # other threads ask too: one reading, one writing
+        if self.hours:  # the window moves on with each slot
+            if last is None or not last.slot <= now < last.reason:
+                slot, length = slot_at(now, self.hours), slot_length(self.hours)
+                last = self._last = Counted(self._range(rolling_at(now, self.hours)), slot, slot + length)
+            return last
         is_day = self.window == SpendLimit.Window.DAY
         if not is_day and period is not None and self.level != Level.ORGANIZATION:
-            return period
-        last = self.last
-        if last is None or not last.starts_at <= instant < last.ends_at:
-            last = self.last = day_at(instant, self.zone) if is_day else month_at(instant, self.zone)
+            if last is None or last.reason is not period:
+                last = self._last = self._whole(Window(*period), period)
+            return last
+        if last is None or last.reason is not None or not last.range.holds(instant):
+            window = day_at(instant, self.zone) if is_day else month_at(instant, self.zone)
+            last = self._last = self._whole(window, None)
         return last
+
+    def window_at(self, instant: datetime, now: datetime, period: Period | None) -> Window:
+        """The window in which spend at `instant` counts; a rolling one as seen at `now`, without end."""
+        counted = self.counted_at(instant, now, period)
+        return Window(counted.range.since, counted.range.until)
+
+    def next_step(self, alerted: int) -> Decimal:
+        """The amount at which the next threshold after `alerted` percent is reached."""
+        return next((amount for amount, percent in self.steps if percent > alerted), NEVER)
+
+    def _whole(self, window: Window, reason: object) -> Counted:
+        return Counted(self._range(window), window.starts_at, reason)
+
+    def _range(self, window: Window) -> CounterRange:
+        return CounterRange(self.customer_id, self.counter, *window)
 
 
 @dataclass(slots=True)
@@ -90,9 +138,9 @@ class LimitBook:
             found = self._found[key] = tuple(self._find(*key))
         return found
 
-    def unknown_homes(self, workspace_ids: Iterable[int]) -> set[int]:
-        """The workspaces whose organization is still to be read."""
-        return set(workspace_ids) - self.homes.keys() if self.parents else set()
+    def knows(self, workspace_id: int | None) -> bool:
+        """Whether a workspace's organization has been read, or does not matter."""
+        return workspace_id is None or not self.parents or workspace_id in self.homes
 
     def _find(self, api_key_id: int | None, workspace_id: int | None, payer_id: int) -> Iterable[Limit]:
         owners: list[tuple[str, int | None]] = [
@@ -134,11 +182,9 @@ def limit_books(versions: Mapping[int, int]) -> dict[int, LimitBook]:
 
 
 def find_homes(book: LimitBook, workspace_ids: Iterable[int]) -> None:
-    """Read the organizations of workspaces that the book has not met; one statement, or none."""
-    unknown = book.unknown_homes(workspace_ids)
-    if unknown:
-        rows = Workspace.objects.filter(customer_id=book.customer_id, pk__in=unknown)
-        book.homes.update(dict.fromkeys(unknown) | dict(rows.values_list("pk", "organization_id")))
+    """Read the organizations of workspaces that the book has not met; one statement."""
+    rows = Workspace.objects.filter(customer_id=book.customer_id, pk__in=workspace_ids)
+    book.homes.update(dict.fromkeys(workspace_ids) | dict(rows.values_list("pk", "organization_id")))
 
 
 def _load(versions: Mapping[int, int]) -> dict[int, LimitBook]:

@@ -9,9 +9,9 @@ from decimal import Decimal
 
 from billing.limits.catalogue import limit_of
 from billing.limits.present import present_windows
-from billing.limits.windows import FAR, slot_leaves_at
+from billing.limits.windows import slot_leaves_at
 from billing.models import SpendLimit
-from billing.store_limits import CounterRange, read_limit_counters
+from billing.store_limits import FAR, CounterRange, read_limit_counters
 from core.numbers import CONTEXT, ZERO
 from core.sql import driver
 
@@ -37,14 +37,17 @@ def fills_of(limits: Iterable[SpendLimit], now: datetime) -> dict[int, Fill]:
     if not rows:
         return {}
     windows = present_windows(rows.values(), now)
-    ranges = [CounterRange(rows[pk].customer_id, rows[pk].counter, *window) for pk, window in windows.items()]
+    ranges = {
+        CounterRange(rows[pk].customer_id, rows[pk].counter, *window): pk for pk, window in windows.items()
+    }
+    ordered, answer = read_limit_counters(driver(), list(ranges), now)
     found = {
-        position: (used or ZERO, held or ZERO, oldest)
-        for position, used, _, oldest, _, _, held in read_limit_counters(driver(), ranges, now)
+        ranges[ordered[position - 1]]: (used or ZERO, held or ZERO, oldest)
+        for position, used, _, oldest, _, held in answer
     }
     fills = {}
-    for position, (pk, window) in enumerate(windows.items(), start=1):
-        used, held, oldest = found[position]
+    for pk, window in windows.items():
+        used, held, oldest = found[pk]
         resets_at: datetime | None = window.ends_at
         if resets_at == FAR:
             resets_at = None if oldest is None else slot_leaves_at(oldest, limit_of(rows[pk]).hours)

@@ -11,6 +11,7 @@ from accounts.models import PayerAssignment
 from billing.limits.catalogue import limit_of
 from billing.limits.windows import Window
 from billing.models import SpendLimit
+from pricing.cycles import Period
 from pricing.models import BillingPeriod, Subscription
 from pricing.periods import cycle_of
 
@@ -31,7 +32,7 @@ def present_windows(limits: Iterable[SpendLimit], now: datetime) -> dict[int, Wi
     }
 
 
-def billing_periods(payer_ids: Iterable[int], now: datetime) -> dict[int, Window]:
+def billing_periods(payer_ids: Iterable[int], now: datetime) -> dict[int, Period]:
     """The billing period of each payer at `now`: that of its oldest running subscription."""
     running = Subscription.objects.filter(
         Q(ends_at=None) | Q(ends_at__gt=now), billing_entity_id__in=list(payer_ids), starts_at__lte=now
@@ -42,14 +43,11 @@ def billing_periods(payer_ids: Iterable[int], now: datetime) -> dict[int, Window
     rows = BillingPeriod.objects.filter(
         subscription_id__in=[row.pk for row in first.values()], starts_at__lte=now, ends_at__gt=now
     )
-    there: Mapping[int, Window] = {
-        pk: Window(start, end)
+    there: Mapping[int, Period] = {
+        pk: Period(start, end)
         for pk, start, end in rows.values_list("subscription_id", "starts_at", "ends_at")
     }
-    return {
-        payer_id: there.get(row.pk) or Window(*cycle_of(row).period_at(now))
-        for payer_id, row in first.items()
-    }
+    return {payer_id: there.get(row.pk) or cycle_of(row).period_at(now) for payer_id, row in first.items()}
 
 
 def _payers(limits: Iterable[SpendLimit], now: datetime) -> dict[int, int]:

@@ -8,9 +8,9 @@ from datetime import datetime
 from accounts.models import BillingEntity, Organization, Workspace
 from billing.limits.catalogue import limit_of
 from billing.limits.present import present_windows
-from billing.limits.windows import FAR, Window, reached
+from billing.limits.windows import Window, reached
 from billing.models import LimitCounter, SpendLimit
-from billing.store_limits import SpendQuestion, add_limit_counters, hold_too, spent_before
+from billing.store_limits import FAR, CounterRange, SpendQuestion, add_limit_counters, hold_too, spent_before
 from core.numbers import CONTEXT, ZERO
 from core.sql import driver
 
@@ -27,7 +27,8 @@ def count_what_was_spent(limit: SpendLimit, now: datetime) -> None:
     question = _question(limit, window)
     if question.meter_key is None:
         hold_too(driver(), limit.customer_id, limit.counter, question, now)
-    rows = spent_before(driver(), limit.customer_id, limit.counter, question)
+    counter = CounterRange(limit.customer_id, limit.counter, *window)
+    rows = spent_before(driver(), counter, question)
     if rows:
         add_limit_counters(driver(), rows)
         remember_reached(limit, now)

@@ -18,7 +18,7 @@ from billing.ledger import lock_accounts
 from billing.limits.starting import count_what_was_spent, remember_reached
 from billing.models import SpendLimit
 from billing.models.limits import default_thresholds
-from billing.store_limits import send_limit_lock
+from billing.store_limits import prune_slots, send_limit_lock
 from core import clock
 from core.database_errors import explain_constraint
 from core.errors import Conflict, InvalidRequest, Unprocessable
@@ -173,6 +173,11 @@ def end_limit(limit: SpendLimit) -> SpendLimit:
         return limit
 
 
+def prune_counters(now: datetime) -> int:
+    """Delete the slots that have left their rolling windows long ago; how many."""
+    return prune_slots(driver(), now)
+
+
 def ceiling_of(limit: SpendLimit) -> Decimal | None:
     """The lowest amount that staff's hard limits allow for the same level and window; None for no bound."""
     same = {
@@ -188,6 +193,8 @@ def ceiling_of(limit: SpendLimit) -> Decimal | None:
 
 
 def _lock(limit: SpendLimit) -> SpendLimit:
+    if limit.billing_entity_id is not None:  # its counters are guarded by its payer
+        lock_accounts(driver(), [(limit.customer_id, limit.billing_entity_id)])
     send_limit_lock(driver(), [limit.pk])
     limit = SpendLimit.objects.select_related("meter").get(pk=limit.pk)
     if limit.ended_at is not None:

@@ -11,13 +11,13 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from billing.store_limits import FAR
 from core.numbers import CONTEXT
 from pricing.cycles import Anchor, Cycle, Interval, local_midnight
 
 SLOTS: Final = 60
 """A rolling window is counted in so many slots: one of H hours in slots of H minutes."""
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-FAR: Final = datetime(9999, 1, 1, tzinfo=UTC)
 HUNDRED: Final = Decimal(100)
 
 

@@ -42,6 +42,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 API_BODY_MAX_BYTES = 32 * 1024**2
 """The largest body that is read, packed or unpacked; 10,000 events of 3 kB."""
 
+TOP_UP_URL: str = env.str("TOLLGATE_TOP_UP_URL", "")
+"""Where payers pay in, told in refusals; `{billing_entity}` in it stands for the payer's id."""
+
 TOLLGATE_TEST_CLOCK: bool = env.bool("TOLLGATE_TEST_CLOCK", False)
 """Whether an admin key may set the time of this installation."""
 

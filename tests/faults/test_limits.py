@@ -1,4 +1,4 @@
-"""Limits, states and keys on a real server of two processes: hard under load, obeyed by the very next call."""
+"""Limits, states and keys on a real server of two processes: hard under load, obeyed by the next call."""
 
 from __future__ import annotations
 

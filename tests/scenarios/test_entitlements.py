@@ -72,6 +72,7 @@ def test_quotas_are_the_payers_own_and_of_their_meter() -> None:
 
 def test_a_quota_resets_at_the_local_midnight_of_the_payer() -> None:
     story = entitled(QUOTA, zone="America/New_York")
+    story.at(3, 2)
     story.spend(10)
     story.instant("2026-04-01T03:59")
     assert story.denial(1)["resets_at"] == "2026-04-01T04:00:00Z"

@@ -154,6 +154,21 @@ def test_a_meters_limit_holds_the_lines_of_its_meter(story: LimitStory) -> None:
     assert story.shown(limit)["held"] == "40"
 
 
+def test_a_lease_holds_and_its_calls_take_their_place(story: LimitStory) -> None:
+    limit = story.limit("10", organization=story.group)
+    lease = story.api.make("/v1/leases", workspace="north", amount="8", expires_in=600)["id"]
+    assert story.denial(3, "south")["used"] == "8"
+    call = story.event({"tokens": 3}, "north")
+    reported = story.api.post(f"/v1/leases/{lease}/report", {"events": [call]})
+    assert reported.json()["accepted"] == 1, reported.content
+    shown = story.shown(limit)
+    assert (shown["used"], shown["held"], shown["remaining"]) == ("3", "5", "2")
+    assert story.denial(3, "south")["used"] == "8"
+    assert story.api.post(f"/v1/leases/{lease}/return", {}).status_code == 200
+    story.spend(7, "south")
+    assert story.used(limit) == 10
+
+
 def test_quotas_hold_quantities() -> None:
     quota = {"feature": "monthly", "type": "metered", "meter": "images", "limit": "10"}
     story = LimitStory(entitlements=[quota])

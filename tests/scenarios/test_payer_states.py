@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -99,3 +100,13 @@ def test_what_a_suspended_payer_has_used_already_is_still_recorded(story: LimitS
     story.change(address(story), status="suspended")
     story.reported(3)
     assert story.settled(story.payers["north"]) == 99_997
+
+
+def test_a_refusal_for_want_of_money_says_where_to_pay_in(story: LimitStory, settings: Any) -> None:
+    assert story.denial(200_000)["top_up_url"] is None
+    settings.TOP_UP_URL = "https://pay.example/{billing_entity}"
+    denial = story.denial(200_000)
+    assert (denial["reason"], denial["retryable"]) == ("insufficient_funds", True)
+    assert denial["top_up_url"] == f"https://pay.example/{story.payers['north']}"
+    story.change(address(story), status="suspended")
+    assert story.denial(1)["top_up_url"] is None

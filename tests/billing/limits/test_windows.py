@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from billing.limits.verbs import prune_counters
 from billing.limits.windows import (
-    FAR,
     SLOTS,
     day_at,
     month_at,
@@ -22,6 +22,8 @@ from billing.limits.windows import (
     slot_leaves_at,
     slot_length,
 )
+from billing.models import LimitCounter
+from billing.store_limits import FAR
 from core import clock
 from tests.scenarios.limits import LimitStory
 
@@ -94,6 +96,19 @@ def test_dating_a_call_back_does_not_get_around_a_rolling_limit() -> None:
     story.spend(10, occurred_at="2026-03-04T10:00:00Z")
     assert story.denial(1, occurred_at="2026-03-04T10:00:00Z")["used"] == "10"
     assert story.denial(1)["used"] == "10"
+
+
+def test_slots_that_no_window_counts_are_forgotten() -> None:
+    story = LimitStory()
+    limit = story.limit("100", workspace="north", window="rolling", hours=1)
+    story.limit("100", workspace="north", window="day")
+    story.spend(1)
+    story.at(3, 2, 3)
+    story.spend(2)
+    assert prune_counters(clock.now()) == 1
+    assert prune_counters(clock.now()) == 0
+    assert story.used(limit) == 2
+    assert LimitCounter.objects.count() == 3
 
 
 def test_an_organizations_period_is_the_calendar_month_of_its_zone() -> None:

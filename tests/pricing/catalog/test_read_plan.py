@@ -193,6 +193,8 @@ def test_a_whole_plan_reads_back_from_its_canonical_form() -> None:
         entitlements=[
             {"feature": "workspaces", "type": "limit", "limit": 5},
             {"feature": "sso", "type": "boolean", "value": False},
+            {"feature": "vision", "type": "boolean", "value": True, "meter": "images"},
+            {"feature": "length", "type": "limit", "limit": 9, "meter": "calls"},
             {"feature": "images", "type": "metered", "meter": "images", "limit": "1000.50"},
         ],
         margin_floor={"min_margin": "0.20", "min_volume": "50", "action": "deny"},
@@ -203,7 +205,7 @@ def test_a_whole_plan_reads_back_from_its_canonical_form() -> None:
     assert terms.meters == ("calls", "images")
     assert [fee.amount_for(None) for fee in terms.base_fees] == [Decimal(49), Decimal(30)]
     assert [fee.amount_for(Decimal("2.5")) for fee in terms.base_fees] == [Decimal(49), Decimal(25)]
-    assert [entitlement.limit for entitlement in terms.entitlements] == [5, None, Decimal("1000.5")]
+    assert [entitlement.limit for entitlement in terms.entitlements] == [5, None, None, 9, Decimal("1000.5")]
 
 
 @pytest.mark.parametrize(
@@ -267,9 +269,9 @@ def test_a_whole_plan_reads_back_from_its_canonical_form() -> None:
             "entitlements[0].limit",
         ),
         (
-            {"entitlements": [{"feature": "a", "type": "limit", "limit": 5, "meter": "m"}]},
+            {"entitlements": [{"feature": "a", "type": "limit", "limit": 5, "reset": "month"}]},
             "unknown_key",
-            "entitlements[0].meter",
+            "entitlements[0].reset",
         ),
         (
             {"entitlements": [{"feature": "a", "type": "metered", "limit": "5"}]},

@@ -1,0 +1,155 @@
+"""The path's statements are of a fixed number, whatever that of events, meters, grants, limits and levels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+import pytest
+
+from accounts.keys import issue_api_key
+from accounts.organizations import create_organization
+from billing.charging import ChargeRequest, Mode, charge_many
+from billing.limits import catalogue
+from billing.limits.verbs import create_limit, owner_of
+from billing.wallets import grant_credit
+from core import clock
+from core.pipeline import Pipeline
+from metering.models import Meter
+from pricing.models import PlanVersion
+from tests.billing.world import START, Tenant, make_meter, make_tenant, make_version, request
+
+pytestmark = pytest.mark.django_db
+LIMITS = ("spendlimit", "limitcounter")
+QUOTA = {"feature": "quota", "type": "metered", "meter": "tokens", "limit": "1000000"}
+_keys = count(1)
+
+
+@pytest.fixture(autouse=True)
+def _clock() -> Iterator[None]:
+    clock.use(lambda: START)
+    yield
+    clock.use(None)
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that go over the path's own pipeline, in their order."""
+    statements: list[str] = []
+    execute = Pipeline.execute
+
+    def note(self: Pipeline, query: str, params: Sequence[Any] = ()) -> Any:
+        statements.append(query)
+        return execute(self, query, params)
+
+    monkeypatch.setattr(Pipeline, "execute", note)
+    return statements
+
+
+def component(meter: str) -> dict[str, str]:
+    return {"key": meter, "meter": meter, "model": "per_unit", "unit_price": "0.01"}
+
+
+@pytest.fixture
+def version() -> PlanVersion:
+    make_meter("tokens")
+    make_meter("images")
+    return make_version([component("tokens"), component("images")])
+
+
+def calls(tenant: Tenant, number: int, mode: Mode = Mode.ASK, **fields: Any) -> list[ChargeRequest]:
+    properties = {"tokens": 1, "images": 1}
+    return [request(tenant, f"k{next(_keys)}", mode, properties=properties, **fields) for _ in range(number)]
+
+
+def bound_everything(tenant: Tenant) -> str:
+    """Twenty limits at all levels, windows and kinds; the secret of a key that has some of them."""
+    top = create_organization(customer=tenant.customer, name="top")
+    division = create_organization(customer=tenant.customer, name="division", parent=top)
+    tenant.workspace.organization = division
+    tenant.workspace.save()
+    issued = issue_api_key(workspace=tenant.workspace, name="k")
+    owners = (
+        owner_of(api_key=issued.key),
+        owner_of(workspace=tenant.workspace),
+        owner_of(billing_entity=tenant.payer, meter=Meter.objects.get(key="tokens")),
+        owner_of(billing_entity=tenant.payer, meter=Meter.objects.get(key="images")),
+        owner_of(organization=division),
+        owner_of(organization=top),
+        owner_of(billing_entity=tenant.payer),
+    )
+    for owner in owners:
+        create_limit(owner, Decimal(10_000))
+        create_limit(owner, Decimal(10_000), window="day", kind="soft")
+        create_limit(owner, Decimal(10_000), window="rolling", hours=24)
+    assert issued.secret is not None
+    return issued.secret
+
+
+def run(requests: Sequence[ChargeRequest], sent: list[str]) -> list[str]:
+    """The statements of a batch of which everything is allowed, warm."""
+    sent.clear()
+    outcomes = charge_many(list(requests))
+    assert len(outcomes) == len(requests)
+    return list(sent)
+
+
+def test_the_number_is_fixed_whatever_there_is(version: PlanVersion, sent: list[str]) -> None:
+    tenant = make_tenant(version, balance="100", overdraft=Decimal(0))
+    run(calls(tenant, 1), sent)
+    plain = run(calls(tenant, 1), sent)
+    assert not any(name in query for query in plain for name in LIMITS)
+
+    create_limit(owner_of(workspace=tenant.workspace), Decimal(10_000), window="rolling", hours=5)
+    run(calls(tenant, 1), sent)
+    one_limit = run(calls(tenant, 1), sent)
+    assert len(one_limit) == len(plain) + 3  # lock, read, write
+
+    secret = bound_everything(tenant)
+    for _ in range(3):
+        grant_credit(tenant.payer, Decimal(1))
+    run(calls(tenant, 1, workspace=None, api_key=secret), sent)
+    for number in (1, 2, 40):
+        assert len(run(calls(tenant, number, workspace=None, api_key=secret), sent)) == len(one_limit)
+
+
+def test_many_payers_of_one_organization_cost_no_more(version: PlanVersion, sent: list[str]) -> None:
+    tenants = [make_tenant(version, balance="100") for _ in range(5)]
+    for tenant in tenants:
+        bound_everything(tenant)
+    requests = [calls(tenant, 1)[0] for tenant in tenants]
+    run(requests, sent)
+    alone = run(calls(tenants[0], 1), sent)
+    assert len(run([calls(tenant, 1)[0] for tenant in tenants], sent)) == len(alone)
+
+
+def test_a_quota_is_read_and_written_with_the_limits(sent: list[str]) -> None:
+    make_meter("tokens")
+    tenant = make_tenant(make_version([component("tokens")], entitlements=[QUOTA]), balance="100")
+    run(calls(tenant, 1), sent)
+    quota = run(calls(tenant, 3), sent)
+    counted = [query for query in quota if "limitcounter" in query]
+    assert len(counted) == 2
+    create_limit(owner_of(workspace=tenant.workspace), Decimal(10_000))
+    run(calls(tenant, 1), sent)
+    assert len(run(calls(tenant, 3), sent)) == len(quota) + 1  # the lock
+
+
+def test_alerts_cost_one_statement_however_many_fire(version: PlanVersion, sent: list[str]) -> None:
+    tenant = make_tenant(version, balance="100")
+    for window in ("billing_period", "day"):
+        create_limit(owner_of(workspace=tenant.workspace), Decimal("0.10"), window=window, kind="soft")
+    run(calls(tenant, 1), sent)
+    quiet = run(calls(tenant, 1), sent)
+    assert len(run(calls(tenant, 6), sent)) == len(quiet) + 1
+
+
+def test_who_has_no_limit_is_not_looked_up_again(version: PlanVersion, sent: list[str]) -> None:
+    tenant = make_tenant(version, balance="100")
+    run(calls(tenant, 1), sent)
+    book = catalogue._books[tenant.customer.pk]
+    assert book.by_owner == {}
+    run(calls(tenant, 1), sent)
+    assert catalogue._books[tenant.customer.pk] is book
