@@ -49,7 +49,10 @@ ACTS: dict[str, tuple[str, dict[str, Any]]] = {
     "a larger plan since the start": ("change", {"version": LARGE, "at": "2026-03-01T00:00:00Z"}),
     "the end": ("cancel", {}),
     "the end, with the rest back": ("cancel", {"credit_unused": True}),
-    "the end on a date, with the rest back": ("cancel", {"at": "2026-03-21T00:00:00Z", "credit_unused": True}),
+    "the end on a date, with the rest back": (
+        "cancel",
+        {"at": "2026-03-21T00:00:00Z", "credit_unused": True},
+    ),
     "the end of the period": ("cancel", {"at": "period_end", "credit_unused": True}),
 }
 
