@@ -1,4 +1,4 @@
-"""Subscriptions anchored on the last days of months, leap days and clocks that change: what is booked, by hand."""
+"""Subscriptions anchored on the last days of months, leap days, clocks that change; worked out by hand."""
 
 from __future__ import annotations
 

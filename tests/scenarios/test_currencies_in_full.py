@@ -1,5 +1,5 @@
-"""A payer in yen and one in dinars through a whole cycle: a start in mid-month, credits, usage, an upgrade, a
-renewal, the close with its minimum, late usage and its reversal, a coupon; every amount worked out by hand."""
+"""A payer in yen and one in dinars through a whole cycle: a start in mid-month, credits, usage, an upgrade,
+a renewal, the close with its minimum, late usage and its reversal, a coupon; every amount by hand."""
 
 from __future__ import annotations
 
