@@ -1,4 +1,4 @@
-"""What comes, or is taken back, after a period with a coupon was closed: the coupon's part follows. By hand."""
+"""What comes, or is taken back, after a period with a coupon was closed: the coupon's part follows."""
 
 from __future__ import annotations
 

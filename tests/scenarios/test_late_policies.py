@@ -39,8 +39,8 @@ def test_late_usage_and_its_reversal(
 
     assert owed() == 31
     key = "late"
-    body = {"idempotency_key": key, "event": "call", "workspace": f"w-{payer}", "occurred_at": IN_MARCH}
-    body |= {"properties": {"tok": 20}}
+    body: dict[str, Any] = {"idempotency_key": key, "event": "call", "workspace": f"w-{payer}"}
+    body |= {"occurred_at": IN_MARCH, "properties": {"tok": 20}}
     if is_reported:
         assert life.api.post("/v1/events", {"events": [body]}).json()["accepted"] == 1
     else:
