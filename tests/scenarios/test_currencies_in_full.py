@@ -21,11 +21,8 @@ def part(amount: Decimal, days: int) -> Decimal:
     return exact.quantize(Decimal("1e-18"), ROUND_HALF_UP, CONTEXT)
 
 
-@pytest.mark.parametrize(
-    ("currency", "unit"), [("JPY", "1"), ("KWD", "0.001"), ("USD", "0.01"), ("CLF", "0.0001")]
-)
-def test_a_whole_cycle(life: LifeStory, currency: str, unit: str) -> None:
-    one = Decimal(unit)
+def versions(life: LifeStory, currency: str, one: Decimal) -> tuple[str, str]:
+    """A small plan with a minimum and a large one, in units of `one`."""
 
     def money(amount: str) -> str:
         return plain(Decimal(amount) * one)
@@ -45,6 +42,19 @@ def test_a_whole_cycle(life: LifeStory, currency: str, unit: str) -> None:
         base_fees=[fee | {"amount": money("3100")}],
         credits=[credit],
     )
+    return small, large
+
+
+@pytest.mark.parametrize(
+    ("currency", "unit"), [("JPY", "1"), ("KWD", "0.001"), ("USD", "0.01"), ("CLF", "0.0001")]
+)
+def test_a_whole_cycle(life: LifeStory, currency: str, unit: str) -> None:
+    one = Decimal(unit)
+
+    def money(amount: str) -> str:
+        return plain(Decimal(amount) * one)
+
+    small, large = versions(life, currency, one)
     payer = life.payer(top_up=money("9000"), currency=currency)
     life.at(3, 11)
     subscription = life.start(payer, small)
