@@ -64,16 +64,16 @@ def test_it_goes_on_from_wherever_it_stopped(transactional_db: None, seed: int) 
     stops, moved = 0, [0]
     while True:
         try:
-            with stopping_at(dice.randint(1, 45)):
+            with stopping_at(dice.randint(1, 300)):
                 execute_rollouts(clock.now())
         except Stopped:
             stops += 1
             check_nobody_is_half_moved(change)
             moved.append(change.moved())
-            assert stops < 1000, "it does not get on"
+            assert stops < 200, "it does not get on"
             continue
         break
-    assert stops >= SIZE
+    assert stops >= 2
     assert moved == sorted(moved), "what is moved stays moved"
     execute_rollouts(clock.now())
     change.check_moved_once()

@@ -63,6 +63,7 @@ def test_a_reversal_of_nothing_leads_on_to_the_charge(life: LifeStory) -> None:
     first, second = Reversal.objects.order_by("pk")
     assert (first.amount, first.replaced_by) == (-4, None)
     assert second.amount == 0
+    assert second.replaced_by is not None
     assert Charge.objects.get(id=second.replaced_by).amount == 8
     assert not second.reversed_charges.exists()
 
