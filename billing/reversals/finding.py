@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from django.db.models import Exists, OuterRef, QuerySet
+
 from billing.models import Authorization, Reversal
 from core.errors import NotFound, Unprocessable
 from core.ids import hot_row, uuid7_at
@@ -53,6 +55,14 @@ def _by_key(key: str, customer_id: int | None) -> UsageEvent | None:
     if hold is not None:  # the key of an authorization names the call
         event = (hold.event_id, hold.event_recorded_at)
     return UsageEvent.objects.filter(customer_id=row.customer_id, id=event[0], recorded_at=event[1]).first()
+
+
+def that_count(events: QuerySet[UsageEvent]) -> QuerySet[UsageEvent]:
+    """Of these events, those that were not reversed."""
+    gone = Reversal.objects.filter(
+        customer_id=OuterRef("customer_id"), event_id=OuterRef("id"), cause=Reversal.Cause.EVENT
+    )
+    return events.filter(~Exists(gone))
 
 
 def reversals_of(customer_id: int, event_id: UUID) -> list[Reversal]:

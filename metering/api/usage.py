@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -22,7 +23,7 @@ from metering.api.windows import (
     series_parameters,
     window_answer,
 )
-from metering.models import Meter
+from metering.models import Meter, UsageEvent
 from metering.usage import UsageQuestion, UsageSeries, find_meters, usage_series
 from metering.usage.questions import check_group_by
 
@@ -62,10 +63,14 @@ class UsageAnswerSerializer(serializers.Serializer[Any]):
 
 
 class UsageView(APIView):
-    """Usage of a customer, a payer or a workspace."""
+    """Usage of a customer, a payer or a workspace. Billing serves it, and says what was reversed."""
 
     authentication_classes = [AnyKeyAuthentication]
     permission_classes = [OwnWorkspaceOrScope]
+
+    def counting(self, events: QuerySet[UsageEvent]) -> QuerySet[UsageEvent]:
+        """Those of the events that count."""
+        return events
 
     @extend_schema(
         operation_id="usage_read",
@@ -83,7 +88,7 @@ class UsageView(APIView):
         window = read_window(given, scope)
         references, group_by = read_names(given, "meter"), check_group_by(read_names(given, "group_by"))
         meters = find_meters(references) if references else None
-        series = usage_series(UsageQuestion(scope, window, meters, group_by))
+        series = usage_series(UsageQuestion(scope, window, meters, group_by), self.counting)
         shown = [_series(one, group_by) for one in series]
         return Response(window_answer(window, as_of) | {"group_by": list(group_by), "data": shown})
 
