@@ -149,7 +149,8 @@ def _settle_period(
     if lines:
         event_id = next(events[segment.pk] for segment in segments if segment.pk in events)
         with open_book(entity, now) as book:
-            book_lines(book, entity, period, lines, now, event_id=event_id, give_back=_give_back(period))
+            give_back = _give_back(period)
+            book_lines({entity.pk: book}, [(period, lines)], now, event_id=event_id, give_back=give_back)
 
 
 def _may_settle(segments: Sequence[Segment]) -> bool:
