@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.charge import measure_charge
+from benchmarks.close_periods import measure_close_periods
 from benchmarks.hot_wallet import measure_hot_wallet
 from benchmarks.ingest import measure_ingest
 from benchmarks.installation import Installation
@@ -21,6 +22,7 @@ BENCHMARKS: Final[dict[str, Callable[[Installation], Measurement]]] = {
     "charge": measure_charge,
     "hot_wallet": measure_hot_wallet,
     "simulation": measure_simulation,
+    "close_periods": measure_close_periods,
 }
 
 

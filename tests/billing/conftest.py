@@ -13,5 +13,5 @@ from tests.billing.world import START
 @pytest.fixture
 def ready_months(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The months of these tests have their partitions, and the process knows it, as after a commit."""
-    partitions.ensure_partitions(START, START + timedelta(days=60))
+    partitions.ensure_partitions(START, START + timedelta(days=360))
     monkeypatch.setattr(partitions, "_ready", {(START.year, month) for month in range(1, 13)})

@@ -7,13 +7,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import reduce
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import msgspec
 import pytest
 from django.db import connection, transaction
-from django.db.models import JSONField, TextField, Value
-from django.db.models.functions import Cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,8 +18,8 @@ from core.numbers import CONTEXT
 from core.partitions import ensure_month
 from core.sql import driver
 from metering.aggregation.values import number_of
-from metering.models import UsageEvent
 from metering.store_reading import EventSum, Sought, sum_events
+from tests.metering.stored import store_events
 
 pytestmark = pytest.mark.django_db
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -50,33 +47,7 @@ def month() -> None:
 
 
 def store(*events: tuple[datetime, dict[str, Any]], name: str = "call", payer: int = PAYER) -> list[UUID]:
-    """Events of the payer, in `seq` order."""
-    seq = UsageEvent.objects.count()
-    rows = [
-        UsageEvent(
-            customer_id=CUSTOMER,
-            id=uuid4(),
-            recorded_at=at,
-            seq=seq + number,
-            billing_entity_id=payer,
-            idempotency_key=uuid4().hex,
-            name=name,
-            occurred_at=at,
-            properties=_as_written(properties),
-            source="api",
-            given=0,
-            unmatched=False,
-            unpriced=False,
-        )
-        for number, (at, properties) in enumerate(events, start=1)
-    ]
-    UsageEvent.objects.bulk_create(rows)
-    return [row.id for row in rows]
-
-
-def _as_written(properties: dict[str, Any]) -> Any:
-    text = msgspec.json.Encoder(decimal_format="number").encode(properties).decode()
-    return Cast(Value(text, output_field=TextField()), JSONField())
+    return store_events(CUSTOMER, payer, name, *events)
 
 
 def sought(path: str = "size", bounds: tuple[datetime, ...] = DAYS, name: str = "call") -> Sought:
