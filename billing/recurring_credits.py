@@ -14,8 +14,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from django.db.models import Count, F, Func, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import (
+    Count,
+    ExpressionWrapper,
+    F,
+    Func,
+    IntegerField,
+    JSONField,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+)
+from django.db.models.functions import Coalesce, JSONArray, JSONObject
 
 from accounts.models import BillingEntity
 from billing.book import PayerBook
@@ -77,9 +89,15 @@ def release_payer_credits(entity: BillingEntity, now: datetime) -> int:
 
 
 def subscriptions_with_credits(now: datetime) -> QuerySet[Subscription]:
-    """The subscriptions that run and have not been given all of their version's credits for now."""
+    """The subscriptions that run and have not been given all of their version's credits for now.
+
+    A credit of an earlier version, under a key that the version of now does not have, does not count.
+    """
+    current = ExpressionWrapper(OuterRef("version__content__credits"), output_field=JSONField())
     given = (
         CreditRelease.objects.filter(subscription_id=OuterRef("pk"), starts_at__lte=now, ends_at__gt=now)
+        .annotate(current=current)
+        .filter(current__contains=JSONArray(JSONObject(key="key")))
         .values("subscription_id")
         .annotate(number=Count("pk"))
         .values("number")

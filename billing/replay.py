@@ -18,19 +18,17 @@ from typing import Any, Final
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
 from accounts.models import BillingEntity
-from billing.closing.coupons import COUPON
+from billing.closing.coupons import COUPON, coupons_of, credited
 from billing.closing.lines import ComponentClose, booked_of, commitment_lines, component_closes, segments_of
-from billing.models import Charge, ClosingLine, CouponCredit, Reversal, ReversedCharge
+from billing.models import Charge, ClosingLine, Reversal, ReversedCharge
 from billing.recompute import FOLDED_AT_ONCE, charges_of
 from core.jsonio import decode_json
 from core.numbers import CONTEXT, ONE, ZERO
 from metering.catalogue import CompiledMeter, compile_meter
 from metering.models import UsageEvent
-from pricing.coupons import discounts_in
-from pricing.models import BillingPeriod, Component, Segment
+from pricing.models import BillingPeriod, Component, CouponRedemption, Segment
 from pricing.pricelist import PricedComponent, compile_component
 from pricing.rating import EMPTY, Group, NotPriced, State, States, Usage
-from pricing.rating.coupons import Line, coupon_discounts
 
 COMMITMENT: Final = "minimum_spend"
 Place = tuple[int, int]
@@ -173,21 +171,19 @@ def _commitments(
 
 
 def _coupons(entity: BillingEntity) -> Iterator[Difference]:
-    """Lines of which coupons took off more or less than they should, by what each line came to at the close.
-
-    A coupon takes nothing of lines without a credit, so they do not change what is left for the others.
-    """
-    credits_of: dict[int, list[CouponCredit]] = defaultdict(list)
-    own = {"customer_id": entity.customer_id, "billing_entity_id": entity.pk}
-    for row in CouponCredit.objects.filter(**own).order_by("seq"):
-        credits_of[row.period_id].append(row)
-    for period in BillingPeriod.objects.filter(pk__in=credits_of).order_by("starts_at"):
-        rows = credits_of[period.pk]
-        lines = [Line(row.key, row.line_amount) for row in rows]
-        expected = coupon_discounts(discounts_in(period), lines)
-        for row, amount in zip(rows, expected, strict=True):
-            if row.amount != amount:
-                yield Difference(row.segment_id, period.pk, f"{COUPON} {row.key}", row.amount, amount)
+    """Lines of which coupons took off more or less than they do by what each line has come to."""
+    periods = BillingPeriod.objects.filter(
+        Exists(CouponRedemption.objects.filter(subscription_id=OuterRef("subscription_id"))),
+        subscription__billing_entity=entity,
+        closed_at__isnull=False,
+    )
+    rows = periods.select_related("subscription__version", "subscription__billing_entity")
+    for period in rows.order_by("starts_at"):
+        booked = credited(period.pk)
+        for line, expected in coupons_of(period):
+            known = booked.get((line.key, line.segment_id), ZERO)
+            if known != expected:
+                yield Difference(line.segment_id, period.pk, f"{COUPON} {line.key}", known, expected)
 
 
 def _segments(entity: BillingEntity) -> list[Segment]:

@@ -161,6 +161,7 @@ def charge_stored(
     absorbed = late.settle_item(raw, item, known, rated) if item.late_segments else []
     parts = deciding.fund(item, book, rated)
     if any(amount < 0 for _, amount in rated.amounts):
+        parts = late.take_coupons_back(item, book, rated, parts)
         parts += giving_back.give_back_lines(raw, book, rated, batch.paid)
     parts += absorbed
     outcome = book_item(batch, item, known, book, rated, parts)

@@ -14,10 +14,11 @@ from billing.ledger import PayerId
 from core.sql import execute, number_array, text_array
 
 ABSORBED: Final = """
-    SELECT coalesce(sum((part->>'amount')::numeric), 0)
+    SELECT part->>'component', (part->>'segment')::bigint, sum((part->>'amount')::numeric)
     FROM billing_charge c, jsonb_array_elements(c.funding) AS part
     WHERE c.customer_id = %s AND c.billing_entity_id = %s AND c.recorded_at >= %s
-        AND part->>'account' = 'leakage' AND (part->>'segment')::bigint = ANY(%s::bigint[])"""
+        AND part->>'account' = 'leakage' AND (part->>'segment')::bigint = ANY(%s::bigint[])
+    GROUP BY 1, 2"""
 # Of one payer's events of one name, in one scan, what each group comes to. The values of dimensions are told
 # apart as JSON (the caller knows which are the same); the latest value is found by instant, then by number.
 # Whatever is no plain number comes as it is. OFFSET 0: each property is taken out once.
@@ -120,9 +121,7 @@ def fold_events(raw: psycopg.Connection[Any], asked: Sequence[FoldQuestion]) -> 
 
 def absorbed_by_charges(
     raw: psycopg.Connection[Any], payer: PayerId, segment_ids: Iterable[int], since: datetime
-) -> Decimal:
-    """What leakage bore of charges in these segments, which closed at `since`."""
-    row = execute(raw, ABSORBED, (*payer, since, number_array(segment_ids))).fetchone()
-    assert row is not None
-    amount: Decimal = row[0]
-    return amount
+) -> dict[tuple[str, int], Decimal]:
+    """What leakage bore of charges in these segments, closed at `since`, by component key and segment."""
+    rows = execute(raw, ABSORBED, (*payer, since, number_array(segment_ids)))
+    return {(key, segment_id): amount for key, segment_id, amount in rows}

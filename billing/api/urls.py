@@ -22,6 +22,7 @@ from billing.api.rollouts import RolloutResource
 from billing.api.simulations import SimulationResource, SimulationRowResource
 from billing.api.subscriptions import SubscriptionResource
 from billing.api.upcoming import UpcomingView
+from billing.api.usage import UsageThatCountsView
 
 router = SimpleRouter(trailing_slash=False)
 router.register("wallets", WalletResource, basename="wallet")
@@ -53,6 +54,7 @@ urlpatterns = [
         SimulationRowResource.as_view({"get": "list"}),
         name="simulation_rows",
     ),
+    path("usage", UsageThatCountsView.as_view(), name="usage"),
     path("balance", BalanceView.as_view(), name="balance"),
     *router.urls,
 ]

@@ -18,12 +18,15 @@ from django.db.models import Exists, OuterRef
 
 from accounts.models import BillingEntity
 from billing.book import PayerBook
+from billing.charging import deciding
 from billing.charging.deciding import RatedItem
 from billing.charging.giving_back import restore
 from billing.charging.planning import Planned
 from billing.charging.reading import Known
+from billing.closing import coupons
 from billing.closing.booking import book_lines
 from billing.closing.lines import (
+    ABSORB,
     ComponentClose,
     Line,
     booked_of,
@@ -33,20 +36,20 @@ from billing.closing.lines import (
 )
 from billing.funding import Part, give_back
 from billing.ledger import LEAKAGE, PayerId
-from billing.models import ClosingLine
+from billing.models import ClosingLine, CouponCredit
 from billing.wallets import open_book
+from core import clock
 from core.numbers import CONTEXT, ZERO, plain
 from core.sql import driver, execute
 from metering.models import Meter
 from pricing.closing import COMMITMENT, USAGE, Addition, share
-from pricing.models import BillingPeriod, Component, Counter, Segment
+from pricing.models import BillingPeriod, Component, Counter, CouponRedemption, Segment
 from pricing.pricelist import LIVE_AGGREGATIONS, compile_component
 from pricing.rating.component import Component as RatingComponent
 from pricing.rating.state import State
 from pricing.store import CounterKey
 from pricing.terms import terms_of
 
-ABSORB: Final = Meter.LatePolicy.ABSORB.value
 GROUPS: Final = """
     SELECT dimensions, quantity, transactions, volume, amount FROM pricing_counter
     WHERE customer_id = %s AND segment_id = %s AND component_id = %s AND dimensions <> '*'"""
@@ -94,6 +97,31 @@ def settle_late(
     return absorbed
 
 
+def take_coupons_back(item: Planned, book: PayerBook, rated: RatedItem, parts: list[Part]) -> list[Part]:
+    """Let closed lines that fall be paid again as far as their coupons then take less off them, before the
+    fall goes back to who paid. `parts` are those of the lines that rise; they come from what is left then.
+    """
+    falling = {
+        segment: amount
+        for (_, amount), segment in zip(rated.amounts, rated.segments, strict=True)
+        if amount < 0 and segment in item.late_segments
+    }
+    if not falling or not CouponCredit.objects.filter(segment_id__in=list(falling)).exists():
+        return parts
+    changes: dict[coupons.Place, Decimal] = defaultdict(Decimal)
+    for (key, amount), segment in zip(rated.amounts, rated.segments, strict=True):
+        changes[key, segment] = add(changes[key, segment], amount)
+    periods = BillingPeriod.objects.filter(segments__in=list(falling)).distinct().order_by("pk")
+    for period in periods.select_related("subscription__version", "subscription__billing_entity"):
+        entity = period.subscription.billing_entity
+        coupons.take_coupons_back(book, entity, period, clock.now(), _event_of(item), changes)
+    return deciding.fund(item, book, rated)
+
+
+def _event_of(item: Planned) -> UUID:
+    return item.id if item.stored is None else item.stored.event_id
+
+
 def close_delta(
     rating: RatingComponent, minimum: Decimal, before: Mapping[str, State], changed: Mapping[str, State]
 ) -> Decimal:
@@ -103,7 +131,8 @@ def close_delta(
 
 
 def settle_closed(late: Iterable[Planned], now: datetime) -> None:
-    """Settle anew, after late events were stored, what a close had worked out from events; and commitments.
+    """Settle anew, after late events were stored, what a close had worked out from events; commitments; and
+    what coupons take off.
 
     The payers' rows are locked, and the batch with the events is written. Each closed period is settled once
     for all of its events; its lines name the last of them.
@@ -112,8 +141,7 @@ def settle_closed(late: Iterable[Planned], now: datetime) -> None:
     for item in late:
         payer = item.attribution.payer
         assert payer is not None
-        event_id = item.id if item.stored is None else item.stored.event_id
-        by_payer[payer.id].update(dict.fromkeys(item.late_segments, event_id))
+        by_payer[payer.id].update(dict.fromkeys(item.late_segments, _event_of(item)))
     for payer_id, events in sorted(by_payer.items()):
         entity = BillingEntity.objects.get(pk=payer_id)
         events |= dict.fromkeys(_carried_into(events) - events.keys(), next(reversed(events.values())))
@@ -143,14 +171,20 @@ def _settle_period(
 ) -> None:
     """`events`: by segment, the late event that is named."""
     segments = segments_of(period)
-    if not _may_settle(segments):
-        return
-    lines = _new_lines(period, segments, events)
-    if lines:
+    lines = _new_lines(period, segments, events) if _may_settle(segments) else []
+    has_coupons = CouponRedemption.objects.filter(subscription_id=period.subscription_id).exists()
+    if lines or has_coupons:
         event_id = next(events[segment.pk] for segment in segments if segment.pk in events)
+        absorbed = {
+            (line.key, line.segment_id): line.addition.amount.copy_negate()
+            for line in lines
+            if line.late_policy == ABSORB
+        }
         with open_book(entity, now) as book:
+            coupons.take_coupons_back(book, entity, period, now, event_id, absorbed)
             give_back = _give_back(period)
             book_lines({entity.pk: book}, [(period, lines)], now, event_id=event_id, give_back=give_back)
+            coupons.book_coupons(book, entity, period, now, event_id)
 
 
 def _may_settle(segments: Sequence[Segment]) -> bool:

@@ -207,6 +207,7 @@ def _decide(
         note_denial(batch, item, denial)
         return denial
     if any(amount < 0 for _, amount in rated.amounts):
+        parts = late.take_coupons_back(item, book, rated, parts)
         parts += giving_back.give_back_lines(raw, book, rated, batch.paid)
     parts += absorbed
     return book_item(batch, item, known, book, rated, parts)

@@ -1,23 +1,27 @@
 """What coupons take off a period, given back when it closes (docs/algorithms/coupons.md).
 
 Usage and fees are charged when they happen, at their whole price; the coupons' part returns to those who paid
-for the line, the latest first.
+for the line, the latest first. What changes a line after the close changes the coupons' part of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Final
+from uuid import UUID
+
+from django.db.models import Sum
 
 from accounts.models import BillingEntity
 from billing.book import PayerBook
 from billing.charging.giving_back import read_paid, restore
 from billing.closing.booking import TICK
-from billing.closing.lines import component_closes, segments_of
-from billing.funding import Part, give_back
+from billing.closing.lines import ABSORB, ComponentClose, absorbed_by_line, component_closes, segments_of
+from billing.funding import Part, burn, give_back
 from billing.hours import hour_start
 from billing.models import BookedFee, ClosingLine, CouponCredit, Transfer
 from billing.store import MarginKey, write_margins
@@ -27,6 +31,9 @@ from core.sql import driver
 from pricing.coupons import discounts_in
 from pricing.models import BillingPeriod
 from pricing.rating.coupons import Line, coupon_discounts
+
+Place = tuple[str, int | None]
+"""A line of a period: the key of a fee (no segment) or of a component in a segment."""
 
 COUPON: Final = "coupon"
 """The event name under which coupons stand in margin buckets."""
@@ -42,37 +49,103 @@ class CouponLine:
 
 
 def book_coupons(
-    book: PayerBook, entity: BillingEntity, period: BillingPeriod, now: datetime
+    book: PayerBook,
+    entity: BillingEntity,
+    period: BillingPeriod,
+    now: datetime,
+    event_id: UUID | None = None,
 ) -> list[CouponCredit]:
-    """Give back what the period's coupons take off its lines; the period closes in this transaction.
+    """Give back what the period's coupons take off its lines, less what went back of it before.
 
-    Its fees and closing lines are booked already, and the payer is locked.
+    Its fees and closing lines are booked already, and the payer is locked. The period closes in this
+    transaction, or was closed and `event_id`, late or reversed, has changed what its lines come to; then a
+    line of which the coupons take less than before is paid again.
     """
+    return _book_all(book, entity, period, _changes(period, {}), now, event_id)
+
+
+def take_coupons_back(
+    book: PayerBook,
+    entity: BillingEntity,
+    period: BillingPeriod,
+    now: datetime,
+    event_id: UUID,
+    falls: Mapping[Place, Decimal],
+) -> list[CouponCredit]:
+    """Let lines that are about to change by `falls` be paid again as far as their coupons then take less.
+
+    Before the fall itself goes back to who paid: who got a coupon's part would have more back than it paid.
+    """
+    less = [(line, amount) for line, amount in _changes(period, falls) if amount < 0]
+    return _book_all(book, entity, period, less, now, event_id)
+
+
+def coupons_of(
+    period: BillingPeriod, changes: Mapping[Place, Decimal] = MappingProxyType({})
+) -> list[tuple[CouponLine, Decimal]]:
+    """The period's lines as they stand (or will, after `changes`), each with all that its coupons take off
+    it; none without coupons."""
     discounts = discounts_in(period)
     if not discounts:
         return []
-    lines = lines_of(period)
-    taken = coupon_discounts(discounts, [Line(line.key, line.amount) for line in lines])
-    rows = [
-        _book(book, entity, period, line, amount, now)
-        for line, amount in zip(lines, taken, strict=True)
-        if amount > 0
+    lines = [
+        replace(line, amount=CONTEXT.add(line.amount, changes.get((line.key, line.segment_id), ZERO)))
+        for line in lines_of(period)
     ]
+    taken = coupon_discounts(discounts, [Line(line.key, line.amount) for line in lines])
+    return list(zip(lines, taken, strict=True))
+
+
+def _changes(period: BillingPeriod, falls: Mapping[Place, Decimal]) -> list[tuple[CouponLine, Decimal]]:
+    """The lines of which coupons take more (or less) than went back of them, and by how much."""
+    expected = coupons_of(period, falls)
+    before = credited(period.pk) if expected else {}
+    changes = [
+        (line, CONTEXT.subtract(whole, before.get((line.key, line.segment_id), ZERO)))
+        for line, whole in expected
+    ]
+    return [(line, amount) for line, amount in changes if amount]
+
+
+def _book_all(
+    book: PayerBook,
+    entity: BillingEntity,
+    period: BillingPeriod,
+    changes: Sequence[tuple[CouponLine, Decimal]],
+    now: datetime,
+    event_id: UUID | None,
+) -> list[CouponCredit]:
+    rows = [_book(book, entity, period, line, amount, now, event_id) for line, amount in changes]
     CouponCredit.objects.bulk_create(rows)
     _write_margin(entity, period, rows)
     return rows
 
 
+def credited(period_id: int) -> dict[Place, Decimal]:
+    """What went back of a period's lines, by key and segment."""
+    rows = CouponCredit.objects.filter(period_id=period_id).values("key", "segment_id")
+    return {(row["key"], row["segment_id"]): row["total"] for row in rows.annotate(total=Sum("amount"))}
+
+
 def lines_of(period: BillingPeriod) -> list[CouponLine]:
-    """The period's lines: its fees by key in the order of booking, then each segment's components."""
+    """The period's lines: its fees by key in the order of booking, then each segment's components.
+
+    What was absorbed of late usage is no part of them: the payer did not pay it.
+    """
     fees: dict[str, Decimal] = {}
     for fee in BookedFee.objects.filter(period_id=period.pk).order_by("seq"):
         fees[fee.key] = CONTEXT.add(fees.get(fee.key, ZERO), fee.amount)
-    closes = component_closes(segments_of(period))
+    segments = segments_of(period)
+    absorbed = absorbed_by_line(period, segments)
     return [
         *(CouponLine(key, amount, None) for key, amount in fees.items()),
-        *(CouponLine(close.component.key, close.whole, close.segment.pk) for close in closes),
+        *(_component_line(close, absorbed) for close in component_closes(segments)),
     ]
+
+
+def _component_line(close: ComponentClose, absorbed: Mapping[tuple[str, int], Decimal]) -> CouponLine:
+    key, segment_id = close.component.key, close.segment.pk
+    return CouponLine(key, CONTEXT.subtract(close.whole, absorbed.get((key, segment_id), ZERO)), segment_id)
 
 
 def _book(
@@ -82,9 +155,14 @@ def _book(
     line: CouponLine,
     amount: Decimal,
     now: datetime,
+    event_id: UUID | None,
 ) -> CouponCredit:
-    parts = give_back(line.key, amount, _paid(book, period, line), line.segment_id)
-    restore(driver(), book, parts)
+    if amount > 0:
+        parts = give_back(line.key, amount, _paid(book, period, line), line.segment_id)
+        restore(driver(), book, parts)
+    else:
+        lines = [(line.key, amount.copy_negate())]
+        parts = burn(book.funds, lines, period.ends_at - TICK, [line.segment_id])
     seq = book.next_seq()
     reference = f"{public_id('bp', period.pk)}/{line.key}/coupon"
     book.pay(seq, now.isoformat(), Transfer.Reason.COUPON, reference, parts)
@@ -97,6 +175,7 @@ def _book(
         period_id=period.pk,
         segment_id=line.segment_id,
         key=line.key,
+        event_id=event_id,
         line_amount=line.amount,
         amount=amount,
         currency=entity.currency,
@@ -109,13 +188,16 @@ def _book(
 
 
 def _paid(book: PayerBook, period: BillingPeriod, line: CouponLine) -> list[Part]:
-    """Who paid for the line, the latest last: its charges or fees, then what its close booked."""
+    """Who paid for the line, the latest last: its charges or fees, then what its close booked; less what
+    coupons gave back of it."""
+    own = {"period_id": period.pk, "segment_id": line.segment_id, "key": line.key}
+    back = _parts(line, CouponCredit.objects.filter(**own).order_by("seq"))
     if line.segment_id is None:
         rows: Iterable[Any] = BookedFee.objects.filter(period_id=period.pk, key=line.key).order_by("seq")
-        return _merged(_parts(line, rows))
-    closes = ClosingLine.objects.filter(period_id=period.pk, segment_id=line.segment_id, key=line.key)
+        return _merged([*_parts(line, rows), *back])
+    closes = ClosingLine.objects.filter(**own).exclude(seq=None).exclude(late_policy=ABSORB)
     charged = read_paid(driver(), book, line.key, line.segment_id)
-    return _merged([*charged, *_parts(line, closes.exclude(seq=None).order_by("seq"))])
+    return _merged([*charged, *_parts(line, closes.order_by("seq")), *back])
 
 
 def _parts(line: CouponLine, rows: Iterable[Any]) -> list[Part]:

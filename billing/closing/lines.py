@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -28,6 +27,7 @@ from pricing.terms import terms_of
 from pricing.timeline import Timeline, timelines_of
 
 MINIMUM_SPEND: Final = "minimum_spend"
+ABSORB: Final = Meter.LatePolicy.ABSORB.value
 Booked = Mapping[tuple[int | None, int | None], Decimal]
 """By (segment, component), what closing lines have booked; (None, None) is the commitment."""
 
@@ -196,8 +196,7 @@ def commitment_lines(
     fees, usage = _fees_of([period])[period.pk] if fees is None else fees, ZERO
     for close in closes:
         usage = CONTEXT.add(usage, close.whole)
-    if period.closed_at is not None:
-        absorbed = CONTEXT.add(_absorbed(period, segments, period.closed_at), absorbing)
+    for absorbed in (*absorbed_by_line(period, segments).values(), absorbing):
         usage = CONTEXT.subtract(usage, absorbed)
     missing = shortfall(commitment, CONTEXT.add(fees, usage))
     amount = CONTEXT.subtract(missing, booked.get((None, None), ZERO))
@@ -226,13 +225,18 @@ def _fees_of(periods: Sequence[BillingPeriod]) -> dict[int, Decimal]:
     return sums if rows is None else sums | dict(rows.annotate(total=Sum("amount")))
 
 
-def _absorbed(period: BillingPeriod, segments: Sequence[Segment], closed_at: datetime) -> Decimal:
+def absorbed_by_line(period: BillingPeriod, segments: Sequence[Segment]) -> dict[tuple[str, int], Decimal]:
+    """What leakage bore of a period's late usage, by component key and segment; none before it is closed."""
+    if period.closed_at is None:
+        return {}
     payer = (period.customer_id, period.subscription.billing_entity_id)
-    total = absorbed_by_charges(driver(), payer, [segment.pk for segment in segments], closed_at)
-    rows = ClosingLine.objects.filter(period_id=period.pk, late_policy=Meter.LatePolicy.ABSORB)
-    for amount in rows.values_list("amount", flat=True):
-        total = CONTEXT.add(total, amount)
-    return total
+    pks = [segment.pk for segment in segments]
+    found = absorbed_by_charges(driver(), payer, pks, period.closed_at)
+    for line in ClosingLine.objects.filter(period_id=period.pk, late_policy=ABSORB):
+        assert line.segment_id is not None
+        place = (line.key, line.segment_id)
+        found[place] = CONTEXT.add(found.get(place, ZERO), line.amount)
+    return found
 
 
 def _states(segments: Sequence[Segment]) -> dict[tuple[int, int], list[State]]:

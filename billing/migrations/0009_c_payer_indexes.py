@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0008_indexes")]
+    dependencies = [("billing", "0009_b_coupons_after_the_close")]
 
     operations = [
         migrations.AddIndex(

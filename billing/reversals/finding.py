@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
+from django.db.models import Exists, OuterRef, QuerySet
+
 from billing.models import Reversal
 from core.errors import NotFound, Unprocessable
 from core.ids import hot_row, uuid7_at
@@ -51,6 +53,14 @@ def _by_key(key: str, customer_id: int | None) -> UsageEvent | None:
     return UsageEvent.objects.filter(
         customer_id=row.customer_id, id=row.event_id, recorded_at=row.recorded_at
     ).first()
+
+
+def that_count(events: QuerySet[UsageEvent]) -> QuerySet[UsageEvent]:
+    """Of these events, those that were not reversed."""
+    gone = Reversal.objects.filter(
+        customer_id=OuterRef("customer_id"), event_id=OuterRef("id"), cause=Reversal.Cause.EVENT
+    )
+    return events.filter(~Exists(gone))
 
 
 def reversals_of(customer_id: int, event_id: UUID) -> list[Reversal]:

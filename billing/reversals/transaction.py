@@ -200,6 +200,7 @@ def _fund(work: Work, item: Planned, book: PayerBook, rated: RatedItem) -> list[
 
     parts = deciding.fund(item, book, rated)
     if any(amount < 0 for _, amount in rated.amounts):
+        parts = late.take_coupons_back(item, book, rated, parts)
         parts += giving_back.give_back_to(work.raw, book, rated, paid)
     return parts
 

@@ -20,6 +20,7 @@ from core.numbers import CONTEXT
 from pricing.cycles import Period
 from pricing.models import BillingPeriod, Subscription
 from pricing.periods import ensure_segments
+from pricing.timeline import Timeline, timelines_of
 
 IN_ADVANCE = "in_advance"
 
@@ -82,13 +83,20 @@ def _booked(fees: Iterable[BookedFee]) -> list[FeeLine]:
 
 
 def _due_then(subscription: Subscription, at: datetime) -> list[FeeLine]:
-    """What a scheduled change books at its time. What is due then anyway for a period that is over is not."""
+    """What a scheduled change books at its time. What is due then anyway, for a period that its cycle ends
+    there, is not; what is due then because the change ends the period, is."""
     ensure_segments([(subscription.pk, at)])
+    timeline = timelines_of([subscription])[subscription.pk]
     rows = BillingPeriod.objects.filter(subscription=subscription, starts_at__lte=at, ends_at__gte=at)
     periods = rows.select_related("subscription__version", "subscription__billing_entity")
     return [
         FeeLine(delta.key, delta.timing, delta.covers, delta.amount, delta.at)
         for each in due_fees(periods, at)
         for delta in each.deltas
-        if each.period.ends_at > at or delta.timing == IN_ADVANCE
+        if delta.timing == IN_ADVANCE or not _is_over(each.period, timeline, at)
     ]
+
+
+def _is_over(period: BillingPeriod, timeline: Timeline, at: datetime) -> bool:
+    """Whether the period's own cycle has ended it by then."""
+    return timeline.cycle_at(period.starts_at).period_at(period.starts_at).end <= at

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from metering.api.meters import MeterResource
 from metering.api.quarantine import QuarantineResource
 from metering.api.rates import CostRateResource, ExchangeRateResource
-from metering.api.usage import UsageView
 
 router = SimpleRouter(trailing_slash=False)
 router.register("meters", MeterResource)
@@ -16,4 +14,4 @@ router.register("cost-rates", CostRateResource)
 router.register("exchange-rates", ExchangeRateResource)
 router.register("quarantine", QuarantineResource)
 
-urlpatterns = [path("usage", UsageView.as_view()), *router.urls]
+urlpatterns = router.urls

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -24,6 +24,7 @@ from metering.api.windows import (
 )
 from metering.models import Meter
 from metering.usage import UsageQuestion, UsageSeries, find_meters, usage_series
+from metering.usage.narrow import EventFilter, all_events
 from metering.usage.questions import check_group_by
 
 
@@ -62,8 +63,9 @@ class UsageAnswerSerializer(serializers.Serializer[Any]):
 
 
 class UsageView(APIView):
-    """Usage of a customer, a payer or a workspace."""
+    """Usage of a customer, a payer or a workspace. Billing serves it, and says what was reversed."""
 
+    counting: ClassVar[EventFilter] = staticmethod(all_events)
     authentication_classes = [AnyKeyAuthentication]
     permission_classes = [OwnWorkspaceOrScope]
 
@@ -83,7 +85,7 @@ class UsageView(APIView):
         window = read_window(given, scope)
         references, group_by = read_names(given, "meter"), check_group_by(read_names(given, "group_by"))
         meters = find_meters(references) if references else None
-        series = usage_series(UsageQuestion(scope, window, meters, group_by))
+        series = usage_series(UsageQuestion(scope, window, meters, group_by), self.counting)
         shown = [_series(one, group_by) for one in series]
         return Response(window_answer(window, as_of) | {"group_by": list(group_by), "data": shown})
 

@@ -6,16 +6,17 @@ from typing import Final
 
 from metering.models import Meter
 from metering.usage.buckets import bucket_series
-from metering.usage.narrow import event_series
+from metering.usage.narrow import EventFilter, all_events, event_series
 from metering.usage.questions import UsageQuestion
 from metering.usage.series import UsageSeries, empty_series, sorted_series
 
 WITHOUT_BUCKETS: Final = frozenset({Meter.Aggregation.LATEST, Meter.Aggregation.WEIGHTED_SUM})
 
 
-def usage_series(question: UsageQuestion) -> list[UsageSeries]:
+def usage_series(question: UsageQuestion, counting: EventFilter = all_events) -> list[UsageSeries]:
     """The series of a question, by meter key and group. At most four statements.
 
+    `counting`: which events count where events are read; buckets are without those that do not.
     A meter that was asked for by name and counted nothing has an empty series, unless the question divides.
     Raises TooLarge when the answer, or the events to read for it, would be too many.
     """
@@ -24,7 +25,7 @@ def usage_series(question: UsageQuestion) -> list[UsageSeries]:
     by_bucket = [meter for meter in meters if meter not in by_event]
     found = bucket_series(question, by_bucket) if by_bucket else {}
     if by_event:
-        found |= event_series(question, by_event)
+        found |= event_series(question, by_event, counting)
     series = list(found.values())
     if question.meters is not None and not question.group_by:
         counted = {one.meter.pk for one in series}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -37,12 +37,23 @@ class Counted(NamedTuple):
     contribution: Contribution
 
 
-def event_series(question: UsageQuestion, meters: Sequence[Meter]) -> dict[tuple[int, Group], UsageSeries]:
+EventFilter = Callable[[QuerySet[UsageEvent]], QuerySet[UsageEvent]]
+"""Which events count: that one was reversed, only billing knows."""
+
+
+def all_events(events: QuerySet[UsageEvent]) -> QuerySet[UsageEvent]:
+    """Every event counts."""
+    return events
+
+
+def event_series(
+    question: UsageQuestion, meters: Sequence[Meter], counting: EventFilter = all_events
+) -> dict[tuple[int, Group], UsageSeries]:
     """The series of `meters`, by meter id and group; raises TooLarge beyond 100,000 events."""
     compiled = [compile_meter(meter) for meter in meters]
     by_id = {meter.pk: meter for meter in meters}
-    counted = _count(question, compiled, _events(question, compiled, question.window.start))
-    carried = _carried(question, [meter for meter in compiled if meter.definition.carry_over])
+    counted = _count(question, compiled, _events(question, compiled, question.window.start, counting))
+    carried = _carried(question, [meter for meter in compiled if meter.definition.carry_over], counting)
     found = {}
     for meter_id, group in counted.keys() | carried.keys():
         level = carried.get((meter_id, group), ZERO)
@@ -65,7 +76,7 @@ def events_in(scope: Scope) -> QuerySet[UsageEvent]:
 
 
 def _events(
-    question: UsageQuestion, meters: Sequence[CompiledMeter], start: datetime | None
+    question: UsageQuestion, meters: Sequence[CompiledMeter], start: datetime | None, counting: EventFilter
 ) -> Iterator[tuple[Any, ...]]:
     """(name, occurred_at, properties, payer, workspace) in the order in which they were recorded.
 
@@ -79,7 +90,7 @@ def _events(
         # Nothing is recorded long before it occurred, so older partitions are not looked at.
         earliest = start - settings.EVENT_AHEAD_MAX
         rows = rows.filter(occurred_at__gte=start, occurred_at__lt=window.end, recorded_at__gte=earliest)
-    rows = rows.annotate(text=Cast("properties", TextField())).order_by("billing_entity_id", "seq")
+    rows = counting(rows).annotate(text=Cast("properties", TextField())).order_by("billing_entity_id", "seq")
     columns = ("name", "occurred_at", "text", "billing_entity_id", "workspace_id")
     read = list(rows.values_list(*columns)[: EVENTS_MAX + 1])
     if len(read) > EVENTS_MAX:
@@ -116,11 +127,13 @@ def _group(names: Sequence[str], own: Group, meter: CompiledMeter, dimensions: D
     return tuple(values.get(name) for name in names)
 
 
-def _carried(question: UsageQuestion, meters: Sequence[CompiledMeter]) -> dict[tuple[int, Group], Decimal]:
+def _carried(
+    question: UsageQuestion, meters: Sequence[CompiledMeter], counting: EventFilter
+) -> dict[tuple[int, Group], Decimal]:
     """The level at which each group of a meter with carry_over enters the window."""
     if not meters:
         return {}
-    before = _count(question, meters, _events(question, meters, None))
+    before = _count(question, meters, _events(question, meters, None, counting))
     return {key: _sum(counted) for key, counted in before.items()}
 
 

@@ -90,6 +90,11 @@ class SpanJob:
         span = self.span
         due_fees = fees_of_period(self.candidate.terms, self.life, Period(span.start, span.end))
         lines = [BillLine(due.key, None, due.amount) for due in due_fees if due.due_at <= span.until]
+        return [*lines, *self.usage_so_far()]
+
+    def usage_so_far(self) -> list[BillLine]:
+        """The lines of usage without minimums, as they are charged while a period runs."""
+        lines = []
         for component in self.candidate.components:
             states = self.tallies[component.key][0].states.values()
             amount = component.rating.total(component.rating.subtotal(states))
@@ -191,6 +196,19 @@ def bill_of(jobs: Iterable[Billed]) -> Bill:
     for amount in lines.values():
         total = add(total, amount)
     return Bill(total, lines, unpriced)
+
+
+def merged(lines: Iterable[BillLine]) -> list[BillLine]:
+    """The lines with one for each key, in the order in which the keys come first."""
+    found: dict[str, BillLine] = {}
+    for line in lines:
+        known = found.get(line.key)
+        if known is not None:
+            quantities = [each.quantity for each in (known, line) if each.quantity is not None]
+            quantity = CONTEXT.add(quantities[0], quantities[1]) if len(quantities) == 2 else None
+            line = BillLine(line.key, quantity, add(known.amount, line.amount))
+        found[line.key] = line
+    return list(found.values())
 
 
 def total_of(lines: Iterable[BillLine]) -> Decimal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -15,7 +15,7 @@ from core.numbers import ZERO
 from metering.aggregation import MeterDefinition, parse_meter
 from metering.aggregation.paths import Properties
 from metering.models import Meter
-from pricing.catalog import Catalog, Document, PlanTerms, content_hash, read_catalog
+from pricing.catalog import Catalog, Document, PlanTerms, content_hash, phase_terms, read_catalog
 from pricing.models import PlanVersion
 from pricing.pricelist import LIVE_AGGREGATIONS, compile_dimensions
 from pricing.rating import Component, read_component
@@ -65,8 +65,8 @@ class SimulatedComponent:
 class Candidate:
     """A version or hypothetical content, ready to be rated. `label` is how results name it.
 
-    `content_hash` is the same for the same terms over the same meters. `fee_lines`: base fees that were
-    worked out, by what they depend on (`bills` keeps them).
+    `content_hash` is the same for the same terms over the same meters. `phases`: those of its ramp, in order.
+    `fee_lines`: base fees that were worked out, by what they depend on (`bills` keeps them).
     """
 
     label: str
@@ -74,12 +74,17 @@ class Candidate:
     terms: PlanTerms
     content_hash: str
     components: tuple[SimulatedComponent, ...]
+    phases: tuple[Candidate, ...] = ()
     fee_lines: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
     def meters(self) -> frozenset[str]:
         """The keys of the meters that it prices."""
         return frozenset(component.meter.key for component in self.components)
+
+    def with_terms(self, **changes: Any) -> Candidate:
+        """The same prices of usage under terms that differ in `changes`; without phases."""
+        return replace(self, terms=replace(self.terms, **changes), phases=(), fee_lines={})
 
 
 def compile_versions(versions: Iterable[PlanVersion]) -> list[Candidate]:
@@ -137,7 +142,11 @@ def _compile(
         if part.meter in meters
     )
     content = terms.content() | {"meters": [component.signature[0] for component in components]}
-    return Candidate(label, version_id, terms, content_hash(content), components)
+    phases = tuple(
+        _compile(label, version_id, phase_terms(terms, number), meters)
+        for number in range(1, len(terms.ramps) + 1)
+    )
+    return Candidate(label, version_id, terms, content_hash(content), components, phases)
 
 
 def _component(key: str, meter: SimulatedMeter, definition: Mapping[str, Any]) -> SimulatedComponent:

@@ -72,17 +72,26 @@ class ChangedPeriod:
         top_up = subtract(commitment, total_of(lines))
         return [*lines, BillLine(MINIMUM_SPEND, None, top_up)] if top_up > 0 else lines
 
-    def _fee_lines(self) -> list[BillLine]:
-        due = scheduled_fees(
+    def lines_so_far(self) -> list[BillLine]:
+        """Of a period that goes on: fees that were due by the end of the window, usage without minimums."""
+        until = self.window.end
+        fees = [fee for fee in [*self.once, *self._scheduled_fees()] if fee.due_at <= until]
+        lines = [BillLine(fee.key, None, fee.amount) for fee in fees]
+        return lines + [line for job in self.jobs for line in job.usage_so_far()]
+
+    def _scheduled_fees(self) -> list[DueFee]:
+        return scheduled_fees(
             self.spans,
             self.period,
             begins_at=self.trial_ends_at,
             ends_at=self.ends_at,
             advance_until=self.advance_until,
         )
+
+    def _fee_lines(self) -> list[BillLine]:
         once = [fee for fee in self.once if self.window.start <= fee.due_at < self.window.end]
         lines = [BillLine(fee.key, None, fee.amount) for fee in once]
-        for fee in due:
+        for fee in self._scheduled_fees():
             amount = self._in_window(fee)
             if amount is not None:
                 lines.append(BillLine(fee.key, None, amount))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
 
 from pricing.base_fees import Life, trial_end
 from pricing.cycles import Cycle, Period
 from pricing.fee_schedule import Ending, FeeSpan, advance_until, one_off_fees
+from pricing.ramps import phase_starts
 from pricing.simulation.bills import SpanJob
 from pricing.simulation.candidates import Candidate
 from pricing.simulation.changed import ChangedPeriod, Job
@@ -45,7 +49,10 @@ class Course:
     stored: Sequence[Period] = ()
 
     def on(self, candidate: Candidate, anchor_at: datetime, since: datetime) -> Course | None:
-        """The same life on one version, from `since` on; None when it is over by then."""
+        """The same life on one version, from `since` on; None when it is over by then.
+
+        The phases of a ramp come as if the subscription had come to the version when that life began.
+        """
         terms, zone = candidate.terms, self.parts[0].cycle.zone
         cycle = Cycle.anchored(terms.interval, terms.anchor, anchor_at, zone)
         parts = tuple(
@@ -56,7 +63,39 @@ class Course:
         if not parts:
             return None
         life = Life(parts[0].starts_at, self.ending.ends_at, cycle, {})
-        return Course(parts, self.ending, trial_end(terms, life))
+        in_phases = tuple(_in_phases(parts, candidate, zone)) if candidate.phases else parts
+        return Course(in_phases, self.ending, trial_end(terms, life))
+
+    def without_plans(self, now: datetime) -> Course:
+        """The course as it stands at `now`: nothing that is scheduled for later has come, and what a planned
+        end will give back has not gone back."""
+        parts = [part for part in self.parts if part.starts_at <= now] or [self.parts[0]]
+        parts[-1] = replace(parts[-1], ends_at=self.ending.ends_at)
+        ending = self.ending
+        if ending.ends_at is not None and ending.ends_at > now:
+            ending = ending._replace(credits_unused=False)
+        return replace(self, parts=tuple(parts), ending=ending, **self._behind(now))
+
+    def on_todays_version(self, now: datetime) -> Course:
+        """The course if no other version came after `now`: planned pauses and quantities do."""
+        held = self.at(now)
+        parts = tuple(
+            part if part.starts_at <= now else replace(part, candidate=held.candidate, cycle=held.cycle)
+            for part in self.parts
+        )
+        return replace(self, parts=parts, **self._behind(now))
+
+    def _behind(self, now: datetime) -> dict[str, Any]:
+        """What of new cycles and of periods that were made lies behind."""
+        return {
+            "restarts": tuple(restart for restart in self.restarts if restart <= now),
+            "stored": [period for period in self.stored if period.end <= now],
+        }
+
+    def rest(self, period: Period) -> timedelta:
+        """How long of a period it was paused."""
+        paused = [part.within(period) for part in self.parts if part.is_paused]
+        return sum((each.end - each.start for each in paused if each is not None), timedelta())
 
     def at(self, instant: datetime) -> Part:
         """The part that holds the instant; before the start the first one."""
@@ -64,27 +103,32 @@ class Course:
 
     def jobs(self, window: Period) -> Iterator[Job]:
         """One job for each billing period that the window touches, in order."""
-        for period in self._periods(window):
-            yield self._plain(period, window) or self._changed(period, window)
-
-    def _periods(self, window: Period) -> Iterator[Period]:
-        """As they were made, and where none was made yet by the cycle."""
         begins, ends = self.parts[0].starts_at, self.ending.ends_at
         instant = max(window.start, begins)
         last = window.end if ends is None else min(window.end, ends)
         while instant < last:
-            period = next((p for p in self.stored if p.start <= instant < p.end), None)
-            if period is None:
-                whole = self.at(instant).cycle.period_at(instant)
-                bounds = [*self.restarts, *([] if ends is None else [ends])]
-                starts = [begins, *bounds, *(p.end for p in self.stored)]
-                stops = [*bounds, *(p.start for p in self.stored)]
-                period = Period(
-                    max([whole.start, *(each for each in starts if each <= instant)]),
-                    min([whole.end, *(each for each in stops if each > instant)]),
-                )
-            yield period
+            period = self.period_at(instant)
+            yield self.job(period, window)
             instant = period.end
+
+    def job(self, period: Period, window: Period) -> Job:
+        """What a billing period comes to, as far as the window has a part of it."""
+        return self._plain(period, window) or self._changed(period, window)
+
+    def period_at(self, instant: datetime) -> Period:
+        """The billing period that holds the instant: as it was made, and where none was made by the cycle."""
+        period = next((p for p in self.stored if p.start <= instant < p.end), None)
+        if period is not None:
+            return period
+        begins, ends = self.parts[0].starts_at, self.ending.ends_at
+        whole = self.at(instant).cycle.period_at(instant)
+        bounds = [*self.restarts, *([] if ends is None else [ends])]
+        starts = [begins, *bounds, *(p.end for p in self.stored)]
+        stops = [*bounds, *(p.start for p in self.stored)]
+        return Period(
+            max([whole.start, *(each for each in starts if each <= instant)]),
+            min([whole.end, *(each for each in stops if each > instant)]),
+        )
 
     def _plain(self, period: Period, window: Period) -> SpanJob | None:
         """The job of a period in which nothing happened."""
@@ -136,6 +180,18 @@ class Course:
             life = Life(self.parts[0].starts_at, self.ending.ends_at, part.cycle, part.quantities)
             if span is not None:
                 yield SpanJob(part.candidate, life, span, paid_from=self.trial_ends_at)
+
+
+def _in_phases(parts: Sequence[Part], candidate: Candidate, zone: ZoneInfo) -> Iterator[Part]:
+    """The parts, cut where a phase of the candidate's ramp begins."""
+    starts = phase_starts(candidate.terms, parts[0].starts_at, zone)
+    for part in parts:
+        inside = [at for at in starts if part.starts_at < at and (part.ends_at is None or at < part.ends_at)]
+        for begins, ends in pairwise([part.starts_at, *inside, part.ends_at]):
+            assert begins is not None
+            number = sum(at <= begins for at in starts)
+            held = candidate.phases[number - 1] if number else candidate
+            yield replace(part, starts_at=begins, ends_at=ends, candidate=held)
 
 
 def _fee_span(part: Part, ending: Ending) -> FeeSpan:

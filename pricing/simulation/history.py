@@ -89,9 +89,17 @@ class Versions:
 
 
 def read_subscriptions(
-    viewer: Viewer, payers: Sequence[PayerRow], window: Period, versions: Versions
+    viewer: Viewer,
+    payers: Sequence[PayerRow],
+    window: Period,
+    versions: Versions,
+    *,
+    periods_in: Period | None = None,
 ) -> dict[int, list[SubscriptionRow]]:
-    """The subscriptions of payers that share an instant with the window, by payer, oldest first."""
+    """The subscriptions of payers that share an instant with the window, by payer, oldest first.
+
+    `periods_in`: where the periods that were made are looked at; default the window.
+    """
     rows = visible(Subscription, viewer).filter(
         customer_id__in={payer.customer_id for payer in payers},
         billing_entity_id__in=[payer.id for payer in payers],
@@ -107,7 +115,7 @@ def read_subscriptions(
         if row.ends_at is None or (row.ends_at > window.start and row.ends_at - row.starts_at > SHORTEST)
     ]
     ids = [row.id for row in found]
-    stored, timelines = _read_periods(viewer, ids, window), _read_timelines(viewer, ids)
+    stored, timelines = _read_periods(viewer, ids, periods_in or window), _read_timelines(viewer, ids)
     spans = [span for timeline in timelines.values() for span in timeline.spans]
     known = versions.of({row.version_id for row in found} | {span.version.pk for span in spans})
     by_payer: defaultdict[int, list[SubscriptionRow]] = defaultdict(list)
@@ -154,7 +162,8 @@ def candidate_jobs(
 def _is_simple(subscription: SubscriptionRow, candidate: Candidate) -> bool:
     """Whether it is the same candidate from start to end, which is quickly said."""
     is_cut = subscription.ending.canceled_at is not None and not subscription.ending.credits_unused
-    return subscription.timeline is None and not is_cut and not candidate.terms.one_off_fees
+    is_plain = not candidate.terms.one_off_fees and not candidate.phases
+    return subscription.timeline is None and not is_cut and is_plain
 
 
 def replaced_by(candidate: Candidate, subscriptions: Sequence[SubscriptionRow]) -> list[SubscriptionRow]:

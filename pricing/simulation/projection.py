@@ -29,9 +29,14 @@ def lately(start: datetime, now: datetime, since: datetime) -> datetime:
     return max(since, min(start, now - LATELY))
 
 
-def share_to_come(recent_from: datetime, now: datetime, end: datetime) -> Decimal:
-    """How many times the recent usage is still to come; 0 when there was no time to see any."""
-    seen = (now - recent_from) // _TICK
+def share_to_come(
+    recent_from: datetime, now: datetime, end: datetime, resting: timedelta = timedelta()
+) -> Decimal:
+    """How many times the recent usage is still to come; 0 when there was no time to see any.
+
+    `resting`: how long of the recent time there could be none, because the subscription was paused.
+    """
+    seen = (now - recent_from - resting) // _TICK
     if seen <= 0 or end <= now:
         return ZERO
     return CONTEXT.divide(Decimal((end - now) // _TICK), Decimal(seen))

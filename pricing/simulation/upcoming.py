@@ -1,14 +1,14 @@
-"""What a payer pays and would pay: the running period, its projection and the last ones, under both versions.
+"""What a payer pays and would pay: the running period, its projection and the last ones, line by line.
 
-For the subscription's version of now and the one that is coming (or any hypothetical one), line by line.
-Reads, and writes nothing.
+What it really was on (versions, quantities, pauses) beside the version that is coming, or any hypothetical
+one. Reads, and writes nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -18,19 +18,20 @@ from django.db import transaction
 from accounts.models import BillingEntity
 from accounts.scoping import Viewer
 from core.numbers import CONTEXT, ZERO
-from pricing.base_fees import Life
 from pricing.cycles import Period
-from pricing.simulation.bills import BillLine, SpanJob, total_of
-from pricing.simulation.candidates import Candidate, SimulatedComponent, compile_versions
+from pricing.simulation.bills import BillLine, merged, total_of
+from pricing.simulation.candidates import Candidate, compile_versions
 from pricing.simulation.coming import ComingReader, coming_changes
+from pricing.simulation.courses import Course
 from pricing.simulation.history import SubscriptionRow, Versions, read_subscriptions, replaced_by
-from pricing.simulation.projection import lately, project, share_to_come
 from pricing.simulation.reading import PayerRow, UsageReader
+from pricing.simulation.sides import Asked, InsteadOf, Side
 from pricing.simulation.simulating import LeftOutReader, none_left_out
-from pricing.simulation.spans import Span
-from pricing.simulation.tallies import Tally
 
 LAST_PERIODS: Final = 3
+HISTORY: Final = timedelta(days=366) * (LAST_PERIODS + 1)
+"""How far back the periods that are shown may reach: those of a yearly cycle."""
+
 EVENTS_MAX: Final = 500_000
 
 
@@ -82,56 +83,6 @@ class UpcomingSubscription:
     last: tuple[Statement, ...]
 
 
-@dataclass(slots=True)
-class _Side:
-    """One version over the running period and the last ones."""
-
-    candidate: Candidate
-    life: Life
-    now: datetime
-    running: SpanJob
-    last: list[SpanJob]
-    recent: dict[str, Tally] = field(default_factory=dict)
-
-    def projected(self) -> list[BillLine]:
-        """The lines at the end of the running period."""
-        span = self.running.span
-        job = SpanJob(self.candidate, self.life, replace(span, until=span.end))
-        start = lately(span.start, self.now, self.life.starts_at)
-        share = share_to_come(start, self.now, span.end)
-        for key, (so_far, _) in self.running.tallies.items():
-            states = project(so_far.component, so_far.states, self.recent[key].states, share)
-            job.tallies[key] = Tally(so_far.component, span.start, span.end, states), None
-        return job.lines()
-
-
-@dataclass(slots=True)
-class _Asked:
-    """Collects the tallies of a payer; equal ones are read once."""
-
-    payer: PayerRow
-    reader: UsageReader
-    _tallies: dict[tuple[tuple[str, str], datetime, datetime], Tally] = field(default_factory=dict)
-
-    def tally(self, component: SimulatedComponent, start: datetime, end: datetime) -> Tally:
-        """The tally of a component and time, which the reader will fill."""
-        key = (component.signature, start, end)
-        if key not in self._tallies:
-            self._tallies[key] = Tally(component, start, end)
-            self.reader.want(self.payer, self._tallies[key])
-        return self._tallies[key]
-
-    def side(self, candidate: Candidate, life: Life, periods: Sequence[Span], now: datetime) -> _Side:
-        """One version over periods, the running one first."""
-        jobs = [SpanJob(candidate, life, _of_cycle(life, span)) for span in periods]
-        side = _Side(candidate, life, now, jobs[0], jobs[1:])
-        for job in jobs:
-            job.collect(self.tally)
-        start = lately(periods[0].start, now, life.starts_at)
-        side.recent = {each.key: self.tally(each, start, now) for each in candidate.components}
-        return side
-
-
 def upcoming_of(
     entity: BillingEntity,
     viewer: Viewer,
@@ -151,14 +102,16 @@ def upcoming_of(
     just_now = Period(now - datetime.resolution, now + datetime.resolution)
     with transaction.atomic():
         reader = UsageReader(events_max=EVENTS_MAX)
-        asked = _Asked(payer, reader)
-        rows = _running(read_subscriptions(viewer, [payer], just_now, Versions()).get(payer.id, []), now)
+        asked = Asked(payer, reader, now)
+        versions, looked_at = Versions(), Period(now - HISTORY, now)
+        found = read_subscriptions(viewer, [payer], just_now, versions, periods_in=looked_at)
+        rows = _running(found.get(payer.id, []), now)
         changed = _changes(rows, now, hypothetical, coming)
-        pairs = [(row, *_sides(asked, row, changed[row.id][0], now)) for row in rows]
-        starts = [job.span.start for _, old, _ in pairs for job in (old.running, *old.last)]
+        pairs = [(row, *_sides(asked, row, versions, changed[row.id][0], now)) for row in rows]
+        starts = [old.periods[-1].start for _, old, _ in pairs]
         reader.left_out = frozenset(left_out([payer], Period(min(starts, default=now), now)))
         reader.read()
-    return [_shown(row, old, new, changed[row.id][1], now) for row, old, new in pairs]
+    return [_shown(row, old, new, *changed[row.id], now) for row, old, new in pairs]
 
 
 def _running(rows: Sequence[SubscriptionRow], now: datetime) -> list[SubscriptionRow]:
@@ -184,74 +137,58 @@ def _changes(
 
 
 def _sides(
-    asked: _Asked, row: SubscriptionRow, upcoming: Candidate | None, now: datetime
-) -> tuple[_Side, _Side | None]:
-    life = row.life(row.version, asked.payer)
-    periods = list(_periods(life, now))
-    old = asked.side(row.version, life, periods, now)
+    asked: Asked, row: SubscriptionRow, versions: Versions, upcoming: Candidate | None, now: datetime
+) -> tuple[Side, Side | None]:
+    course = row.course(asked.payer, versions)
+    planned, known = course.on_todays_version(now), course.without_plans(now)
+    periods = list(_periods(planned, now))
+    old = asked.side(periods, lambda period: planned, lambda period: known)
     if upcoming is None:
         return old, None
-    new_life = row.life(upcoming, asked.payer)
-    if new_life.cycle != life.cycle:
-        upcoming = _by_share(upcoming)
-    return old, asked.side(upcoming, new_life, periods, now)
+    instead = InsteadOf(planned, upcoming, row.anchor_at), InsteadOf(known, upcoming, row.anchor_at)
+    return old, asked.side(periods, instead[0].in_period, instead[1].in_period)
 
 
-def _periods(life: Life, now: datetime) -> Iterator[Span]:
-    """The running period up to now, then the last ones, the latest first."""
-    whole = life.cycle.period_at(now)
-    start, end = max(whole.start, life.starts_at), whole.end
-    if life.ends_at is not None:
-        end = min(end, life.ends_at)
-    yield Span(whole, start, end, start, now)
+def _periods(course: Course, now: datetime) -> Iterator[Period]:
+    """The running period, then the last ones, the latest first."""
+    period = course.period_at(now)
+    yield period
     for _ in range(LAST_PERIODS):
-        if start <= life.starts_at:
+        if period.start <= course.parts[0].starts_at:
             return
-        whole = life.cycle.period_at(start - datetime.resolution)
-        end, start = start, max(whole.start, life.starts_at)
-        yield Span(whole, start, end, start, end)
-
-
-def _of_cycle(life: Life, span: Span) -> Span:
-    """The same time, as a part of the cycle of another version."""
-    return replace(span, whole=life.cycle.period_at(span.start))
-
-
-def _by_share(candidate: Candidate) -> Candidate:
-    """With another cycle a fee is compared by its share of time, whether or not the plan prorates it."""
-    fees = tuple(replace(fee, prorate=True) for fee in candidate.terms.base_fees)
-    return replace(candidate, terms=replace(candidate.terms, base_fees=fees))
+        period = course.period_at(period.start - datetime.resolution)
+        yield period
 
 
 def _shown(
-    row: SubscriptionRow, old: _Side, new: _Side | None, effective_at: datetime | None, now: datetime
+    row: SubscriptionRow,
+    old: Side,
+    new: Side | None,
+    upcoming: Candidate | None,
+    effective_at: datetime | None,
+    now: datetime,
 ) -> UpcomingSubscription:
-    span = old.running.span
-    last = []
-    for number, job in enumerate(old.last):
-        lines = None if new is None else new.last[number].lines()
-        last.append(_statement(job.span.start, job.span.end, job.lines(), lines))
+    running, *earlier = old.periods
+    last = [
+        _statement(period, old.last[at].lines(), None if new is None else new.last[at].lines())
+        for at, period in enumerate(earlier)
+    ]
+    so_far = Period(running.start, now)
     return UpcomingSubscription(
         id=row.id,
-        plan=row.version.terms.key,
-        current=row.version,
-        upcoming=None if new is None else new.candidate,
+        plan=old.candidate.terms.key,
+        current=old.candidate,
+        upcoming=upcoming,
         effective_at=effective_at,
-        so_far=_statement(
-            span.start, now, old.running.lines_so_far(), None if new is None else new.running.lines_so_far()
-        ),
-        projection=_statement(
-            span.start, span.end, old.projected(), None if new is None else new.projected()
-        ),
+        so_far=_statement(so_far, old.lines_so_far(), None if new is None else new.lines_so_far()),
+        projection=_statement(running, old.projected(), None if new is None else new.projected()),
         last=tuple(last),
     )
 
 
-def _statement(
-    start: datetime, end: datetime, current: list[BillLine], upcoming: list[BillLine] | None
-) -> Statement:
-    old = {line.key: line for line in current}
-    new = {line.key: line for line in upcoming or ()}
+def _statement(period: Period, current: list[BillLine], upcoming: list[BillLine] | None) -> Statement:
+    old = {line.key: line for line in merged(current)}
+    new = {line.key: line for line in merged(upcoming or ())}
     keys = [*new, *(key for key in old if key not in new)] if upcoming is not None else list(old)
     pairs = tuple(LinePair(key, old.get(key), new.get(key)) for key in keys)
-    return Statement(start, end, pairs, total_of(current), None if upcoming is None else total_of(upcoming))
+    return Statement(*period, pairs, total_of(current), None if upcoming is None else total_of(upcoming))

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from accounts.models import BillingEntity
+from billing.replay import replay_differences
 from core import clock
 from core.ids import row_id
 from core.sql import driver
@@ -148,6 +150,8 @@ class Story:
         assert broken == [], broken
         assert connection.execute(WALLETS).fetchall() == [], "a wallet holds no more than its grants"
         assert connection.execute(REVENUE).fetchall() == [], "charges + fees + closes = revenue = margins"
+        for entity in BillingEntity.objects.order_by("pk"):
+            assert replay_differences(entity) == [], "what was booked is what its history comes to"
 
     def _event(self, payer: str, occurred_at: str | None, properties: dict[str, Any]) -> dict[str, Any]:
         body = {"idempotency_key": f"k{next(self._numbers)}", "event": "call", "workspace": f"w-{payer}"}
