@@ -10,6 +10,7 @@ from typing import Final
 
 from benchmarks.charge import measure_charge
 from benchmarks.charge_full import measure_charge_full
+from benchmarks.close_periods import measure_close_periods
 from benchmarks.hold_capture import measure_hold_capture
 from benchmarks.hot_wallet import measure_hot_wallet
 from benchmarks.ingest import measure_ingest
@@ -25,6 +26,7 @@ BENCHMARKS: Final[dict[str, Callable[[Installation], Measurement]]] = {
     "hold_capture": measure_hold_capture,
     "hot_wallet": measure_hot_wallet,
     "simulation": measure_simulation,
+    "close_periods": measure_close_periods,
 }
 
 

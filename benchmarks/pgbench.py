@@ -11,14 +11,15 @@ from config.embedded.postgres import BIN_DIR
 
 DATABASE: Final = "pgbench"
 SCALE: Final = 32
-LOAD: Final = ["-c", "32", "-j", "2", "-M", "prepared", "-n"]
+CLIENTS: Final = 32
 _TPS: Final = re.compile(r"tps = ([0-9.]+)")
 
 
 class TpcB:
     """A database of pgbench's own on the server of an installation."""
 
-    def __init__(self, installation: Installation) -> None:
+    def __init__(self, installation: Installation, clients: int = CLIENTS) -> None:
+        self._load = ["-c", str(clients), "-j", str(min(clients, 2)), "-M", "prepared", "-n"]
         socket_dir = installation.postgres.socket_dir
         self._target = ["-h", str(socket_dir), "-U", "tollgate"]
         self._run("createdb", DATABASE)
@@ -26,7 +27,7 @@ class TpcB:
 
     def per_second(self, seconds: float) -> float:
         """Transactions per second over so many seconds (whole ones)."""
-        output = self._run("pgbench", *LOAD, "-s", str(SCALE), "-T", str(round(seconds)), DATABASE)
+        output = self._run("pgbench", *self._load, "-s", str(SCALE), "-T", str(round(seconds)), DATABASE)
         found = _TPS.search(output)
         if found is None:
             raise RuntimeError(f"pgbench gave no figure: {output}")

@@ -44,30 +44,38 @@ BASE_FEE: Final = "base_fee"
 
 @dataclass(frozen=True, slots=True)
 class PeriodFees:
-    """One period with what is still to be booked for it, and when its subscription's trial ends."""
+    """One period with what is `booked` and still to be booked for it, and when its trial ends."""
 
     period: BillingPeriod
     trial_ends_at: datetime
     deltas: tuple[FeeDelta, ...]
+    booked: tuple[BookedFee, ...] = ()
 
 
-def due_fees(periods: Iterable[BillingPeriod], now: datetime) -> list[PeriodFees]:
-    """What is to be booked of the periods' fees by `now`; two statements.
+def due_fees(
+    periods: Iterable[BillingPeriod], now: datetime, timelines: Mapping[int, Timeline] | None = None
+) -> list[PeriodFees]:
+    """What is to be booked of the periods' fees by `now`; two statements, one with `timelines`.
 
     The periods come with their subscription, its version and payer read, and are under the payer's lock.
+    `timelines`: those of their subscriptions up to `now`, if the caller has them.
     """
     rows = list(periods)
-    timelines = timelines_of({row.subscription_id: row.subscription for row in rows}.values(), until=now)
-    booked = _booked([row.pk for row in rows])
-    return [_due(row, timelines[row.subscription_id], booked.get(row.pk, {}), now) for row in rows]
+    if timelines is None:
+        timelines = timelines_of({row.subscription_id: row.subscription for row in rows}.values(), until=now)
+    booked: dict[int, list[BookedFee]] = {row.pk: [] for row in rows}
+    for fee in BookedFee.objects.filter(period_id__in=booked).order_by("pk") if rows else ():
+        booked[fee.period_id].append(fee)
+    return [_due(row, timelines[row.subscription_id], booked[row.pk], now) for row in rows]
 
 
 def book_fees(books: Mapping[int, PayerBook], due: Iterable[PeriodFees], now: datetime) -> list[BookedFee]:
     """Pay each fee like usage at the instant it was due: grants and wallet first, or the receivable; what
     goes back returns to those who paid it, latest first. `books` by payer id."""
+    due = list(due)
     pairs = [(delta, each.period) for each in due for delta in each.deltas]
     pairs.sort(key=lambda pair: (pair[0].at, pair[1].subscription_id, pair[0].amount > 0, pair[1].starts_at))
-    paid = _paid([period.pk for delta, period in pairs if delta.amount < 0])
+    paid = _paid(fee for each in due for fee in each.booked)
     margins: dict[MarginKey, list[Any]] = {}
     rows = []
     for delta, period in pairs:
@@ -85,16 +93,16 @@ def book_fees(books: Mapping[int, PayerBook], due: Iterable[PeriodFees], now: da
 def _due(
     period: BillingPeriod,
     timeline: Timeline,
-    booked: Mapping[tuple[str, datetime], Booked],
+    rows: Sequence[BookedFee],
     now: datetime,
 ) -> PeriodFees:
     subscription = period.subscription
-    trial_ends_at = timeline.trial_ends_at()
+    trial_ends_at, booked = timeline.trial_ends_at(), _booked(rows)
     if never_began(subscription):
         lost = outstanding((), booked, now) if subscription.credits_unused else []
-        return PeriodFees(period, trial_ends_at, tuple(lost))
+        return PeriodFees(period, trial_ends_at, tuple(lost), tuple(rows))
     due = fees_in_period(period, timeline)
-    return PeriodFees(period, trial_ends_at, tuple(outstanding(due, booked, now)))
+    return PeriodFees(period, trial_ends_at, tuple(outstanding(due, booked, now)), tuple(rows))
 
 
 def fees_in_period(period: BillingPeriod, timeline: Timeline) -> list[DueFee]:
@@ -127,21 +135,19 @@ def _fee_spans(timeline: Timeline, subscription: Subscription) -> list[FeeSpan]:
     ]
 
 
-def _booked(period_ids: Sequence[int]) -> dict[int, dict[tuple[str, datetime], Booked]]:
-    found: dict[int, dict[tuple[str, datetime], Booked]] = {}
-    rows = BookedFee.objects.filter(period_id__in=period_ids).order_by("pk") if period_ids else ()
+def _booked(rows: Iterable[BookedFee]) -> dict[tuple[str, datetime], Booked]:
+    fees: dict[tuple[str, datetime], Booked] = {}
     for row in rows:
-        fees = found.setdefault(row.period_id, {})
         before = fees.get((row.key, row.covers_start))
         amount = row.amount if before is None else CONTEXT.add(before.amount, row.amount)
         fees[row.key, row.covers_start] = Booked(amount, row.covers_end, row.due_at, row.timing)
-    return found
+    return fees
 
 
-def _paid(period_ids: Sequence[int]) -> dict[tuple[int, str, datetime], list[Part]]:
+def _paid(rows: Iterable[BookedFee]) -> dict[tuple[int, str, datetime], list[Part]]:
     """Who paid for each fee, latest last, less what went back to them."""
     paid: dict[tuple[int, str, datetime], list[Part]] = {}
-    for row in BookedFee.objects.filter(period_id__in=period_ids).order_by("pk") if period_ids else ():
+    for row in rows:
         parts = paid.setdefault((row.period_id, row.key, row.covers_start), [])
         for item in row.funding:
             _add_part(parts, Part(row.key, item["account"], Decimal(item["amount"]), item["grant"]))

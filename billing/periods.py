@@ -54,6 +54,12 @@ def due_periods(now: datetime) -> QuerySet[BillingPeriod]:
     return BillingPeriod.objects.filter(has_begun | is_over)
 
 
+def is_due(period: BillingPeriod, now: datetime) -> bool:
+    """Whether a period is one of the `due_periods`."""
+    has_begun = period.fees_booked_at is None and period.starts_at <= now
+    return has_begun or (period.status == OPEN and period.ends_at <= now)
+
+
 def move_on(due: Iterable[PeriodFees], now: datetime) -> None:
     """Note what has been booked of the periods, and let those that are over enter grace."""
     begun, over = [], []

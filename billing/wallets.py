@@ -11,12 +11,21 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 from django.db import transaction
 
 from accounts.models import BillingEntity
 from billing.book import PayerBook, grant_from_row, read_grants, transfers_of, write_books
 from billing.funding import Funds, Grant, burn
-from billing.ledger import ADJUSTMENTS, RECEIVABLE, Transfer, lock_accounts, read_owed
+from billing.ledger import (
+    ADJUSTMENTS,
+    RECEIVABLE,
+    PayerId,
+    Transfer,
+    open_missing,
+    read_owed,
+    send_lock,
+)
 from billing.models import Adjustment, CreditGrant, TopUp
 from billing.standing import read_standing
 from core import clock
@@ -24,6 +33,7 @@ from core.errors import InvalidRequest, PermissionDenied
 from core.ids import public_id
 from core.numbers import CONTEXT, ZERO
 from core.partitions import ensure_month
+from core.pipeline import Pipeline
 from core.sql import copy_many, driver, insert_few
 
 
@@ -41,16 +51,17 @@ def open_books(entities: Iterable[BillingEntity], now: datetime) -> Iterator[dic
     with transaction.atomic():
         raw = driver()
         payers = sorted({(entity.customer_id, entity.pk) for entity in entities})
-        locked = lock_accounts(raw, payers)
+        locked, receivables, grants = _lock_and_read(raw, payers, now)
+        if open_missing(raw, payers, locked):
+            locked, receivables, grants = _lock_and_read(raw, payers, now)
         # As they are now: the caller's may have grown old.
         rows = BillingEntity.objects.in_bulk([pk for _, pk in payers])
-        owed = {row[1]: row[2].copy_negate() for row in read_owed(raw, payers).fetchall()}
+        owed = {row[1]: row[2].copy_negate() for row in receivables}
         books = {
             row[1]: _book_of(rows[row[1]], owed.get(row[1], ZERO), balance=row[2], held=row[3], seq=row[4])
             for row in locked
         }
         pending: dict[int, list[Grant]] = {pk: [] for pk in books}
-        grants = read_grants(raw, payers, now).fetchall()
         for row in grants:
             (books[row[1]].funds.grants if row[9] else pending[row[1]]).append(grant_from_row(row))
         for book in books.values():
@@ -61,8 +72,20 @@ def open_books(entities: Iterable[BillingEntity], now: datetime) -> Iterator[dic
         for pk, book in books.items():
             book.settle_due(pending[pk], now)
         yield books
-        insert_few(raw, copy_many(raw, [transfers_of(books.values())]))
-        write_books(raw, books.values())
+        few = copy_many(raw, [transfers_of(books.values())])
+        with Pipeline(raw) as pipeline:
+            insert_few(pipeline, few)
+            write_books(pipeline, books.values())
+
+
+def _lock_and_read(
+    raw: psycopg.Connection[Any], payers: Sequence[PayerId], now: datetime
+) -> tuple[list[Any], list[Any], list[Any]]:
+    """The rows of wallets, locked, and after that those of receivables and open grants; one round trip."""
+    with Pipeline(raw) as pipeline:
+        locked, owed = send_lock(pipeline, payers), read_owed(pipeline, payers)
+        grants = read_grants(pipeline, payers, now)
+    return locked.rows, owed.rows, grants.rows
 
 
 def _book_of(entity: BillingEntity, owed: Decimal, *, balance: Decimal, held: Decimal, seq: int) -> PayerBook:

@@ -17,7 +17,7 @@ from pricing.models import Segment
 from pricing.rating.component import Component
 from pricing.rating.state import State
 from pricing.terms import terms_of
-from pricing.timeline import timelines_of
+from pricing.timeline import Timeline, timelines_of
 
 USAGE: Final = "usage"
 ZERO_USAGE: Final = "zero_usage"
@@ -60,15 +60,17 @@ def shortfall(commitment: Decimal, spent: Decimal) -> Decimal:
     return max(ZERO, CONTEXT.subtract(commitment, spent))
 
 
-def share(segment: Segment, amount: Decimal) -> Decimal:
+def share(segment: Segment, amount: Decimal, timeline: Timeline | None = None) -> Decimal:
     """The part of a whole cycle's `amount` that falls to a segment, less what of it lies in the trial.
 
-    The segment comes with its version, subscription and payer.
+    The segment comes with its version, subscription and payer. `timeline`: its subscription's, if the caller
+    has it.
     """
     if not amount:
         return ZERO
     terms, subscription = terms_of(segment.version), segment.subscription
-    timeline = timelines_of([subscription])[subscription.pk]
+    if timeline is None:
+        timeline = timelines_of([subscription])[subscription.pk]
     cycle = timeline.cycle_at(segment.starts_at)
     begins = max(segment.starts_at, timeline.trial_ends_at())
     if begins >= segment.ends_at:

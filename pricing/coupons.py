@@ -87,6 +87,13 @@ def redeem_coupon(subscription: Subscription, key: str, now: datetime | None = N
         )
 
 
+def with_coupons(periods: Iterable[BillingPeriod]) -> set[int]:
+    """Of the periods' subscriptions, those that have redeemed a coupon."""
+    pks = {period.subscription_id for period in periods}
+    rows = CouponRedemption.objects.filter(subscription_id__in=pks)
+    return set(rows.values_list("subscription_id", flat=True)) if pks else set()
+
+
 def discounts_in(period: BillingPeriod) -> list[Discount]:
     """The discounts that a subscription's coupons give in one of its periods, in order of redemption."""
     redeemed = CouponRedemption.objects.filter(subscription_id=period.subscription_id)

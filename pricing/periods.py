@@ -64,6 +64,15 @@ def ensure_segments(wanted: Iterable[tuple[int, datetime]]) -> None:
         _make_segments(timelines)
 
 
+def first_period(subscription: Subscription, timeline: Timeline) -> tuple[BillingPeriod, list[Segment]]:
+    """Make the first period and its segments of a subscription that has none; two statements."""
+    (period,) = _missing(subscription, timeline, [subscription.starts_at], [])
+    row = _period_row(subscription, period)
+    row.save()
+    segments = [segment_row(row, run) for run in timeline.runs(period)]
+    return row, Segment.objects.bulk_create(segments)
+
+
 def end_periods(subscription: Subscription, at: datetime) -> None:
     """Cut the subscription's periods and segments at `at`, its end; what would begin later goes.
 

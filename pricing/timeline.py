@@ -117,7 +117,7 @@ def timelines_of(
     """
     rows = list(subscriptions)
     changes = changes_of([row.pk for row in rows])
-    return {row.pk: fold(row, _effective(changes.get(row.pk, ()), until)) for row in rows}
+    return {row.pk: fold(row, effective(changes.get(row.pk, ()), until)) for row in rows}
 
 
 def changes_of(subscription_ids: Sequence[int]) -> dict[int, list[SubscriptionChange]]:
@@ -165,7 +165,8 @@ def running(
     return parts if open_since is None else [*parts, (open_since, ends)]
 
 
-def _effective(changes: Sequence[SubscriptionChange], until: datetime | None) -> Sequence[SubscriptionChange]:
+def effective(changes: Sequence[SubscriptionChange], until: datetime | None) -> Sequence[SubscriptionChange]:
+    """Those of the changes that have taken effect by `until`; None: all."""
     if until is None:
         return changes
     return [change for change in changes if change.at <= until or change.action == Action.START]

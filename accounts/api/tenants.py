@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django.db.models import Model, QuerySet
 
+from accounts.models import BillingEntity
 from accounts.scoping import viewer_of, visible
 from core.api.filters import ReferenceFilter
 from core.api.references import ReferenceField
@@ -30,6 +31,13 @@ class TenantFilter(ReferenceFilter):
     def rows(self) -> QuerySet[Any]:
         """Where the object is looked for."""
         return visible(self.model_referred, viewer_of(self.parent.request))
+
+    def filter(self, qs: QuerySet[Any], value: str) -> QuerySet[Any]:
+        """The rows of the object that `value` names; of a payer by its customer too, as indexes begin."""
+        if not value or self.model_referred is not BillingEntity:
+            return super().filter(qs, value)
+        payer = self.find(value)
+        return qs.filter(**{self.field_name: payer.pk, "customer_id": payer.customer_id})
 
 
 class TenantResource(Resource):

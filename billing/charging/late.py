@@ -182,7 +182,8 @@ def _settle_period(
         }
         with open_book(entity, now) as book:
             coupons.take_coupons_back(book, entity, period, now, event_id, absorbed)
-            book_lines(book, entity, period, lines, now, event_id=event_id, give_back=_give_back(period))
+            give_back = _give_back(period)
+            book_lines({entity.pk: book}, [(period, lines)], now, event_id=event_id, give_back=give_back)
             coupons.book_coupons(book, entity, period, now, event_id)
 
 

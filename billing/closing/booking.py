@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from accounts.models import BillingEntity
 from billing.book import PayerBook
 from billing.closing.lines import Line
 from billing.funding import Part, burn, overspent
@@ -28,52 +27,68 @@ GiveBack = Callable[[PayerBook, Line], list[Part]]
 
 
 def book_lines(
-    book: PayerBook,
-    entity: BillingEntity,
-    period: BillingPeriod,
-    lines: Sequence[Line],
+    books: Mapping[int, PayerBook],
+    wanted: Iterable[tuple[BillingPeriod, Sequence[Line]]],
     now: datetime,
     *,
     event_id: UUID | None = None,
     give_back: GiveBack | None = None,
 ) -> list[ClosingLine]:
-    """Pay the lines like usage at the period's last instant, and keep them; those of 0 are kept too.
+    """Pay periods' lines like usage at their last instant, and keep them; those of 0 are kept too.
 
-    `event_id`: the late event that made them; only then may a line be negative, and `give_back` says to whom
-    its value returns. What a meter's policy absorbs is leakage.
+    The periods come with subscription and payer, `books` are by payer. `event_id`: the late event that made
+    the lines; only then may one be negative, and `give_back` says to whom its value returns. What a meter's
+    policy absorbs is leakage. Three statements, however many periods there are.
     """
-    at = period.ends_at - TICK
-    rows, revenue, below = [], ZERO, []
-    for line in lines:
-        amount = line.addition.amount
-        row = _row(book, entity, period, line, now, event_id)
-        if amount:
-            parts = _parts(book, line, at, give_back)
-            before = overspent(book.funds)
-            row.seq = book.next_seq()
-            reference = f"{public_id('bp', period.pk)}/{line.key}/{line.addition.kind}"
-            book.pay(row.seq, now.isoformat(), Transfer.Reason.CLOSE, reference, parts)
-            row.funding = [
-                {"account": part.account, "amount": plain(part.amount), "grant": part.grant_id}
-                for part in parts
-            ]
-            revenue = CONTEXT.add(revenue, amount)
-            beyond = CONTEXT.subtract(overspent(book.funds), before)
-            if beyond > 0:
-                cause = Overspend.Cause.REPORTED
-                below.append(OverspendRow(*book.payer, row.seq, new_uuid7(now), beyond, cause))
-            if amount < 0:
-                book.settle_due((), now)  # what returned to an expired grant is breakage at once
-        rows.append(row)
-    ClosingLine.objects.bulk_create(rows)
-    write_overspend(driver(), below, now)
-    if revenue:
-        hour = hour_start(at, entity.time_zone)
-        margins: dict[MarginKey, list[Any]] = {
-            MarginKey(*book.payer, hour, 0, PERIOD_CLOSE): [0, 0, 0, 0, revenue, ZERO]
-        }
+    rows: list[ClosingLine] = []
+    below: list[OverspendRow] = []
+    margins: dict[MarginKey, list[Any]] = {}
+    for period, lines in wanted:
+        book = books[period.subscription.billing_entity_id]
+        booked = [_book(book, period, line, now, event_id, give_back, below) for line in lines]
+        rows += booked
+        revenue = ZERO
+        for row in booked:
+            revenue = CONTEXT.add(revenue, row.amount)
+        if revenue:
+            zone = period.subscription.billing_entity.time_zone
+            key = MarginKey(*book.payer, hour_start(period.ends_at - TICK, zone), 0, PERIOD_CLOSE)
+            margin = margins.setdefault(key, [0, 0, 0, 0, ZERO, ZERO])
+            margin[4] = CONTEXT.add(margin[4], revenue)
+    if rows:
+        ClosingLine.objects.bulk_create(rows)
+        write_overspend(driver(), below, now)
         write_margins(driver(), margins)
     return rows
+
+
+def _book(
+    book: PayerBook,
+    period: BillingPeriod,
+    line: Line,
+    now: datetime,
+    event_id: UUID | None,
+    give_back: GiveBack | None,
+    below: list[OverspendRow],
+) -> ClosingLine:
+    """One line, paid for; what that took below the floor goes to `below`."""
+    row, amount = _row(book, period, line, now, event_id), line.addition.amount
+    if not amount:
+        return row
+    parts = _parts(book, line, period.ends_at - TICK, give_back)
+    before = overspent(book.funds)
+    row.seq = book.next_seq()
+    reference = f"{public_id('bp', period.pk)}/{line.key}/{line.addition.kind}"
+    book.pay(row.seq, now.isoformat(), Transfer.Reason.CLOSE, reference, parts)
+    row.funding = [
+        {"account": part.account, "amount": plain(part.amount), "grant": part.grant_id} for part in parts
+    ]
+    beyond = CONTEXT.subtract(overspent(book.funds), before)
+    if beyond > 0:
+        below.append(OverspendRow(*book.payer, row.seq, new_uuid7(now), beyond, Overspend.Cause.REPORTED))
+    if amount < 0:
+        book.settle_due((), now)  # what returned to an expired grant is breakage at once
+    return row
 
 
 def _parts(book: PayerBook, line: Line, at: datetime, give_back: GiveBack | None) -> list[Part]:
@@ -87,7 +102,6 @@ def _parts(book: PayerBook, line: Line, at: datetime, give_back: GiveBack | None
 
 def _row(
     book: PayerBook,
-    entity: BillingEntity,
     period: BillingPeriod,
     line: Line,
     now: datetime,
@@ -108,7 +122,7 @@ def _row(
         late_policy=line.late_policy,
         event_id=event_id,
         amount=line.addition.amount,
-        currency=entity.currency,
+        currency=period.subscription.billing_entity.currency,
         detail=line.detail,
         funding=[],
         recorded_at=now,

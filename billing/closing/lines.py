@@ -24,6 +24,7 @@ from pricing.periods import never_began
 from pricing.pricelist import PricedComponent, compile_component
 from pricing.rating.state import State
 from pricing.terms import terms_of
+from pricing.timeline import Timeline, timelines_of
 
 MINIMUM_SPEND: Final = "minimum_spend"
 ABSORB: Final = Meter.LatePolicy.ABSORB.value
@@ -71,32 +72,89 @@ class Line:
 
 def segments_of(period: BillingPeriod) -> list[Segment]:
     """The period's segments, with all that their shares need."""
-    rows = Segment.objects.filter(period=period).order_by("starts_at")
+    return segments_of_many([period])
+
+
+def segments_of_many(periods: Iterable[BillingPeriod]) -> list[Segment]:
+    """The segments of periods, in the order of their time; one statement."""
+    rows = Segment.objects.filter(period_id__in=[period.pk for period in periods]).order_by("starts_at", "pk")
     return list(rows.select_related("version", "subscription__version", "subscription__billing_entity"))
 
 
-def component_closes(segments: Sequence[Segment]) -> list[ComponentClose]:
-    """Every component of every segment, as it stands."""
+def component_closes(
+    segments: Sequence[Segment], timelines: Mapping[int, Timeline] | None = None
+) -> list[ComponentClose]:
+    """Every component of every segment, as it stands; three statements, and one for what settles now.
+
+    `timelines`: by subscription, if the caller has them.
+    """
     versions = {segment.version_id for segment in segments}
-    by_version: dict[int, list[Component]] = defaultdict(list)
-    for row in Component.objects.filter(version_id__in=versions).select_related("meter").order_by("position"):
-        by_version[row.version_id].append(row)
+    by_version: dict[int, list[tuple[PricedComponent, CompiledMeter]]] = defaultdict(list)
+    rows = Component.objects.filter(version_id__in=versions).select_related("meter").order_by("position")
+    for row in rows:
+        by_version[row.version_id].append((compile_component(row), compile_meter(row.meter)))
+    pairs = [(segment, *each) for segment in segments for each in by_version[segment.version_id]]
+    if timelines is None:
+        timelines = _timelines(pairs)
     states = _states(segments)
-    return [
-        _component_close(segment, row, states.get((segment.pk, row.pk), []))
-        for segment in segments
-        for row in by_version[segment.version_id]
-    ]
+    to_settle = [pair for pair in pairs if not pair[1].is_live]
+    settled = iter(settle([(pair[0], pair[1].rating, pair[2].definition) for pair in to_settle]))
+    closes = []
+    for segment, component, meter in pairs:
+        minimum = share(segment, component.rating.modifiers.minimum, timelines.get(segment.subscription_id))
+        groups: tuple[Settled, ...] = ()
+        if component.is_live:
+            there = tuple(states.get((segment.pk, component.id), ()))
+        else:
+            groups = next(settled)
+            there = tuple(each.state for each in groups)
+        closes.append(ComponentClose(segment, component, meter, there, minimum, groups))
+    return closes
 
 
-def period_lines(period: BillingPeriod) -> list[Line]:
-    """The lines of a period's close: by segment and component, then the commitment."""
-    if never_began(period.subscription):
-        return []
-    segments = segments_of(period)
-    closes = component_closes(segments)
-    lines = [line for close in closes for line in component_lines(close)]
-    return lines + commitment_lines(period, segments, closes, {})
+def _timelines(pairs: Iterable[tuple[Segment, PricedComponent, CompiledMeter]]) -> dict[int, Timeline]:
+    """Those of the subscriptions in which a component has a minimum."""
+    needed = {
+        segment.subscription_id: segment.subscription
+        for segment, component, _ in pairs
+        if component.rating.modifiers.minimum
+    }
+    return timelines_of(needed.values()) if needed else {}
+
+
+def period_lines(periods: Sequence[BillingPeriod]) -> dict[int, list[Line]]:
+    """By period, the lines of its close: by segment and component, then the commitment.
+
+    The number of statements does not grow with periods.
+    """
+    begun = [period for period in periods if not never_began(period.subscription)]
+    segments = segments_of_many(begun)
+    timelines = timelines_of({period.subscription_id: period.subscription for period in begun}.values())
+    own: dict[int, list[Segment]] = {period.pk: [] for period in begun}
+    for segment in segments:
+        own[segment.period_id].append(segment)
+    closes: dict[int, list[ComponentClose]] = {period.pk: [] for period in begun}
+    for close in component_closes(segments, timelines):
+        closes[close.segment.period_id].append(close)
+    committed = [period for period in begun if _has_commitment(own[period.pk])]
+    fees = _fees_of(committed)
+    found: dict[int, list[Line]] = {period.pk: [] for period in periods}
+    for period in begun:
+        found[period.pk] = [line for close in closes[period.pk] for line in component_lines(close)]
+        if period.pk in fees:
+            found[period.pk] += commitment_lines(
+                period,
+                own[period.pk],
+                closes[period.pk],
+                {},
+                fees=fees[period.pk],
+                timeline=timelines[period.subscription_id],
+            )
+    return found
+
+
+def _has_commitment(segments: Iterable[Segment]) -> bool:
+    return any(terms_of(segment.version).minimum_spend for segment in segments)
 
 
 def component_lines(close: ComponentClose, charged: Decimal = ZERO) -> list[Line]:
@@ -120,18 +178,22 @@ def commitment_lines(
     closes: Iterable[ComponentClose],
     booked: Booked,
     absorbing: Decimal = ZERO,
+    *,
+    fees: Decimal | None = None,
+    timeline: Timeline | None = None,
 ) -> list[Line]:
     """What is missing to the period's minimum spend, or (below 0) was booked of it too much.
 
     Usage that was absorbed, or is about to be (`absorbing`), does not count: the payer did not spend it.
+    `fees`, `timeline`: the period's base fees and its subscription's timeline, if the caller has them.
     """
     commitment = ZERO
     for segment in segments:
         minimum_spend = terms_of(segment.version).minimum_spend
-        commitment = CONTEXT.add(commitment, share(segment, minimum_spend))
+        commitment = CONTEXT.add(commitment, share(segment, minimum_spend, timeline))
     if not commitment:
         return []
-    fees, usage = base_fees_of(period), ZERO
+    fees, usage = _fees_of([period])[period.pk] if fees is None else fees, ZERO
     for close in closes:
         usage = CONTEXT.add(usage, close.whole)
     for absorbed in (*absorbed_by_line(period, segments).values(), absorbing):
@@ -156,10 +218,11 @@ def booked_of(period_id: int) -> dict[tuple[int | None, int | None], Decimal]:
     return {(row["segment_id"], row["component_id"]): row["total"] for row in sums}
 
 
-def base_fees_of(period: BillingPeriod) -> Decimal:
-    """What was booked of the period's base fees, less what went back of them."""
-    booked = BookedFee.objects.filter(period_id=period.pk).aggregate(total=Sum("amount"))["total"]
-    return ZERO if booked is None else Decimal(booked)
+def _fees_of(periods: Sequence[BillingPeriod]) -> dict[int, Decimal]:
+    """By period, what was booked of its base fees, less what went back of them; one statement."""
+    sums = {period.pk: ZERO for period in periods}
+    rows = BookedFee.objects.filter(period_id__in=sums).values_list("period_id") if sums else None
+    return sums if rows is None else sums | dict(rows.annotate(total=Sum("amount")))
 
 
 def absorbed_by_line(period: BillingPeriod, segments: Sequence[Segment]) -> dict[tuple[str, int], Decimal]:
@@ -178,25 +241,14 @@ def absorbed_by_line(period: BillingPeriod, segments: Sequence[Segment]) -> dict
 
 def _states(segments: Sequence[Segment]) -> dict[tuple[int, int], list[State]]:
     found: dict[tuple[int, int], list[State]] = defaultdict(list)
-    if not segments:
-        return found
+    customers = {segment.customer_id for segment in segments}
     rows = Counter.objects.filter(
-        customer_id=segments[0].customer_id, segment_id__in=[segment.pk for segment in segments]
+        customer_id__in=customers, segment_id__in=[segment.pk for segment in segments]
     ).exclude(dimensions=Counter.TOTAL)
-    for row in rows:
+    for row in rows if segments else ():
         state = State(row.quantity, row.transactions, row.volume, row.amount)
         found[row.segment_id, row.component_id].append(state)
     return found
-
-
-def _component_close(segment: Segment, row: Component, states: Sequence[State]) -> ComponentClose:
-    component, meter = compile_component(row), compile_meter(row.meter)
-    minimum = share(segment, component.rating.modifiers.minimum)
-    groups: tuple[Settled, ...] = ()
-    if not component.is_live:
-        groups = tuple(settle(segment, component.rating, meter.definition))
-        states = [settled.state for settled in groups]
-    return ComponentClose(segment, component, meter, tuple(states), minimum, groups)
 
 
 def _detail(close: ComponentClose) -> dict[str, Any]:

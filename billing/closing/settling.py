@@ -3,7 +3,7 @@ that are stored; what was reversed counts for nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, QuerySet, TextField
 from django.db.models.functions import Cast
 
+from billing.closing.folding import Window, can_fold, fold_windows
 from billing.models import Reversal
 from core.jsonio import decode_json
 from core.numbers import CONTEXT, QUANTITY_DECIMALS_MAX, ZERO
@@ -38,22 +39,40 @@ class Settled:
     state: State
 
 
-def settle(segment: Segment, component: Component, meter: MeterDefinition) -> list[Settled]:
-    """The groups of a component over a segment, aggregated from its payer's events.
+def settle(wanted: Sequence[tuple[Segment, Component, MeterDefinition]]) -> list[tuple[Settled, ...]]:
+    """The groups of each component over a segment, aggregated from its payer's events.
 
     The groups are the component's own, whatever the meter keeps usage by. Quantities are rounded half up to
-    12 decimals, like all quantities that are priced.
+    12 decimals, like all quantities that are priced. The database folds most meters, all of them in one
+    statement; of the others the events come as a stream.
     """
-    grouped = replace(meter, group_by=component.group_dimensions)
-    levels = _levels(segment, grouped) if meter.carry_over else None
-    aggregated = aggregate_events(
-        grouped,
+    windows = [
+        Window(segment, replace(meter, group_by=component.group_dimensions))
+        for segment, component, meter in wanted
+    ]
+    places = [number for number, window in enumerate(windows) if can_fold(window.meter)]
+    folded = dict(zip(places, fold_windows([windows[number] for number in places]), strict=True))
+    return [
+        tuple(
+            _settled(component, group, value)
+            for group, value in (
+                folded[number] if number in folded else _aggregated(*windows[number])
+            ).items()
+        )
+        for number, (_, component, _) in enumerate(wanted)
+    ]
+
+
+def _aggregated(segment: Segment, meter: MeterDefinition) -> dict[Group, Decimal | None]:
+    """The same from a stream of events."""
+    levels = _levels(segment, meter) if meter.carry_over else None
+    return aggregate_events(
+        meter,
         start=segment.starts_at,
         end=segment.ends_at,
         events=_events(segment, meter.event, segment.starts_at),
         levels=levels,
-    )
-    return [_settled(component, group, value) for group, value in aggregated.quantities.items()]
+    ).quantities
 
 
 def _settled(component: Component, group: Group, value: Decimal | None) -> Settled:

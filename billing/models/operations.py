@@ -26,6 +26,7 @@ class TopUp(models.Model):
     class Meta:
         triggers = [append_only()]
         constraints = [models.CheckConstraint(condition=models.Q(amount__gt=0), name="top_up_positive")]
+        indexes = [models.Index(fields=["customer_id", "billing_entity_id", "-id"], name="top_up_payer")]
 
     @property
     def public_id(self) -> str:
@@ -53,6 +54,7 @@ class Adjustment(models.Model):
             models.CheckConstraint(condition=~models.Q(amount=0), name="adjustment_not_zero"),
             models.CheckConstraint(condition=~models.Q(reason=""), name="adjustment_has_reason"),
         ]
+        indexes = [models.Index(fields=["customer_id", "billing_entity_id", "-id"], name="adjustment_payer")]
 
     @property
     def public_id(self) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from core.errors import Unprocessable
 from core.numbers import ZERO, plain
+from metering.models import Meter
 from pricing.models import BillingPeriod, Component, Counter, RolloutMember, Segment, UsageCeiling
 from pricing.rollouts import ceilings_of, meters_named
 
@@ -22,56 +23,103 @@ class Bound(NamedTuple):
     reason: str
 
 
-def set_ceilings(member: RolloutMember, now: datetime) -> None:
-    """Give a member that has moved the limits that it chose, or its old ceilings unless it acknowledged.
+def set_ceilings(members: Sequence[RolloutMember], now: datetime) -> None:
+    """Give members that have moved the limits that they chose, or their old ceilings unless acknowledged.
 
     What an earlier price change left standing goes with it, unless this one was acknowledged. What the
-    running period had used before the move counts against them all.
+    running period had used before the move counts against them all. The members are of different
+    subscriptions; the number of statements is that of one.
     """
-    standing = UsageCeiling.objects.filter(subscription_id=member.subscription_id, lifted_at=None)
-    carried = [row for row in standing if member.acknowledged_at is None or row.reason == Reason.CHOSEN]
-    standing.update(lifted_at=now, lifted_by=member.rollout.public_id)
-    _create(member, _bounds(member, carried), now)
+    if not members:
+        return
+    by_subscription = {member.subscription_id: member for member in members}
+    standing = UsageCeiling.objects.filter(subscription_id__in=by_subscription, lifted_at=None)
+    carried: dict[int, list[UsageCeiling]] = {member.pk: [] for member in members}
+    lifted: dict[str, list[int]] = {}
+    for row in standing:
+        member = by_subscription[row.subscription_id]
+        lifted.setdefault(member.rollout.public_id, []).append(row.pk)
+        if member.acknowledged_at is None or row.reason == Reason.CHOSEN:
+            carried[member.pk].append(row)
+    for by, pks in lifted.items():
+        UsageCeiling.objects.filter(pk__in=pks).update(lifted_at=now, lifted_by=by)
+    _create(members, carried, now)
 
 
-def restore_ceilings(back: RolloutMember, original: RolloutMember, now: datetime) -> None:
-    """After the move `back`: end what the original move brought, and let stand again what it had ended."""
-    lift_ceilings(original, now, by=back.rollout.public_id)
-    ended = UsageCeiling.objects.filter(
-        subscription_id=back.subscription_id, lifted_by=original.rollout.public_id
+def restore_ceilings(pairs: Sequence[tuple[RolloutMember, RolloutMember]], now: datetime) -> None:
+    """After moves back: end what the original moves brought, and let stand again what they had ended.
+
+    `pairs` are (move back, original).
+    """
+    carried = {}
+    for back, original in pairs:
+        lift_ceilings(original, now, by=back.rollout.public_id)
+        ended = UsageCeiling.objects.filter(
+            subscription_id=back.subscription_id, lifted_by=original.rollout.public_id
+        )
+        carried[back.pk] = list(ended.exclude(member=original))
+    _create([back for back, _ in pairs], carried, now)
+
+
+def _create(
+    members: Sequence[RolloutMember], carried: Mapping[int, Iterable[UsageCeiling]], now: datetime
+) -> None:
+    limits = {
+        member.pk: ceilings_of(member) if member.introduces_overage or member.limits else {}
+        for member in members
+    }
+    meters = (
+        meters_named({key: None for each in limits.values() for key in each}) if any(limits.values()) else {}
     )
-    _create(back, _bounds(back, ended.exclude(member=original)), now)
-
-
-def _bounds(member: RolloutMember, carried: Iterable[UsageCeiling]) -> dict[int, Bound]:
-    """By meter, of those that the new version prices: the lowest of the old ones, or what was chosen."""
-    bounds: dict[int, Bound] = {}
-    for row in carried:
-        bounds[row.meter_id] = Bound(row.limit, row.reason)
-    limits = ceilings_of(member) if member.introduces_overage or member.limits else {}
-    reason = Reason.CHOSEN if member.limits else Reason.OLD_CEILING
-    for key, meter in meters_named(limits).items():
-        bound, known = Bound(Decimal(limits[key]), reason), bounds.get(meter.pk)
-        bounds[meter.pk] = bound if known is None or member.limits else min(known, bound)
-    priced = set(Component.objects.filter(version_id=member.to_version_id).values_list("meter_id", flat=True))
-    return {pk: bound for pk, bound in sorted(bounds.items()) if pk in priced}
-
-
-def _create(member: RolloutMember, bounds: Mapping[int, Bound], now: datetime) -> None:
-    period = _period_at(member) if bounds else None
-    for meter_id, bound in bounds.items():
-        UsageCeiling.objects.create(
+    priced: dict[int, set[int]] = {}
+    if meters or any(carried.values()):
+        rows = Component.objects.filter(version_id__in={member.to_version_id for member in members})
+        for version_id, meter_id in rows.values_list("version_id", "meter_id"):
+            priced.setdefault(version_id, set()).add(meter_id)
+    bounds = {}
+    for member in members:
+        found = _bounds(member, carried.get(member.pk, ()), limits[member.pk], meters)
+        there = priced.get(member.to_version_id, set())
+        bounds[member.pk] = {pk: bound for pk, bound in sorted(found.items()) if pk in there}
+    bound_ones = [member for member in members if bounds[member.pk]]
+    if not bound_ones:
+        return
+    periods = _periods_at(bound_ones)
+    used = _used_before(bound_ones, periods)
+    UsageCeiling.objects.bulk_create(
+        UsageCeiling(
             customer_id=member.customer_id,
             subscription_id=member.subscription_id,
             version_id=member.to_version_id,
             meter_id=meter_id,
             member=member,
             limit=bound.limit,
-            period=period,
-            used_before=ZERO if period is None else _used_before(member, meter_id, period),
+            period=periods.get(member.pk),
+            used_before=used.get((member.pk, meter_id), ZERO),
             reason=bound.reason,
             created_at=now,
         )
+        for member in bound_ones
+        for meter_id, bound in bounds[member.pk].items()
+    )
+
+
+def _bounds(
+    member: RolloutMember,
+    carried: Iterable[UsageCeiling],
+    limits: Mapping[str, str],
+    meters: Mapping[str, Meter],
+) -> dict[int, Bound]:
+    """By meter: the lowest of the old ceilings, or what was chosen."""
+    bounds = {row.meter_id: Bound(row.limit, row.reason) for row in carried}
+    reason = Reason.CHOSEN if member.limits else Reason.OLD_CEILING
+    for key, limit in limits.items():
+        if key not in meters:
+            continue
+        pk, bound = meters[key].pk, Bound(Decimal(limit), reason)
+        known = bounds.get(pk)
+        bounds[pk] = bound if known is None or member.limits else min(known, bound)
+    return bounds
 
 
 def lift_ceilings(member: RolloutMember, now: datetime, *, by: str) -> int:
@@ -93,26 +141,57 @@ def checked_limits(member: RolloutMember, limits: Mapping[str, Decimal]) -> dict
     return {key: plain(limit) for key, limit in limits.items()}
 
 
-def _period_at(member: RolloutMember) -> BillingPeriod | None:
-    rows = BillingPeriod.objects.filter(subscription_id=member.subscription_id)
-    return rows.filter(starts_at__lte=member.effective_at, ends_at__gt=member.effective_at).first()
+def _periods_at(members: Sequence[RolloutMember]) -> dict[int, BillingPeriod]:
+    """By member, the period in which it moves."""
+    instants = [member.effective_at for member in members]
+    rows = BillingPeriod.objects.filter(
+        subscription_id__in=[member.subscription_id for member in members],
+        starts_at__lte=max(instants),
+        ends_at__gt=min(instants),
+    )
+    by_subscription: dict[int, list[BillingPeriod]] = {}
+    for row in rows:
+        by_subscription.setdefault(row.subscription_id, []).append(row)
+    return {
+        member.pk: row
+        for member in members
+        for row in by_subscription.get(member.subscription_id, ())
+        if row.starts_at <= member.effective_at < row.ends_at
+    }
 
 
-def _used_before(member: RolloutMember, meter_id: int, period: BillingPeriod) -> Decimal:
-    """What the period's segments before the move counted of a meter.
+def _used_before(
+    members: Sequence[RolloutMember], periods: Mapping[int, BillingPeriod]
+) -> dict[tuple[int, int], Decimal]:
+    """By (member, meter), what the segments of its period before the move counted; two statements.
 
     Components of one meter count the same; of a component with groups, the groups are added up.
     """
-    used = ZERO
-    for segment in Segment.objects.filter(period=period, starts_at__lt=member.effective_at):
-        components = Component.objects.filter(version_id=segment.version_id, meter_id=meter_id)
-        counted: dict[int, Decimal] = {}
-        counters = Counter.objects.filter(
-            customer_id=member.customer_id,
-            segment_id=segment.pk,
-            component_id__in=list(components.values_list("pk", flat=True)),
+    owners = {periods[member.pk].pk: member for member in members if member.pk in periods}
+    segments = {
+        segment.pk: owners[segment.period_id]
+        for segment in Segment.objects.filter(period_id__in=owners)
+        if segment.starts_at < owners[segment.period_id].effective_at
+    }
+    counted: dict[tuple[int, int], Decimal] = {}
+    customers = {member.customer_id for member in members}
+    rows = Counter.objects.filter(customer_id__in=customers, segment_id__in=segments) if segments else ()
+    for row in rows:
+        key = row.segment_id, row.component_id
+        counted[key] = counted.get(key, ZERO) + row.quantity
+    meters = dict(
+        Component.objects.filter(pk__in={component_id for _, component_id in counted}).values_list(
+            "pk", "meter_id"
         )
-        for counter in counters:
-            counted[counter.component_id] = counted.get(counter.component_id, ZERO) + counter.quantity
-        used += max(counted.values(), default=ZERO)
-    return max(used, ZERO)
+        if counted
+        else ()
+    )
+    highest: dict[tuple[int, int], Decimal] = {}
+    for (segment_id, component_id), quantity in counted.items():
+        place = segment_id, meters[component_id]
+        highest[place] = max(highest.get(place, quantity), quantity)
+    used: dict[tuple[int, int], Decimal] = {}
+    for (segment_id, meter_id), quantity in highest.items():
+        key = segments[segment_id].pk, meter_id
+        used[key] = used.get(key, ZERO) + quantity
+    return {key: max(quantity, ZERO) for key, quantity in used.items()}

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
 from django.db import transaction
 
-from billing.rollouts.moving import MOVING, move_member, note_failure
+from billing.rollouts.moving import MOVING, move_members, note_failure
 from billing.rollouts.notices import send_notices
 from pricing.models import Rollout, RolloutMember
 from pricing.rollouts import WAITING
 
-BATCH: Final = 100
+BATCH: Final = 50
+"""How many subscriptions move in one transaction: few enough not to hold payers' wallets for long."""
 Status = Rollout.Status
 logger = logging.getLogger(__name__)
 
@@ -42,8 +43,7 @@ def execute_rollout(rollout: Rollout, now: datetime) -> int:
     for batch in _due_batches(rollout, now):
         announced = Rollout.objects.filter(pk=rollout.pk, status=Status.ANNOUNCED)
         announced.update(status=Status.RUNNING, started_at=now)
-        for pk in batch:
-            moved += _try_to_move(pk, now)
+        moved += _try_to_move(batch, now)
     _finish(rollout, now)
     return moved
 
@@ -57,13 +57,17 @@ def _due_batches(rollout: Rollout, now: datetime) -> Iterator[list[int]]:
         last = batch[-1]
 
 
-def _try_to_move(pk: int, now: datetime) -> bool:
+def _try_to_move(pks: Sequence[int], now: datetime) -> int:
+    """Move members together. Where that fails, by halves, so that one that cannot move is left alone."""
     try:
-        return move_member(pk, now)
+        return move_members(pks, now)
     except Exception as error:
-        logger.exception("the member %s of a rollout could not be moved", pk)
-        note_failure(pk, error, now)
-        return False
+        if len(pks) == 1:
+            logger.exception("the member %s of a rollout could not be moved", pks[0])
+            note_failure(pks[0], error, now)
+            return 0
+    half = len(pks) // 2
+    return _try_to_move(pks[:half], now) + _try_to_move(pks[half:], now)
 
 
 def _finish(rollout: Rollout, now: datetime) -> None:

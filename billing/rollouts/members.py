@@ -46,7 +46,7 @@ def acknowledge_member(
         member.save(update_fields=["limits", "acknowledged_at", "acknowledged_by", "state"])
         if member.state == State.MOVED:
             lift_ceilings(member, now, by=by)
-            set_ceilings(member, now)
+            set_ceilings([member], now)
     return member
 
 

@@ -1,7 +1,8 @@
-"""One subscription's move, in its own transaction: change it, keep its old ceilings, note what happened."""
+"""Subscriptions' moves, many in one transaction: change them, keep their old ceilings, note what happened."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -9,7 +10,8 @@ from django.db import transaction
 
 from billing.ledger import lock_accounts
 from billing.rollouts.ceilings import restore_ceilings, set_ceilings
-from billing.subscriptions import change_subscription
+from billing.subscriptions.changing import wanted_change
+from billing.subscriptions.moving import move_many
 from core.instants import instant_text
 from core.sql import driver
 from pricing.models import Rollout, RolloutMember, Subscription
@@ -20,32 +22,32 @@ MOVING: Final = (Rollout.Status.ANNOUNCED, Rollout.Status.RUNNING)
 NOTED: Final = ("state", "moved_at", "result", "from_version")
 
 
-def move_member(pk: int, now: datetime) -> bool:
-    """Move a member that is due; gives whether it has moved.
+def move_members(pks: Sequence[int], now: datetime) -> int:
+    """Move the members that are due, all or none; gives how many have moved.
 
-    Its state changes in the transaction of the move, so it moves once however often this is tried and
+    Their state changes in the transaction of the move, so each moves once however often this is tried and
     wherever it is interrupted. Not moved: one that another transaction holds, that is no longer due, whose
-    customer has not been told, or whose rollout is paused or canceled.
+    customer has not been told, or whose rollout is paused or canceled. The number of statements is that of
+    one.
     """
     with transaction.atomic():
-        told = RolloutMember.objects.filter(WAITING, pk=pk, notified_at__isnull=False)
-        rows = told.filter(effective_at__lte=now).select_related(
-            "rollout", "from_version__plan", "to_version__plan"
-        )
-        member = rows.select_for_update(of=("self",), no_key=True, skip_locked=True).first()
-        if member is None or not _goes_on(member.rollout_id):
-            return False
-        lock_accounts(driver(), [(member.customer_id, member.billing_entity_id)])
-        subscription = Subscription.objects.select_related("version__plan", "billing_entity").get(
-            pk=member.subscription_id
-        )
-        gone = _why_it_stays(member, subscription)
-        if gone:
-            member.state, member.result = State.LEFT, gone
-        else:
-            _move(member, subscription, now)
-        member.save(update_fields=NOTED)
-    return member.state == State.MOVED
+        members = _locked(pks, now)
+        lock_accounts(driver(), sorted({(each.customer_id, each.billing_entity_id) for each in members}))
+        rows = Subscription.objects.select_related("version__plan", "billing_entity")
+        subscriptions = rows.in_bulk([member.subscription_id for member in members])
+        going = []
+        for member in members:
+            subscription = subscriptions[member.subscription_id]
+            gone = _why_it_stays(member, subscription)
+            if gone:
+                member.state, member.result = State.LEFT, gone
+            else:
+                member.from_version = subscription.version  # a ramp may have gone on since the announcement
+                member.subscription = subscription
+                going.append(member)
+        _move(going, now)
+        RolloutMember.objects.bulk_update(members, NOTED)
+    return len(going)
 
 
 def note_failure(pk: int, error: Exception, now: datetime) -> None:
@@ -60,9 +62,20 @@ def note_failure(pk: int, error: Exception, now: datetime) -> None:
         member.save(update_fields=["state", "failed_at", "attempts", "result"])
 
 
-def _goes_on(rollout_pk: int) -> bool:
-    """Asked under the member's lock: who pauses changes the status, then waits for the members' locks."""
-    return Rollout.objects.filter(pk=rollout_pk, status__in=MOVING).exists()
+def _locked(pks: Sequence[int], now: datetime) -> list[RolloutMember]:
+    """Those of the members that are to move now, locked.
+
+    Whether their rollout goes on is asked under the locks: who pauses it changes its status, then waits for
+    the members'.
+    """
+    told = RolloutMember.objects.filter(WAITING, pk__in=pks, notified_at__isnull=False)
+    rows = told.filter(effective_at__lte=now).select_related(
+        "rollout", "from_version__plan", "to_version__plan"
+    )
+    members = list(rows.order_by("pk").select_for_update(of=("self",), no_key=True, skip_locked=True))
+    moving = Rollout.objects.filter(pk__in={each.rollout_id for each in members}, status__in=MOVING)
+    going_on = set(moving.values_list("pk", flat=True)) if members else set()
+    return [member for member in members if member.rollout_id in going_on]
 
 
 def _why_it_stays(member: RolloutMember, subscription: Subscription) -> str:
@@ -75,20 +88,32 @@ def _why_it_stays(member: RolloutMember, subscription: Subscription) -> str:
     return ""
 
 
-def _move(member: RolloutMember, subscription: Subscription, now: datetime) -> None:
-    member.from_version = subscription.version  # a ramp may have gone on since the announcement
-    change_subscription(
-        subscription, version=member.to_version, at=member.effective_at, reason=member.rollout.name
-    )
-    member.state, member.moved_at = State.MOVED, now
-    member.result = f"{member.from_version} to {member.to_version} from {instant_text(member.effective_at)}"
-    original = member.rollout.rollback_of_id
-    if original is None:
-        set_ceilings(member, now)
+def _move(members: Sequence[RolloutMember], now: datetime) -> None:
+    if not members:
         return
-    before = RolloutMember.objects.select_related("rollout").get(
-        rollout_id=original, subscription_id=member.subscription_id
-    )
-    before.state, before.rolled_back_at = State.ROLLED_BACK, now
-    before.save(update_fields=["state", "rolled_back_at"])
-    restore_ceilings(member, before, now)
+    wanted = [
+        wanted_change(each.subscription, each.to_version, at=each.effective_at, reason=each.rollout.name)
+        for each in members
+    ]
+    move_many(wanted, now)
+    for member in members:
+        member.state, member.moved_at = State.MOVED, now
+        at = instant_text(member.effective_at)
+        member.result = f"{member.from_version} to {member.to_version} from {at}"
+    set_ceilings([member for member in members if member.rollout.rollback_of_id is None], now)
+    _roll_back([member for member in members if member.rollout.rollback_of_id is not None], now)
+
+
+def _roll_back(members: Sequence[RolloutMember], now: datetime) -> None:
+    """Note at the original moves that these took them back, and let stand the ceilings from before them."""
+    if not members:
+        return
+    originals = {member.rollout.rollback_of_id or 0 for member in members}
+    subscriptions = [member.subscription_id for member in members]
+    rows = RolloutMember.objects.filter(rollout_id__in=originals, subscription_id__in=subscriptions)
+    moved = {(row.rollout_id, row.subscription_id): row for row in rows.select_related("rollout")}
+    before = [moved[member.rollout.rollback_of_id or 0, member.subscription_id] for member in members]
+    for row in before:
+        row.state, row.rolled_back_at = State.ROLLED_BACK, now
+    RolloutMember.objects.bulk_update(before, ["state", "rolled_back_at"])
+    restore_ceilings(list(zip(members, before, strict=True)), now)

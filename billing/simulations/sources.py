@@ -5,25 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from uuid import UUID
 
-from django.db.models import Sum
-
-from billing.models import MarginBucket, Reversal
+from billing.ledger import PayerId
+from billing.store_simulations import reversed_ids, sum_costs
+from core.sql import driver
 from pricing.cycles import Period
 from pricing.simulation import Cost, PayerRow
 
 
 def costs_of(payers: Sequence[PayerRow], window: Period) -> Mapping[int, Cost]:
     """What vendors took for the payers' events in the hours of the window; one statement."""
-    rows = MarginBucket.objects.filter(
-        customer_id__in={payer.customer_id for payer in payers},
-        billing_entity_id__in=[payer.id for payer in payers],
-        hour__gte=window.start,
-        hour__lt=window.end,
-    )
-    summed = rows.values("billing_entity_id").annotate(
-        known=Sum("cost"), count=Sum("events"), known_of=Sum("costed")
-    )
-    return {row["billing_entity_id"]: Cost(row["known"], row["count"], row["known_of"]) for row in summed}
+    rows = sum_costs(driver(), _keys(payers), window.start, window.end)
+    return {row.payer_id: Cost(row.cost, row.events, row.costed) for row in rows}
 
 
 def reversed_events(payers: Sequence[PayerRow], window: Period) -> Collection[UUID]:
@@ -31,9 +23,8 @@ def reversed_events(payers: Sequence[PayerRow], window: Period) -> Collection[UU
 
     Those from before the window too: its first segments began there, and levels are carried in.
     """
-    rows = Reversal.objects.filter(
-        cause=Reversal.Cause.EVENT,
-        customer_id__in={payer.customer_id for payer in payers},
-        billing_entity_id__in=[payer.id for payer in payers],
-    )
-    return set(rows.values_list("event_id", flat=True))
+    return reversed_ids(driver(), _keys(payers))
+
+
+def _keys(payers: Sequence[PayerRow]) -> list[PayerId]:
+    return [(payer.customer_id, payer.id) for payer in payers]

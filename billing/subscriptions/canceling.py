@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from billing.subscriptions.checks import parts_of, refuse_overlap
-from billing.subscriptions.moving import (
-    At,
-    Life,
-    Moved,
-    locked,
-    move,
-    refuse_past,
-    settle,
-    take_over,
-)
-from billing.subscriptions.ramping import restore_ramp, withdraw_ramp
-from billing.subscriptions.recording import Action, Status
+from billing.subscriptions.checks import parts_of, refuse_overlaps
+from billing.subscriptions.moving import At, Life, Moved, Wanted, move, refuse_past, settle, take_over
+from billing.subscriptions.ramping import restored_ramp, withdraw_ramps
+from billing.subscriptions.recording import Action, Status, record
 from billing.wallets import open_book
 from core import clock
 from core.errors import Conflict
+from pricing.locked import Locked, lock_subscriptions, save_rows
 from pricing.models import Subscription, SubscriptionChange
 from pricing.periods import SHORTEST
 from pricing.reshaping import delete_periods, reshape_periods
-from pricing.timeline import Timeline, timelines_of
+from pricing.timeline import Timeline
 
 
 def cancel_subscription(
@@ -45,19 +38,20 @@ def cancel(
     now = clock.now()
     refuse_past(at, now)
 
-    def note(row: Subscription, timeline: Timeline, instant: datetime) -> SubscriptionChange:
+    def note(locked: Locked, timeline: Timeline, instant: datetime, _: Any) -> SubscriptionChange:
+        row = locked.row
         if row.status not in (Life.ACTIVE, Life.PAUSED):
             raise Conflict("not_active", f"The subscription is {row.status} already.")
         if row.ends_at is not None and row.ends_at <= instant:
             raise Conflict("ends_before", "The subscription ends before that.", "at")
         ends_before, row.ends_at = row.ends_at, max(instant, row.starts_at + SHORTEST)
         row.status, row.canceled_at, row.credits_unused = Life.CANCELED, now, credit_unused
-        row.save(update_fields=["ends_at", "status", "canceled_at", "credits_unused"])
+        locked.unsaved |= {"ends_at", "status", "canceled_at", "credits_unused"}
         if row.starts_at > now and instant == row.starts_at:
-            delete_periods(list(row.periods.all()))
+            delete_periods(locked)
         return SubscriptionChange(action=Action.CANCEL, at=instant, ends_before=ends_before, reason=reason)
 
-    return move(subscription, at, now, note)
+    return move(Wanted(subscription, at, note), now)
 
 
 def withdraw_change(change: SubscriptionChange, *, reason: str = "") -> Subscription:
@@ -67,8 +61,10 @@ def withdraw_change(change: SubscriptionChange, *, reason: str = "") -> Subscrip
     the payer has come to price one of the meters.
     """
     now = clock.now()
-    with open_book(change.subscription.billing_entity, now) as book:
-        row = locked(change.subscription)
+    entity = change.subscription.billing_entity
+    with open_book(entity, now) as book:
+        locked = lock_subscriptions([change.subscription_id], min(now, change.at))[change.subscription_id]
+        row = locked.row
         change = SubscriptionChange.objects.select_for_update(no_key=True).get(pk=change.pk)
         if change.status != Status.SCHEDULED or change.at <= now:
             says = "withdrawn already" if change.status == Status.WITHDRAWN else "in effect"
@@ -76,22 +72,24 @@ def withdraw_change(change: SubscriptionChange, *, reason: str = "") -> Subscrip
         change.status = Status.WITHDRAWN
         change.reason = reason or change.reason
         change.save(update_fields=["status", "reason"])
+        locked.changes = [each for each in locked.changes if each.pk != change.pk]
         if change.action == Action.CANCEL:
             row.ends_at, row.canceled_at, row.credits_unused = change.ends_before, None, False
             row.status = Life.ACTIVE
-            row.save(update_fields=["ends_at", "canceled_at", "credits_unused", "status"])
+            locked.unsaved |= {"ends_at", "canceled_at", "credits_unused", "status"}
         if change.version is not None:
-            withdraw_ramp(row, change.at)
-            restore_ramp(row, timelines_of([row])[row.pk], change.at, now)
-        timeline = timelines_of([row])[row.pk]
-        take_over(row, timeline, now)
-        refuse_overlap(row.billing_entity, parts_of(timeline, change.at), own=row)
-        periods = reshape_periods(row, timeline, _last_instant(row, change.at))
-        settle(book, row, periods, now)
+            withdraw_ramps([(locked, change.at)])
+            record([(locked, restored_ramp(locked, change.at))], now)
+        timeline = locked.timeline()
+        take_over(locked, timeline, now)
+        save_rows([locked])
+        refuse_overlaps([(locked, parts_of(timeline, change.at))])
+        periods = reshape_periods([(locked, timeline, _last_instant(locked, change.at))])
+        settle({entity.pk: book}, [locked], periods, now)
     return row
 
 
-def _last_instant(subscription: Subscription, at: datetime) -> datetime:
+def _last_instant(locked: Locked, at: datetime) -> datetime:
     """An instant of the period that the withdrawn change would have ended at `at`, or began in."""
-    period = subscription.periods.filter(starts_at__lt=at).order_by("-starts_at").first()
-    return at if period is None else min(at, period.starts_at)
+    starts = [period.starts_at for period in locked.periods if period.starts_at < at]
+    return min(at, max(starts, default=at))

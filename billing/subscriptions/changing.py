@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from billing.subscriptions.checks import check_fit, checked_quantities
 from billing.subscriptions.moving import (
     At,
     Moved,
+    Wanted,
     move,
     refuse_past,
     refuse_unless_running,
@@ -17,6 +19,7 @@ from billing.subscriptions.moving import (
 from billing.subscriptions.recording import Action
 from core import clock
 from core.errors import Conflict, InvalidRequest
+from pricing.locked import Locked
 from pricing.models import PlanVersion, Subscription, SubscriptionChange
 from pricing.timeline import Timeline
 
@@ -52,25 +55,33 @@ def move_to(
     reason: str = "",
 ) -> Moved:
     """The same; gives what was booked with it."""
+    return move(wanted_change(subscription, version, quantities, at=at, reason=reason), clock.now())
+
+
+def wanted_change(
+    subscription: Subscription,
+    version: PlanVersion | None,
+    quantities: Mapping[str, Decimal] | None = None,
+    *,
+    at: At = None,
+    reason: str = "",
+) -> Wanted:
+    """The same as one of the changes of `move_many`."""
     if version is None and not quantities:
         raise InvalidRequest("required", "Give plan_version or quantities.", "plan_version")
 
-    def note(row: Subscription, timeline: Timeline, instant: datetime) -> SubscriptionChange:
-        refuse_unless_running(row, instant)
-        target = timeline.at(instant).version
-        if version is not None:
-            target = PlanVersion.objects.select_related("plan").get(pk=version.pk)
-            check_fit(row.billing_entity, target)
-        kept = checked_quantities(target, quantities or {})
+    def note(
+        locked: Locked, timeline: Timeline, instant: datetime, target: PlanVersion | None
+    ) -> SubscriptionChange:
+        refuse_unless_running(locked.row, instant)
+        if target is not None:
+            check_fit(locked.row.billing_entity, target)
+        kept = checked_quantities(target or timeline.at(instant).version, quantities or {})
         return SubscriptionChange(
-            action=Action.CHANGE,
-            at=instant,
-            version=None if version is None else target,
-            quantities=kept,
-            reason=reason,
+            action=Action.CHANGE, at=instant, version=target, quantities=kept, reason=reason
         )
 
-    return move(subscription, at, clock.now(), note)
+    return Wanted(subscription, at, note, version)
 
 
 def pause_subscription(subscription: Subscription, *, at: At = None, reason: str = "") -> Subscription:
@@ -83,13 +94,13 @@ def pause_subscription(subscription: Subscription, *, at: At = None, reason: str
     now = clock.now()
     refuse_past(at, now)
 
-    def note(row: Subscription, timeline: Timeline, instant: datetime) -> SubscriptionChange:
-        refuse_unless_running(row, instant)
+    def note(locked: Locked, timeline: Timeline, instant: datetime, _: Any) -> SubscriptionChange:
+        refuse_unless_running(locked.row, instant)
         if timeline.at(instant).is_paused:
             raise Conflict("paused_already", "The subscription is paused then.", "at")
         return SubscriptionChange(action=Action.PAUSE, at=instant, reason=reason)
 
-    return move(subscription, at, now, note).subscription
+    return move(Wanted(subscription, at, note), now).subscription
 
 
 def resume_subscription(subscription: Subscription, *, at: At = None, reason: str = "") -> Subscription:
@@ -101,10 +112,10 @@ def resume_subscription(subscription: Subscription, *, at: At = None, reason: st
     now = clock.now()
     refuse_past(at, now)
 
-    def note(row: Subscription, timeline: Timeline, instant: datetime) -> SubscriptionChange:
-        refuse_unless_running(row, instant)
+    def note(locked: Locked, timeline: Timeline, instant: datetime, _: Any) -> SubscriptionChange:
+        refuse_unless_running(locked.row, instant)
         if not timeline.at(instant).is_paused:
             raise Conflict("not_paused", "The subscription is not paused then.", "at")
         return SubscriptionChange(action=Action.RESUME, at=instant, reason=reason)
 
-    return move(subscription, at, now, note).subscription
+    return move(Wanted(subscription, at, note), now).subscription

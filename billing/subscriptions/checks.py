@@ -12,6 +12,7 @@ from django.db.models import Q
 from accounts.models import BillingEntity
 from core.errors import Conflict, InvalidRequest, PermissionDenied, Unprocessable
 from core.numbers import plain
+from pricing.locked import Locked
 from pricing.models import Component, PlanVersion, Subscription
 from pricing.terms import terms_of
 from pricing.timeline import Timeline, timelines_of
@@ -74,31 +75,55 @@ def parts_of(timeline: Timeline, since: datetime) -> list[Part]:
     ]
 
 
-def refuse_overlap(entity: BillingEntity, parts: Sequence[Part], *, own: Subscription | None = None) -> None:
+def refuse_overlaps(wanted: Sequence[tuple[Locked, Sequence[Part]]]) -> None:
     """Two subscriptions that price one meter at once would charge each call twice: raise Conflict.
 
-    `own` is the subscription that the parts are of. The caller holds the payer's lock, so that no other
-    subscription of this payer starts or changes meanwhile.
+    The parts are those of the locked subscriptions. The caller holds the payers' locks, so that no other
+    subscription of theirs starts or changes meanwhile.
     """
-    if not parts:
+    parts: dict[int | None, tuple[int, Sequence[Part]]] = {
+        locked.row.pk: (locked.row.billing_entity_id, mine) for locked, mine in wanted if mine
+    }
+    _refuse(parts, {locked.row.pk: locked.timeline() for locked, _ in wanted})
+
+
+def refuse_start(entity: BillingEntity, parts: Sequence[Part]) -> None:
+    """The same for a subscription that is about to start."""
+    _refuse({None: (entity.pk, parts)}, {})
+
+
+def _refuse(wanted: Mapping[int | None, tuple[int, Sequence[Part]]], known: Mapping[int, Timeline]) -> None:
+    """By subscription (None: one that is not there yet), its payer and parts; `known` timelines."""
+    if not wanted:
         return
-    since = min(part.starts_at for part in parts)
-    others = Subscription.objects.filter(Q(ends_at=None) | Q(ends_at__gt=since), billing_entity=entity)
-    if own is not None:
-        others = others.exclude(pk=own.pk)
-    timelines = timelines_of(others.select_related("version", "billing_entity"))
-    theirs = [part for timeline in timelines.values() for part in parts_of(timeline, since)]
-    meters = _meters({part.version_id for part in (*parts, *theirs)}) if theirs else {}
-    for mine in parts:
-        for other in theirs:
-            shared = meters.get(mine.version_id, {}).keys() & meters.get(other.version_id, {}).keys()
-            if shared and mine.meets(other):
-                found = meters[mine.version_id][min(shared)]
-                raise Conflict(
-                    "meter_priced_already",
-                    f"A subscription of this payer prices the meter {found!r} then.",
-                    "plan_version",
-                )
+    since = min(part.starts_at for _, parts in wanted.values() for part in parts)
+    payers = {payer_id for payer_id, _ in wanted.values()}
+    others = Subscription.objects.filter(Q(ends_at=None) | Q(ends_at__gt=since), billing_entity__in=payers)
+    if len(wanted) == 1:
+        others = others.exclude(pk__in=[pk for pk in wanted if pk is not None])
+    rows = list(others.select_related("version", "billing_entity"))
+    timelines = {**timelines_of(row for row in rows if row.pk not in known), **known}
+    theirs: dict[int, list[tuple[int, Part]]] = {}
+    for row in rows:
+        found = theirs.setdefault(row.billing_entity_id, [])
+        found += [(row.pk, part) for part in parts_of(timelines[row.pk], since)]
+    pairs = [
+        (mine, other)
+        for pk, (payer_id, parts) in wanted.items()
+        for mine in parts
+        for owner, other in theirs.get(payer_id, ())
+        if owner != pk and mine.meets(other)
+    ]
+    meters = _meters({part.version_id for pair in pairs for part in pair}) if pairs else {}
+    for mine, other in pairs:
+        shared = meters.get(mine.version_id, {}).keys() & meters.get(other.version_id, {}).keys()
+        if shared:
+            found_key = meters[mine.version_id][min(shared)]
+            raise Conflict(
+                "meter_priced_already",
+                f"A subscription of this payer prices the meter {found_key!r} then.",
+                "plan_version",
+            )
 
 
 def _meters(version_ids: Iterable[int]) -> dict[int, dict[int, str]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from billing.subscriptions.moving import locked, settle, take_over
+from django.db.models import QuerySet
+
+from billing.subscriptions.moving import settle, take_over
 from billing.subscriptions.recording import Action, Status
 from billing.wallets import open_book
+from pricing.locked import lock_subscriptions, save_rows
 from pricing.models import Subscription, SubscriptionChange
-from pricing.timeline import timelines_of
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +23,7 @@ def apply_subscription_changes(now: datetime) -> int:
     of that instant. One transaction per subscription; one that fails is logged and does not keep the others
     from theirs. Gives the number of changes carried out.
     """
-    due = SubscriptionChange.objects.filter(status=Status.SCHEDULED, at__lte=now)
+    due = _due(SubscriptionChange.objects.all(), now)
     pks = due.order_by("customer_id", "subscription_id").values_list("subscription_id", flat=True).distinct()
     applied = 0
     for subscription in Subscription.objects.filter(pk__in=list(pks)).select_related("billing_entity"):
@@ -34,14 +36,25 @@ def apply_subscription_changes(now: datetime) -> int:
 
 def _apply(subscription: Subscription, now: datetime) -> int:
     with open_book(subscription.billing_entity, now) as book:
-        row = locked(subscription)
-        changes = list(row.changes.filter(status=Status.SCHEDULED, at__lte=now).order_by("at", "pk"))
+        first = _due(subscription.changes.all(), now).order_by("at").values_list("at", flat=True).first()
+        if first is None:
+            return 0  # another worker was faster
+        locked = lock_subscriptions([subscription.pk], first)[subscription.pk]
+        changes = [each for each in locked.changes if each.status == Status.SCHEDULED and each.at <= now]
         for change in changes:
-            is_void = change.action != Action.CANCEL and row.ends_at is not None and row.ends_at <= change.at
+            ends_at = locked.row.ends_at
+            is_void = change.action != Action.CANCEL and ends_at is not None and ends_at <= change.at
             change.status = Status.WITHDRAWN if is_void else Status.APPLIED
             change.applied_at = None if is_void else now
-            change.save(update_fields=["status", "applied_at"])
+        SubscriptionChange.objects.bulk_update(changes, ["status", "applied_at"])
+        locked.changes = [each for each in locked.changes if each.status != Status.WITHDRAWN]
         if changes:
-            take_over(row, timelines_of([row])[row.pk], now)
-            settle(book, row, row.periods.filter(ends_at__gt=changes[0].at), now)
+            take_over(locked, locked.timeline(), now)
+            save_rows([locked])
+            concerned = [period for period in locked.periods if period.ends_at > changes[0].at]
+            settle({subscription.billing_entity_id: book}, [locked], {subscription.pk: concerned}, now)
     return len(changes)
+
+
+def _due(changes: QuerySet[SubscriptionChange], now: datetime) -> QuerySet[SubscriptionChange]:
+    return changes.filter(status=Status.SCHEDULED, at__lte=now)

@@ -1,40 +1,58 @@
 """What every change of a subscription has in common: note it, reshape its periods, book the difference.
 
-Order of locks: the payer's wallet row, then the subscription's, then its customer's (by triggers).
+Many subscriptions at once take as many statements as one. Order of locks: the payers' wallet rows, then the
+subscriptions', then their customers' (by triggers).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Literal
 
-from django.db.models import Q
+from django.db import transaction
 
 from billing.base_fees import book_fees, due_fees
 from billing.book import PayerBook
 from billing.models import BookedFee
-from billing.periods import due_periods, move_on, open_next_periods
+from billing.periods import is_due, move_on
 from billing.recurring_credits import release_payer_credits
-from billing.subscriptions.checks import parts_of, quantity_keys, refuse_overlap
-from billing.subscriptions.ramping import schedule_ramp, withdraw_ramp
+from billing.subscriptions.checks import parts_of, quantity_keys, refuse_overlaps
+from billing.subscriptions.ramping import ramp_changes, withdraw_ramps
 from billing.subscriptions.recording import Action, record
-from billing.subscriptions.usage import rerate_since
-from billing.wallets import open_book
+from billing.subscriptions.usage import rerate_since, with_usage_since
+from billing.wallets import open_books
 from core.errors import Conflict, InvalidRequest
 from core.numbers import ZERO, plain
-from pricing.models import BillingPeriod, Subscription, SubscriptionChange
-from pricing.periods import ensure_segments
+from core.partitions import ensure_month
+from pricing.locked import Locked, lock_subscriptions, make_periods, save_rows
+from pricing.models import BillingPeriod, PlanVersion, Subscription, SubscriptionChange
 from pricing.reshaping import reshape_periods
-from pricing.timeline import Timeline, timelines_of
+from pricing.terms import terms_of
+from pricing.timeline import Timeline
 
 PERIOD_END: Final = "period_end"
 At = datetime | Literal["period_end"] | None
 """When a change takes effect: at once, at the end of the current billing period, or at an instant."""
 
 Life = Subscription.Status
+Note = Callable[[Locked, Timeline, datetime, PlanVersion | None], SubscriptionChange]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A change of a subscription as of `at`, perhaps to `version`.
+
+    `note` checks, under the lock, what is to change and gives its row, not stored yet; it is given the
+    version as it is now.
+    """
+
+    subscription: Subscription
+    at: At
+    note: Note
+    version: PlanVersion | None = None
 
 
 @dataclass(slots=True)
@@ -47,60 +65,54 @@ class Moved:
     usage: Decimal = ZERO
 
 
-def move(
-    subscription: Subscription,
-    at: At,
-    now: datetime,
-    note: Callable[[Subscription, Timeline, datetime], SubscriptionChange],
-) -> Moved:
-    """Change a subscription as of `at`, in one transaction (or a part of the caller's).
+@dataclass(slots=True)
+class _Move:
+    """One change on its way: as of `at`, from the timeline `before`."""
 
-    `note` checks, under the lock, what is to change and gives its row, not stored yet. Fees are booked, forth
-    and back, as far as they are due by `now`; usage from `at` on that was charged already is rated anew.
+    locked: Locked
+    at: datetime
+    before: Timeline
+    change: SubscriptionChange
+    after: Timeline
+
+
+def move(wanted: Wanted, now: datetime) -> Moved:
+    """Change a subscription, in one transaction (or a part of the caller's); see `move_many`."""
+    return move_many([wanted], now)[0]
+
+
+def move_many(wanted: Sequence[Wanted], now: datetime) -> list[Moved]:
+    """Change subscriptions, each named once: all or none, in one transaction (or a part of the caller's).
+
+    Fees are booked, forth and back, as far as they are due by `now`; usage from then on that was charged
+    already is rated anew.
     """
-    with open_book(subscription.billing_entity, now) as book:
-        row = locked(subscription)
-        _ensure_period(row, max(now, row.starts_at))
-        at = instant_of(row, at, now)
-        before = timelines_of([row])[row.pk]
-        change = note(row, before, at)
-        if change.version is not None:
-            withdraw_ramp(row, at)
-        record(row, change, now)
-        if change.version is not None:
-            schedule_ramp(row, change.version, at, now)
-        timeline = timelines_of([row])[row.pk]
-        refuse_overlap(row.billing_entity, parts_of(timeline, at), own=row)
-        periods = reshape_periods(row, timeline, at)
-        if at <= now:
-            take_over(row, timeline, now)
-        moved = Moved(row, change, settle(book, row, periods, now))
-    release_payer_credits(row.billing_entity, now)
-    if at <= now and (change.action != Action.CHANGE or change.version is not None):
-        moved.usage = rerate_since(
-            row,
-            at,
-            now,
-            versions=(before.at(at).version, timeline.at(at).version),
-            reason=change.reason or f"{change.action} of {row.public_id}",
-        )
+    entities = [each.subscription.billing_entity for each in wanted]
+    ensure_month(now)
+    with transaction.atomic():
+        with open_books(entities, now) as books:
+            moves = _noted(wanted, now)
+            refuse_overlaps([(each.locked, parts_of(each.after, each.at)) for each in moves])
+            periods = reshape_periods((each.locked, each.after, each.at) for each in moves)
+            for each in moves:
+                if each.at <= now:
+                    take_over(each.locked, each.after, now)
+            locks = [each.locked for each in moves]
+            save_rows(locks)
+            fees = settle(books, locks, periods, now)
+        moved = [Moved(each.locked.row, each.change, fees.get(each.locked.row.pk, [])) for each in moves]
+        _follow_up(moves, moved, now)
     return moved
 
 
-def locked(subscription: Subscription) -> Subscription:
-    """The subscription's row as it is now, locked, with what its timeline needs."""
-    rows = Subscription.objects.select_related("version__plan", "billing_entity")
-    return rows.select_for_update(of=("self",), no_key=True).get(pk=subscription.pk)
-
-
-def instant_of(subscription: Subscription, at: At, now: datetime) -> datetime:
+def instant_of(locked: Locked, at: At, now: datetime) -> datetime:
     """The instant that `at` means; not before the subscription starts. Its first period must exist."""
-    begins = max(now, subscription.starts_at)
+    begins = max(now, locked.row.starts_at)
     if at is None:
         return begins
     if at != PERIOD_END:
-        return max(at, subscription.starts_at)
-    period = subscription.periods.filter(starts_at__lte=begins, ends_at__gt=begins).first()
+        return max(at, locked.row.starts_at)
+    period = locked.period_at(begins)
     if period is None:
         raise Conflict("not_active", "The subscription has no billing period now.", "at")
     ends_at: datetime = period.ends_at
@@ -120,44 +132,89 @@ def refuse_past(at: At, now: datetime) -> None:
 
 
 def settle(
-    book: PayerBook, subscription: Subscription, periods: Iterable[BillingPeriod], now: datetime
-) -> list[BookedFee]:
-    """Bring the subscription's periods up to `now`, and book what these and those due anyway still lack."""
-    open_next_periods([subscription.billing_entity], now)
-    _ensure_period(subscription, now)
-    due = due_fees(_concerned(subscription, periods, now), now)
-    fees = book_fees({subscription.billing_entity_id: book}, due, now)
+    books: Mapping[int, PayerBook],
+    locks: Sequence[Locked],
+    concerned: Mapping[int, Iterable[BillingPeriod]],
+    now: datetime,
+) -> dict[int, list[BookedFee]]:
+    """Bring the subscriptions' periods up to `now`, and book what these and those due anyway still lack.
+
+    `concerned` and the fees booked are by subscription.
+    """
+    make_periods(locks, now, now)
+    periods = []
+    for each in locks:
+        named = {period.pk for period in concerned.get(each.row.pk, ()) if period.starts_at <= now}
+        periods += [period for period in each.periods if period.pk in named or is_due(period, now)]
+    due = due_fees(periods, now, {each.row.pk: each.timeline(now) for each in locks})
+    booked: dict[int, list[BookedFee]] = {}
+    for fee in book_fees(books, due, now):
+        booked.setdefault(fee.subscription_id, []).append(fee)
     move_on(due, now)
-    return fees
+    return booked
 
 
-def take_over(subscription: Subscription, timeline: Timeline, now: datetime) -> None:
-    """Let the subscription's row say what its timeline says of now."""
-    span = timeline.at(now)
+def take_over(locked: Locked, timeline: Timeline, now: datetime) -> None:
+    """Let the subscription's row say what its timeline says of now; `save_rows` writes it."""
+    row, span = locked.row, timeline.at(now)
     taken = quantity_keys(span.version)
     values: dict[str, Any] = {
         "version": span.version,
         "quantities": {key: plain(value) for key, value in span.quantities.items() if key in taken},
         "anchor_at": span.anchor_at,
     }
-    if subscription.status in (Life.ACTIVE, Life.PAUSED):
+    if row.status in (Life.ACTIVE, Life.PAUSED):
         values["status"] = Life.PAUSED if span.is_paused else Life.ACTIVE
-    changed = [name for name, value in values.items() if getattr(subscription, name) != value]
-    for name in changed:
-        setattr(subscription, name, values[name])
-    if changed:
-        subscription.save(update_fields=changed)
+    for name, value in values.items():
+        if getattr(row, name) != value:
+            setattr(row, name, value)
+            locked.unsaved.add(name)
 
 
-def _ensure_period(subscription: Subscription, instant: datetime) -> None:
-    """Make the period that holds the instant where there is none; one statement where there is."""
-    if not subscription.periods.filter(starts_at__lte=instant, ends_at__gt=instant).exists():
-        ensure_segments([(subscription.pk, instant)])
+def _noted(wanted: Sequence[Wanted], now: datetime) -> list[_Move]:
+    """Lock the subscriptions, check what is to change and store it."""
+    since = min([now, *(each.at for each in wanted if isinstance(each.at, datetime))])
+    locks = lock_subscriptions([each.subscription.pk for each in wanted], since)
+    make_periods((locked for locked in locks.values() if locked.row.starts_at <= now), now, since)
+    for locked in locks.values():
+        make_periods([locked], max(now, locked.row.starts_at), since)
+    pks = {each.version.pk for each in wanted if each.version is not None}
+    versions = {row.pk: row for row in PlanVersion.objects.filter(pk__in=pks).select_related("plan")}
+    moves = []
+    for each in wanted:
+        locked = locks[each.subscription.pk]
+        at, before = instant_of(locked, each.at, now), locked.timeline()
+        change = each.note(locked, before, at, versions[each.version.pk] if each.version else None)
+        moves.append(_Move(locked, at, before, change, before))
+    withdraw_ramps((each.locked, each.at) for each in moves if each.change.version is not None)
+    record([(each.locked, [each.change, *_phases(each)]) for each in moves], now)
+    for move in moves:
+        move.after = move.locked.timeline()
+    return moves
 
 
-def _concerned(
-    subscription: Subscription, periods: Iterable[BillingPeriod], now: datetime
-) -> Sequence[BillingPeriod]:
-    begun = Q(pk__in=[period.pk for period in periods], starts_at__lte=now)
-    rows = (BillingPeriod.objects.filter(begun) | due_periods(now)).filter(subscription=subscription)
-    return list(rows.select_related("subscription__version", "subscription__billing_entity"))
+def _phases(move: _Move) -> list[SubscriptionChange]:
+    version = move.change.version
+    return [] if version is None else ramp_changes(move.locked, version, move.at)
+
+
+def _follow_up(moves: Sequence[_Move], moved: Sequence[Moved], now: datetime) -> None:
+    """Give the credits that a version brings, and rate anew the usage that it puts under another price."""
+    for each in moves:
+        if any(terms_of(span.version).credits for span in each.after.spans):
+            release_payer_credits(each.locked.row.billing_entity, now)
+    changed = [
+        (each, done)
+        for each, done in zip(moves, moved, strict=True)
+        if each.at <= now and (each.change.action != Action.CHANGE or each.change.version is not None)
+    ]
+    used = with_usage_since([(each.locked.row, each.at) for each, _ in changed], now)
+    for each, done in changed:
+        if each.locked.row.pk in used:
+            done.usage = rerate_since(
+                each.locked.row,
+                each.at,
+                now,
+                versions=(each.before.at(each.at).version, each.after.at(each.at).version),
+                reason=each.change.reason or f"{each.change.action} of {each.locked.row.public_id}",
+            )

@@ -11,21 +11,27 @@ from django.db import transaction
 
 from accounts.external_ids import check_external_id
 from accounts.models import BillingEntity
-from billing.ledger import lock_accounts
-from billing.periods import book_payer_fees
 from billing.recurring_credits import release_payer_credits
-from billing.subscriptions.checks import Part, check_fit, checked_quantities, parts_of, refuse_overlap
-from billing.subscriptions.moving import take_over
-from billing.subscriptions.ramping import schedule_ramp
+from billing.subscriptions.checks import (
+    Part,
+    check_fit,
+    checked_quantities,
+    parts_of,
+    refuse_overlaps,
+    refuse_start,
+)
+from billing.subscriptions.moving import settle, take_over
+from billing.subscriptions.ramping import ramp_changes
+from billing.subscriptions.recording import record
 from billing.subscriptions.usage import charge_since_start
+from billing.wallets import open_book
 from core import clock
 from core.database_errors import explain_constraint
 from core.errors import Conflict, InvalidRequest
 from core.partitions import ensure_month
-from core.sql import driver
+from pricing.locked import Locked, open_first_period, save_rows
 from pricing.models import PlanVersion, Subscription
-from pricing.periods import ensure_segments
-from pricing.timeline import timelines_of
+from pricing.terms import terms_of
 
 DISTANCE_MAX: Final = timedelta(days=3660)
 """How far from now a subscription may start."""
@@ -55,33 +61,45 @@ def start_subscription(
     kept = checked_quantities(version, quantities or {})
     ensure_month(now)
     with transaction.atomic():
-        lock_accounts(driver(), [(entity.customer_id, entity.pk)])
-        entity = BillingEntity.objects.get(pk=entity.pk)
-        version = PlanVersion.objects.select_related("plan").get(pk=version.pk)
-        check_fit(entity, version)
-        refuse_overlap(entity, [Part(version.pk, starts_at, ends_at)])
-        subscription = Subscription.objects.create(
-            customer_id=entity.customer_id,
-            billing_entity=entity,
-            version=version,
-            external_id=check_external_id(Subscription, "sub", external_id),
-            starts_at=starts_at,
-            ends_at=ends_at,
-            anchor_at=anchor_at or starts_at,
-            quantities=kept,
-            created_at=now,
-        )
-        if schedule_ramp(subscription, version, starts_at, now):
-            timeline = timelines_of([subscription])[subscription.pk]
-            refuse_overlap(entity, parts_of(timeline, starts_at), own=subscription)
-            take_over(subscription, timeline, now)
-        ensure_segments([(subscription.pk, starts_at)])
-        book_payer_fees(entity, now)
-        release_payer_credits(entity, now)
+        with open_book(entity, now) as book:
+            entity = BillingEntity.objects.get(pk=entity.pk)
+            version = PlanVersion.objects.select_related("plan").get(pk=version.pk)
+            check_fit(entity, version)
+            refuse_start(entity, [Part(version.pk, starts_at, ends_at)])
+            subscription = Subscription.objects.create(
+                customer_id=entity.customer_id,
+                billing_entity=entity,
+                version=version,
+                external_id=check_external_id(Subscription, "sub", external_id),
+                starts_at=starts_at,
+                ends_at=ends_at,
+                anchor_at=anchor_at or starts_at,
+                quantities=kept,
+                created_at=now,
+            )
+            locked = Locked(subscription)
+            _schedule_ramp(locked, now)
+            open_first_period(locked)
+            settle({entity.pk: book}, [locked], {}, now)
+            if ends_at is not None and ends_at <= now:
+                subscription.status = Subscription.Status.ENDED
+                subscription.save(update_fields=["status"])
+        if any(terms_of(span.version).credits for span in locked.timeline().spans):
+            release_payer_credits(entity, now)
         if starts_at < now:
             charge_since_start(subscription, now)
-    subscription.refresh_from_db()
     return subscription
+
+
+def _schedule_ramp(locked: Locked, now: datetime) -> None:
+    since = locked.row.starts_at
+    phases = ramp_changes(locked, locked.row.version, since)
+    if phases:
+        record([(locked, phases)], now)
+        timeline = locked.timeline()
+        refuse_overlaps([(locked, parts_of(timeline, since))])
+        take_over(locked, timeline, now)
+        save_rows([locked])
 
 
 def _check_instants(

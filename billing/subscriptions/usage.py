@@ -14,9 +14,10 @@ from accounts.models import BillingEntity
 from billing.models import Charge, Reversal
 from billing.rerating import rerate_events
 from billing.reversals import rerate_charges, rerate_usage
+from billing.store_subscriptions import UsageQuestion, used_since
 from core.ids import public_id
 from core.numbers import CONTEXT, ZERO
-from metering.models import UsageEvent
+from core.sql import driver
 from pricing.models import Component, PlanVersion, Segment, Subscription
 
 UUID7_SHIFT: Final = 80
@@ -31,6 +32,21 @@ def charge_since_start(subscription: Subscription, now: datetime) -> Decimal:
         return ZERO
     entity, since = subscription.billing_entity, subscription.starts_at
     return rerate_usage(entity, since, None, now, "a subscription started in the past").difference
+
+
+def with_usage_since(wanted: Sequence[tuple[Subscription, datetime]], now: datetime) -> set[int]:
+    """Of (subscription, instant), the ids of those whose payers used anything from the instant on.
+
+    For an instant of now that is only what a caller's clock was ahead of: it is looked for by a range of ids,
+    which begin with the millisecond in which they were made.
+    """
+    asked = []
+    for row, since in wanted:
+        earliest = since - settings.EVENT_AHEAD_MAX
+        first = UUID(int=int(earliest.timestamp() * 1000) << UUID7_SHIFT) if since >= now else UUID(int=0)
+        asked.append(UsageQuestion(row.customer_id, row.billing_entity_id, since, earliest, first))
+    answers = used_since(driver(), asked)
+    return {row.pk for (row, _), is_used in zip(wanted, answers, strict=True) if is_used}
 
 
 def rerate_since(
@@ -49,8 +65,6 @@ def rerate_since(
     of the caller's transaction, in which the segments have changed.
     """
     entity = subscription.billing_entity
-    if since >= now and not _came_ahead(entity, since):
-        return ZERO
     rows = Charge.objects.filter(
         customer_id=entity.customer_id,
         billing_entity_id=entity.pk,
@@ -95,14 +109,3 @@ def _is_moved(charge: Charge, segments: Sequence[Segment], may_be_new: bool) -> 
     if not lines:
         return may_be_new and bool(covers)
     return any((line["segment"], line["plan_version"]) not in covers for line in lines)
-
-
-def _came_ahead(entity: BillingEntity, since: datetime) -> bool:
-    """Whether usage from `since` on is there already: a caller's clock may be ahead. By a range of ids,
-    which begin with the millisecond in which they were made."""
-    earliest = since - settings.EVENT_AHEAD_MAX
-    first = UUID(int=int(earliest.timestamp() * 1000) << UUID7_SHIFT)
-    events = UsageEvent.objects.filter(customer_id=entity.customer_id, id__gte=first)
-    return events.filter(
-        billing_entity_id=entity.pk, recorded_at__gte=earliest, occurred_at__gte=since
-    ).exists()

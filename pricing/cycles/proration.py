@@ -45,6 +45,8 @@ def prorate(
     start, end = max(used.start, period.start), min(used.end, period.end)
     if start >= end:
         return ZERO
+    if (start, end) == (period.start, period.end):
+        return round_amount(amount)
     if mode is Proration.SECOND:
         whole, begun, done = ((instant - period.start) // _TICK for instant in (period.end, start, end))
     else:

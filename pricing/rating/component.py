@@ -54,6 +54,20 @@ class Component:
         return self.pricing.fold(state, usage, quantity, transactions)
 
     @property
+    def adds_up(self) -> bool:
+        """Whether many events may be taken in at once, by their sum and number, as `advance_by` does: the
+        order, the size and the dimensions of each make no difference."""
+        return not self.takes_maximum and not self.group_dimensions and self.pricing.adds_up
+
+    def advance_by(self, state: State, added: Decimal, number: int) -> State:
+        """The state after many events whose quantities come to `added`; only where it `adds_up`.
+
+        `number`: how many they are, less twice those with a negative quantity (each takes one back).
+        """
+        quantity = CONTEXT.add(state.quantity, added)
+        return self.pricing.fold_sum(state, added, quantity, state.transactions + number)
+
+    @property
     def is_order_bound(self) -> bool:
         """Whether the state depends on which events there were, not on their sum alone: the highest of a
         maximum, the transactions that an allowance covered. Taking one back means to fold the rest again."""

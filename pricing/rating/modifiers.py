@@ -72,6 +72,11 @@ class ByQuantity(Pricing):
         billable = self.billable(quantity)
         return State(quantity, transactions, ZERO, self.model.price(billable) if billable else ZERO)
 
+    @property
+    def adds_up(self) -> bool:
+        """Always: how the total came together does not matter."""
+        return True
+
     def rows(self, state: State, dimensions: Mapping[str, str | None]) -> list[Row]:
         """The model's rows at the billable quantity."""
         billable = self.billable(state.quantity)

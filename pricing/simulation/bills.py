@@ -145,6 +145,8 @@ class SpanJob:
         if not whole:
             return ZERO
         terms, life, start, until = self.candidate.terms, self.life, self.span.since, self.span.until
+        if self.paid_from is None and not terms.trial_days and (start, until) == self.span.whole:
+            return whole
         if self.paid_from is not None:
             start = max(start, self.paid_from)
         elif terms.trial_days:

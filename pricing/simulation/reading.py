@@ -1,6 +1,7 @@
 """Usage for tallies, of many payers at once: sums of buckets where those say it all, else stored events.
 
-Two statements, however many payers and tallies there are; events come as a stream, in `seq` order.
+Three statements, however many payers and tallies there are: sums of buckets, sums of events where a price
+needs no more of them, and a stream of events, in `seq` order, where each is priced by itself.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from metering.aggregation import MeterDefinition
 from metering.store_reading import StoredEvent, Stretch, read_events, sum_stretches
 from metering.usage.windows import floor_hour
 from pricing.rating.state import NO_DIMENSIONS, Usage
+from pricing.simulation.adding import EventSums, can_add
 from pricing.simulation.candidates import SimulatedMeter
 from pricing.simulation.tallies import EPOCH, TICK, Tally
 
@@ -74,6 +76,7 @@ class UsageReader:
     left_out: Collection[UUID] = ()
     events_max: int | None = None
     _sums: dict[Stretch, list[Tally]] = field(default_factory=dict)
+    _added: EventSums = field(default_factory=EventSums)
     _heard: dict[int, dict[str, _Heard]] = field(default_factory=dict)
     _carrying: list[tuple[PayerRow, Tally]] = field(default_factory=list)
     _customers: set[int] = field(default_factory=set)
@@ -100,6 +103,7 @@ class UsageReader:
                 names = tally.component.meter.definition.group_by
                 dimensions = dict(zip(names, json.loads(found.dimensions), strict=True))
                 tally.add_sum(dimensions, found.highest if _takes_highest(tally) else found.total)
+        self._added.read(self.left_out)
         self._carry_levels()
         self._read_events()
         for tally in self._settled():
@@ -116,7 +120,9 @@ class UsageReader:
         return _ceil_hour(first, payer.zone), _floor_hour(tally.end, payer.zone)
 
     def _listen(self, payer: PayerRow, tally: Tally, start: datetime, end: datetime) -> None:
-        if start < end:
+        if start < end and can_add(tally):
+            self._added.want(payer.customer_id, payer.id, tally, start, end)
+        elif start < end:
             meter, time = tally.component.meter, (_ticks(start), _ticks(end))
             by_meter = self._heard.setdefault(payer.id, {}).setdefault(meter.definition.event, {})
             by_time = by_meter.setdefault(meter, {})

@@ -56,6 +56,15 @@ OVERSPEND = """
     INSERT INTO billing_overspend (customer_id, billing_entity_id, seq, charge_id, amount, cause, recorded_at)
     SELECT customer_id, billing_entity_id, seq, id, 1, 'reported', recorded_at FROM billing_charge"""
 
+TOP_UPS = """
+    INSERT INTO billing_topup (customer_id, billing_entity_id, seq, amount, price_currency, grant_id,
+        reference, created_at, created_by)
+    SELECT customer_id, billing_entity_id, seq, 1, '', seq, '', recorded_at, '' FROM billing_charge"""
+ADJUSTMENTS = """
+    INSERT INTO billing_adjustment
+        (customer_id, billing_entity_id, seq, amount, reason, created_at, created_by)
+    SELECT customer_id, billing_entity_id, seq, 1, 'r', recorded_at, '' FROM billing_charge"""
+
 
 @pytest.fixture(autouse=True)
 def _filled() -> Iterator[None]:
@@ -214,3 +223,21 @@ def test_refusals_are_listed_by_an_index(api: Api, params: dict[str, str]) -> No
         <= FEW
     )
     assert len(rows) == 10
+
+
+@pytest.mark.parametrize("noun", ["top-ups", "adjustments"])
+def test_what_people_moved_is_found_by_its_payer(api: Api, noun: str) -> None:
+    table = "billing_" + noun.replace("-", "").removesuffix("s")
+    with connection.cursor() as cursor:
+        for statement in (TOP_UPS, ADJUSTMENTS):
+            cursor.execute(statement)
+        cursor.execute(f"ANALYZE {table}")
+    payer = BillingEntity.objects.earliest("pk").public_id
+    rows: list[dict[str, Any]] = []
+
+    def work() -> None:
+        rows.extend(listed(api, f"/v1/{noun}", limit="10", billing_entity=payer))
+
+    assert touched(table, work) <= FEW
+    assert len(rows) == 10
+    assert {row["billing_entity"] for row in rows} == {payer}

@@ -12,6 +12,7 @@ from django.db.models import Count
 from billing.models import OutboxMessage
 from billing.rollouts import Cohort, announce_rollout, draft_rollout
 from core import clock
+from metering.models import Meter
 from pricing.models import PlanVersion, Rollout, RolloutMember, Segment, Subscription, SubscriptionChange
 from tests.billing.world import Tenant, make_meter, make_tenant, make_version
 
@@ -50,7 +51,8 @@ class PriceChange:
 
 def make_price_change(size: int, *, prices: tuple[str, str] = ("1", "2"), **payer: Any) -> PriceChange:
     """A rollout of so many subscriptions, announced; it is due now."""
-    make_meter()
+    if not Meter.objects.filter(key="tokens").exists():
+        make_meter()
     part = {"key": "tok", "meter": "tokens", "model": "per_unit"}
     old, new = (make_version([part | {"unit_price": price}]) for price in prices)
     since = clock.now() - timedelta(days=40)

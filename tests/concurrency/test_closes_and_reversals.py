@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -72,13 +72,14 @@ def test_a_worker_that_dies_between_payers_is_taken_over_from(monkeypatch: pytes
     made = tenants(4)
     real, done = period_lines, []
 
-    def dies(period: BillingPeriod) -> Any:
-        done.append(period)
+    def dies(periods: Sequence[BillingPeriod]) -> Any:
+        done.append(periods)
         if len(done) > 2:
             raise KeyboardInterrupt
-        return real(period)
+        return real(periods)
 
     with monkeypatch.context() as patched:
+        patched.setattr(verbs, "PAYERS_AT_ONCE", 1)
         patched.setattr(verbs, "period_lines", dies)
         with pytest.raises(KeyboardInterrupt):
             close_periods(NOW)

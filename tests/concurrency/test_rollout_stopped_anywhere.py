@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 
 from billing.models import BookedFee, OutboxMessage
-from billing.rollouts import execute_rollouts
+from billing.rollouts import execute_rollouts, executing
 from core import clock
 from core.sql import driver
 from pricing.models import RolloutMember, Segment, SubscriptionChange
@@ -57,23 +57,26 @@ def check_nobody_is_half_moved(change: PriceChange) -> None:
     assert broken_invariants(driver()) == []
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_it_goes_on_from_wherever_it_stopped(transactional_db: None, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "batch"), [(1, 1), (2, 1), (3, 2), (4, SIZE)])
+def test_it_goes_on_from_wherever_it_stopped(
+    transactional_db: None, monkeypatch: pytest.MonkeyPatch, seed: int, batch: int
+) -> None:
+    monkeypatch.setattr(executing, "BATCH", batch)
     dice = random.Random(seed)
     change = make_price_change(SIZE, balance="100")
     stops, moved = 0, [0]
     while True:
         try:
-            with stopping_at(dice.randint(1, 300)):
+            with stopping_at(dice.randint(1, 45)):
                 execute_rollouts(clock.now())
         except Stopped:
             stops += 1
             check_nobody_is_half_moved(change)
             moved.append(change.moved())
-            assert stops < 200, "it does not get on"
+            assert stops < 1000, "it does not get on"
             continue
         break
-    assert stops >= 2
+    assert stops >= SIZE // batch
     assert moved == sorted(moved), "what is moved stays moved"
     execute_rollouts(clock.now())
     change.check_moved_once()

@@ -7,12 +7,15 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
+import pytest
+
 from billing.charging import Charged
 from billing.models import Adjustment, MakeWholeCredit
 from billing.rollouts import (
     acknowledge_member,
     cancel_rollout,
     execute_rollouts,
+    executing,
     hold_out,
     make_whole,
     pause_rollout,
@@ -53,7 +56,8 @@ def test_calls_go_on_while_their_payers_are_moved() -> None:
     change.check_moved_once()
 
 
-def test_nobody_moves_once_a_pause_has_returned() -> None:
+def test_nobody_moves_once_a_pause_has_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executing, "BATCH", 2)
     change = make_price_change(40)
     seen: list[int] = []
 
@@ -73,7 +77,8 @@ def test_nobody_moves_once_a_pause_has_returned() -> None:
     assert Rollout.objects.get().status == Rollout.Status.PAUSED
 
 
-def test_a_cancellation_and_a_worker_agree_on_each_member() -> None:
+def test_a_cancellation_and_a_worker_agree_on_each_member(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executing, "BATCH", 2)
     change = make_price_change(30)
 
     def cancel() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from accounts.audit import changes_of
 from billing.models import OutboxMessage
 from billing.rollouts import moving
-from billing.subscriptions import change_subscription
+from billing.subscriptions.moving import Wanted, move_many
 from core.errors import Conflict
 from core.ids import row_id
 from pricing.models import Rollout, RolloutMember
@@ -244,14 +246,14 @@ def test_what_fails_is_named_and_tried_again(
     rollout = changes.announce(versions[1], "on_date", effective_at=IN_APRIL)
     broken = row_id("sub", changes.subscriptions[bad])
 
-    def change_or_fail(subscription: Any, *args: Any, **kwargs: Any) -> None:
-        change_subscription(subscription, *args, **kwargs)
-        if subscription.pk == broken:
+    def move_or_fail(wanted: Sequence[Wanted], now: datetime) -> None:
+        move_many(wanted, now)
+        if any(each.subscription.pk == broken for each in wanted):
             raise Conflict("meter_priced_already", "An add-on prices the meter.")
 
     money.at(4, 10)
     with monkeypatch.context() as patched:
-        patched.setattr(moving, "change_subscription", change_or_fail)
+        patched.setattr(moving, "move_many", move_or_fail)
         changes.due()
         changes.due()
     member = changes.member(rollout, bad)

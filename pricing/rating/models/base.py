@@ -50,6 +50,18 @@ class Pricing(Protocol):
         """
         return self.fold(state, usage, quantity, transactions)
 
+    @property
+    def adds_up(self) -> bool:
+        """Whether the state is a matter of the sum of quantities and of the number of events alone."""
+        return False
+
+    def fold_sum(self, state: State, added: Decimal, quantity: Decimal, transactions: int) -> State:
+        """The state after many events that come to `added`; only where it `adds_up`.
+
+        `quantity` and `transactions` are the new totals.
+        """
+        return self.fold(state, Usage(added), quantity, transactions)
+
     def rows(self, state: State, dimensions: Mapping[str, str | None]) -> list[Row]:
         """How the state's amount comes about, when that is more than 0."""
         ...

@@ -61,6 +61,17 @@ class Percentage(Pricing):
             return self._take(state, usage.quantity, quantity, transactions)
         return self._put(state, usage.quantity.copy_negate(), quantity, transactions)
 
+    @property
+    def adds_up(self) -> bool:
+        """Where every transaction pays the rate and the fixed fee, and there is no bound to either."""
+        return not (self.is_order_bound or self.min_per_transaction) and self.max_per_transaction is None
+
+    def fold_sum(self, state: State, added: Decimal, quantity: Decimal, transactions: int) -> State:
+        """The state after many transactions: the rate of their sum, and a fee for each."""
+        fees = CONTEXT.multiply(self.fixed_fee, Decimal(transactions - state.transactions))
+        amount = CONTEXT.add(state.amount, CONTEXT.fma(added, self.rate, fees))
+        return State(quantity, transactions, CONTEXT.add(state.volume, added), amount)
+
     def _put(self, state: State, value: Decimal, quantity: Decimal, transactions: int) -> State:
         base, price = self.transaction(state.transactions, state.quantity, value)
         return State(

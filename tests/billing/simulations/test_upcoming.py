@@ -276,7 +276,9 @@ def test_more_events_than_can_be_read_for_a_page_are_refused(
     content = {
         "plan": "p",
         "currency": "USD",
-        "components": [{"key": "c", "meter": "tokens", "model": "percentage", "rate": "1", "fixed_fee": "1"}],
+        "components": [
+            {"key": "c", "meter": "tokens", "model": "percentage", "rate": "1", "free_amount": "1"}
+        ],
     }
     path = f"/v1/billing-entities/{tenant.payer.public_id}/upcoming"
     answer = caller_with("read").post(path, content)

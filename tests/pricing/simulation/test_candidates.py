@@ -16,7 +16,7 @@ from tests.billing.world import make_meter, make_version
 from tests.pricing.simulation.world import MODELS, components, make_meters
 
 pytestmark = pytest.mark.django_db
-READS_EVENTS = {"percentage", "cost_plus", "grouped_by_plan", "people"}
+READS_EVENTS = {"each", "percentage", "cost_plus", "grouped_by_plan", "people"}
 
 
 def content(*parts: dict[str, Any], **terms: Any) -> dict[str, Any]:

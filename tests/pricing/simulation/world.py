@@ -29,6 +29,7 @@ MODELS: dict[str, dict[str, Any]] = {
         "quantity_rounding": {"mode": "up", "to": "5"},
     },
     "rate": {"meter": "tokens", "model": "percentage", "rate": "0.029"},
+    "each": {"meter": "tokens", "model": "percentage", "rate": "0.03", "fixed_fee": "0.1"},
     "percentage": {
         "meter": "tokens",
         "model": "percentage",
