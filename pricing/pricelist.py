@@ -8,21 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from core.ids import public_id
 from metering.aggregation.paths import Properties, compile_path
 from metering.aggregation.values import text_of
+from pricing.catalog.plans import MarginFloor
 from pricing.ceilings import Ceiling, ceilings_in, with_ceilings
-from pricing.models import Component, Segment, Subscription
+from pricing.models import Component, PlanVersion, Segment, Subscription
 from pricing.periods import ensure_segments
 from pricing.rating.component import Component as RatingComponent
 from pricing.rating.component import read_component
+from pricing.terms import terms_of
 from pricing.timeline import changes_of, running
 
 PAYERS_MAX: Final = 100_000
 LIVE_AGGREGATIONS: Final = frozenset({"count", "sum", "max", "unique"})
+NO_PERIOD: Final = (datetime.max.replace(tzinfo=UTC),) * 2
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,6 +48,7 @@ class VersionPrices:
     version_id: int
     public_id: str
     by_meter: dict[int, tuple[PricedComponent, ...]]
+    margin_floor: MarginFloor | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -52,7 +56,7 @@ class SegmentPrices:
     """The prices of one segment; events that occurred in `[starts_at, ends_at)` belong to it.
 
     `is_closed`: its period is closed, so that what comes now is late. `ceilings`: the most that may be used
-    there, by meter id.
+    there, by meter id. `period`: the start and end of its billing period.
     """
 
     id: int
@@ -61,6 +65,8 @@ class SegmentPrices:
     version: VersionPrices
     is_closed: bool = False
     ceilings: Mapping[int, Ceiling] = field(default_factory=dict)
+    period: tuple[datetime, datetime] = NO_PERIOD
+    subscription_id: int = 0
 
 
 @dataclass(slots=True, frozen=True)
@@ -133,13 +139,14 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
     if len(_payers) > PAYERS_MAX:
         _payers.clear()
     subscriptions: dict[int, list[Subscription]] = {payer_id: [] for payer_id in wanted}
-    theirs = Subscription.objects.filter(billing_entity_id__in=list(wanted)).order_by("id")
-    for subscription in with_ceilings(theirs):
+    rows_of = Subscription.objects.filter(billing_entity_id__in=list(wanted)).order_by("id")
+    for subscription in with_ceilings(rows_of):
         subscriptions[subscription.billing_entity_id].append(subscription)
     pks = [subscription.pk for rows in subscriptions.values() for subscription in rows]
     segments: dict[int, list[Segment]] = {}
     changes = changes_of(pks)
-    for segment in Segment.objects.filter(subscription_id__in=pks).order_by("starts_at") if pks else ():
+    theirs = Segment.objects.filter(subscription_id__in=pks).select_related("period")
+    for segment in theirs.order_by("starts_at") if pks else ():
         segments.setdefault(segment.subscription_id, []).append(segment)
     _compile_versions({segment.version_id for rows in segments.values() for segment in rows})
     ceilings = ceilings_in([row for rows in subscriptions.values() for row in rows], segments)
@@ -161,6 +168,8 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
                     _versions[segment.version_id],
                     segment.closed_at is not None,
                     ceilings.get(segment.pk, {}),
+                    (segment.period.starts_at, segment.period.ends_at),
+                    row.pk,
                 )
                 for row in rows
                 for segment in segments.get(row.pk, ())
@@ -175,13 +184,15 @@ def _compile_versions(version_ids: Iterable[int]) -> None:
     if not missing:
         return
     by_version: dict[int, dict[int, list[PricedComponent]]] = {pk: {} for pk in missing}
+    versions = PlanVersion.objects.in_bulk(missing)
     rows = Component.objects.filter(version_id__in=missing).select_related("meter").order_by("position")
     for row in rows:
         priced = compile_component(row)
         by_version[row.version_id].setdefault(row.meter_id, []).append(priced)
     for pk, by_meter in by_version.items():
         components = {meter_id: tuple(found) for meter_id, found in by_meter.items()}
-        _versions[pk] = VersionPrices(pk, public_id("pv", pk), components)
+        floor = terms_of(versions[pk]).margin_floor
+        _versions[pk] = VersionPrices(pk, public_id("pv", pk), components, floor)
 
 
 def compile_component(row: Component) -> PricedComponent:

@@ -138,6 +138,9 @@ def refuse(item: Planned, book: PayerBook, rated: RatedItem, parts: list[Part]) 
         return replace(denied(item, "entitlement", book.funds, rated.amount), **beyond.as_denied())
     elif rated.amount > 0 and not is_allowed(book.funds, parts):
         reason = "insufficient_funds"
+    elif item.floors is not None and (floor := item.floors.beyond(rated.amount, item.cost)) is not None:
+        refusal = denied(item, "margin_floor", book.funds, rated.amount)
+        return replace(refusal, level=floor.level, level_id=floor.level_id)
     if reason is None:
         return None
     return denied(item, reason, book.funds, rated.amount)

@@ -20,6 +20,7 @@ from accounts.credentials import integration_keys, valid_keys
 from accounts.directory import NO_VERSION
 from billing.charging.requests import ChargeRequest
 from billing.hours import hour_start
+from billing.margin_floors import ItemFloors, plan_floors
 from core.errors import AuthenticationFailed
 from core.ids import new_uuids7
 from core.models import ConfigVersion
@@ -103,6 +104,7 @@ class Planned:
     uniques: set[UniqueUse] = field(default_factory=set)
     stored: Stored | None = None
     late_segments: set[int] = field(default_factory=set)
+    floors: ItemFloors | None = None
 
 
 @dataclass(slots=True)
@@ -162,6 +164,7 @@ def plan_requests(requests: Sequence[tuple[int, ChargeRequest]], now: datetime) 
         if found.payer is not None and found.problem is None:
             _plan_item(item, meters, costs, prices[found.payer.id])
         items.append(item)
+    plan_floors(items, prices)
     return Plan(items, version, versions)
 
 

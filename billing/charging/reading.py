@@ -16,6 +16,7 @@ from billing.book import PayerBook, grant_from_row, read_grants
 from billing.charging.planning import Plan, Planned, UniqueUse
 from billing.funding import Funds, Grant
 from billing.ledger import PayerId, open_missing, read_owed, send_lock
+from billing.margin_floors import PayerPeriods, sums
 from core.database_errors import Unavailable
 from core.numbers import ZERO
 from core.pipeline import Pipeline
@@ -49,6 +50,7 @@ class Known:
     keys: dict[tuple[int, str], KnownKey] = field(default_factory=dict)
     counters: dict[CounterKey, State] = field(default_factory=dict)
     uniques: set[UniqueKey] = field(default_factory=set)
+    floored: list[PayerPeriods] = field(default_factory=list)
 
 
 class StaleConfig(Unavailable):
@@ -73,6 +75,7 @@ def lock_and_read(
     invoiced = plan.payers(item for item in plan.items if _is_invoiced(item))
     keys = _idempotency_keys(plan.items)
     counters, uniques = counter_keys(plan.items), unique_keys(plan.items)
+    floored = floored_payers(plan.items)
     with Pipeline(raw) as pipe:
         execute(pipe, BY_KEY)
         locks = send_lock(pipe, payers, skip_locked=skip_locked)
@@ -82,6 +85,7 @@ def lock_and_read(
         owed = read_owed(pipe, invoiced) if invoiced else None
         grants = read_grants(pipe, payers, now)
         found_uniques = find_uniques(pipe, uniques) if uniques else None
+        periods = sums.send_read(pipe, floored)
     _check_versions(plan, versions.fetchall())
     locked = locks.fetchall()
     if open_missing(raw, payers, locked, skip_locked=skip_locked):
@@ -94,6 +98,7 @@ def lock_and_read(
     if found_uniques is not None:
         known.uniques = {uniques[position - 1] for (position,) in found_uniques}
     known.books = _open_books(plan.items, locked, owed.fetchall() if owed else [], grants.fetchall(), now)
+    known.floored = sums.take(raw, floored, periods, known.books) if floored else []
     return [item for item in plan.items if _is_open(item, known)], known
 
 
@@ -129,6 +134,12 @@ def counter_keys(items: Sequence[Planned]) -> list[CounterKey]:
                 total = CounterKey(payer.customer_id, line.segment.id, line.component.id, Counter.TOTAL)
                 keys[total] = None
     return list(keys)
+
+
+def floored_payers(items: Sequence[Planned]) -> list[PayerPeriods]:
+    """The payers of the items whose periods are kept for a margin floor."""
+    found = {id(item.floors.periods): item.floors.periods for item in items if item.floors is not None}
+    return list(found.values())
 
 
 def unique_key(item: Planned, use: UniqueUse) -> UniqueKey:

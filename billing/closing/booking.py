@@ -14,7 +14,8 @@ from billing.funding import Part, burn, overspent
 from billing.hours import hour_start
 from billing.ledger import LEAKAGE
 from billing.models import ClosingLine, Overspend, Transfer
-from billing.store import MarginKey, OverspendRow, write_margins, write_overspend
+from billing.store import MarginKey, OverspendRow, write_overspend
+from billing.store_margins import add_margins
 from core.ids import new_uuid7, public_id
 from core.numbers import CONTEXT, ZERO, plain
 from core.sql import driver
@@ -72,7 +73,7 @@ def book_lines(
         margins: dict[MarginKey, list[Any]] = {
             MarginKey(*book.payer, hour, 0, PERIOD_CLOSE): [0, 0, 0, 0, revenue, ZERO]
         }
-        write_margins(driver(), margins)
+        add_margins(driver(), margins)
     return rows
 
 

@@ -7,6 +7,7 @@ from billing.models.fees import BookedFee
 from billing.models.grants import CreditGrant
 from billing.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction, Transfer
 from billing.models.make_whole import MakeWholeCredit
+from billing.models.margin_floors import MarginAlert, PayerMarginFloor, PeriodMargin
 from billing.models.margins import MarginBucket
 from billing.models.operations import Adjustment, TopUp
 from billing.models.outbox import OutboxMessage
@@ -25,9 +26,12 @@ __all__ = [
     "LedgerEntry",
     "LedgerTransaction",
     "MakeWholeCredit",
+    "MarginAlert",
     "MarginBucket",
     "OutboxMessage",
     "Overspend",
+    "PayerMarginFloor",
+    "PeriodMargin",
     "ReRating",
     "Reversal",
     "ReversedCharge",

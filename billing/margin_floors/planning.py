@@ -1,0 +1,108 @@
+"""Before the lock: which floors the calls of a batch fall under, from the process's copy.
+
+A payer's own floor takes the place of those of its plan versions. Payers whose periods are kept from earlier
+floors are planned too: a period that is kept must move with the buckets, floor or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from accounts.directory import Payer
+from billing.hours import hour_start
+from billing.ledger import PayerId
+from billing.margin_floors.sums import FloorAt, ItemFloors, PayerPeriods
+from billing.store_margins import PeriodKey, read_floors
+from core.ids import public_id
+from core.sql import driver
+from pricing.catalog.plans import MarginFloor
+from pricing.pricelist import PayerPrices, SegmentPrices
+
+PAYERS_MAX: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class PayerFloors:
+    """What the process knows of a payer's floors at a config version. `is_kept`: its periods have to move."""
+
+    config_version: int
+    own: MarginFloor | None
+    is_kept: bool
+
+
+_payers: dict[int, PayerFloors] = {}
+
+
+def plan_floors(items: Sequence[Any], prices: Mapping[int, PayerPrices]) -> None:
+    """Note on each planned item the floors that it falls under; one statement for payers not seen yet."""
+    by_payer: dict[PayerId, PayerPeriods] = {}
+    known = _known({item.attribution.payer for item in items if _is_planned(item)}, prices)
+    if not any(floors.is_kept for floors in known.values()):
+        return
+    for item in items:
+        payer = item.attribution.payer
+        if not _is_planned(item) or not known[payer.id].is_kept:
+            continue
+        periods = by_payer.setdefault(
+            (payer.customer_id, payer.id), PayerPeriods((payer.customer_id, payer.id), payer.currency)
+        )
+        occurred_at = item.request.event.occurred_at
+        item.floors = ItemFloors(
+            periods, floors_at(payer, known[payer.id].own, prices[payer.id].at(occurred_at))
+        )
+        periods.keys.update(at.key for at in item.floors.floors)
+
+
+def floors_at(
+    payer: Payer, own: MarginFloor | None, segments: Sequence[SegmentPrices]
+) -> tuple[FloorAt, ...]:
+    """The floors in the segments that cover an instant, each once for a period: the payer's own, or theirs."""
+    found: dict[PeriodKey, FloorAt] = {}
+    for segment in segments:
+        floor = own or segment.version.margin_floor
+        starts, ends = (hour_start(at, payer.time_zone) for at in segment.period)
+        if floor is None or starts >= ends:
+            continue  # a period of less than an hour has no buckets of its own
+        key = PeriodKey(payer.customer_id, payer.id, starts, ends)
+        if own is not None:
+            found.setdefault(key, FloorAt(floor, key, "billing_entity", payer.public_id))
+        else:
+            level_id = public_id("sub", segment.subscription_id)
+            found.setdefault(key, FloorAt(floor, key, "subscription", level_id))
+    return tuple(found.values())
+
+
+def _is_planned(item: Any) -> bool:
+    return item.attribution.payer is not None and item.attribution.problem is None
+
+
+def _known(payers: set[Payer], prices: Mapping[int, PayerPrices]) -> dict[int, PayerFloors]:
+    if len(_payers) > PAYERS_MAX:
+        _payers.clear()
+    found, stale = {}, []
+    for payer in payers:
+        floors = _payers.get(payer.id)
+        if floors is None or floors.config_version != prices[payer.id].config_version:
+            stale.append(payer)
+        else:
+            found[payer.id] = floors
+    if stale:
+        found |= _load(stale, prices)
+    return found
+
+
+def _load(payers: Sequence[Payer], prices: Mapping[int, PayerPrices]) -> dict[int, PayerFloors]:
+    rows = read_floors(driver(), [(payer.customer_id, payer.id) for payer in payers])
+    loaded = {}
+    for payer_id, min_margin, min_volume, action, is_kept in rows:
+        theirs = prices[payer_id]
+        own = None if action is None else MarginFloor(min_margin, min_volume, action)
+        has_floor = any(segment.version.margin_floor is not None for segment in theirs.segments)
+        loaded[payer_id] = PayerFloors(
+            theirs.config_version, own, is_kept or own is not None or has_floor
+        )
+    _payers.update(loaded)
+    return loaded
+
