@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from billing.api.backfills import BackfillResource
 from billing.api.balance import BalanceView, WalletResource
+from billing.api.charge_costs import ChargeCostResource
 from billing.api.charge_reads import ChargeView, RecomputeView
 from billing.api.charges import ChargesView
 from billing.api.closing_lines import ClosingLineResource
@@ -39,6 +40,11 @@ router.register("simulations", SimulationResource)
 urlpatterns = [
     path("charges", ChargesView.as_view(), name="api_charges"),
     path("charges/<str:charge_id>", ChargeView.as_view(), name="charge_explained"),
+    path(
+        "charges/<str:charge_id>/costs",
+        ChargeCostResource.as_view({"get": "list", "post": "create"}),
+        name="charge_costs",
+    ),
     path("charges/<str:charge_id>/recompute", RecomputeView.as_view(), name="charge_recomputed"),
     path("events", EventsView.as_view(), name="api_events"),
     path("quarantine/<id>/release", ReleaseResource.as_view({"post": "release"}), name="release"),

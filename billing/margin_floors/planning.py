@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from accounts.directory import Payer
+from accounts.models import BillingEntity
 from billing.hours import hour_start
 from billing.ledger import PayerId
 from billing.margin_floors.sums import FloorAt, ItemFloors, PayerPeriods
@@ -56,7 +57,7 @@ def plan_floors(items: Sequence[Any], prices: Mapping[int, PayerPrices]) -> None
 
 
 def floors_at(
-    payer: Payer, own: MarginFloor | None, segments: Sequence[SegmentPrices]
+    payer: Payer | BillingEntity, own: MarginFloor | None, segments: Sequence[SegmentPrices]
 ) -> tuple[FloorAt, ...]:
     """The floors in the segments that cover an instant, each once for a period: the payer's own, or theirs."""
     found: dict[PeriodKey, FloorAt] = {}

@@ -2,6 +2,7 @@
 
 from billing.models.charges import Charge, Denial, Overspend, ReRating
 from billing.models.closing import ClosingLine, CreditRelease
+from billing.models.costs import CostEntry, VendorBill, VendorBillShare
 from billing.models.coupons import CouponCredit
 from billing.models.fees import BookedFee
 from billing.models.grants import CreditGrant
@@ -18,6 +19,7 @@ __all__ = [
     "BookedFee",
     "Charge",
     "ClosingLine",
+    "CostEntry",
     "CouponCredit",
     "CreditGrant",
     "CreditRelease",
@@ -37,4 +39,6 @@ __all__ = [
     "ReversedCharge",
     "TopUp",
     "Transfer",
+    "VendorBill",
+    "VendorBillShare",
 ]
