@@ -45,7 +45,8 @@ MOVE_PERIODS: Final = """
         cost = p.cost + m.cost
     FROM (SELECT w.customer_id, w.billing_entity_id, w.starts_at, w.ends_at, sum(t.events) AS events,
               sum(t.costed) AS costed, sum(t.revenue) AS revenue, sum(t.cost) AS cost
-          FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::numeric[],
+          FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::bigint[], %s::bigint[],
+          %s::numeric[],
                       %s::numeric[]) AS t(c, b, hour, events, costed, revenue, cost)
           JOIN billing_periodmargin w ON w.customer_id = t.c AND w.billing_entity_id = t.b
               AND w.starts_at <= t.hour AND w.ends_at > t.hour

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from billing import closing, periods, recurring_credits, rollouts, simulations, subscriptions
+from billing import (
+    closing,
+    margin_rules,
+    periods,
+    recurring_credits,
+    rollouts,
+    simulations,
+    subscriptions,
+    vendor_bills,
+)
 from core import clock
 from core.audit import Source, audited
 
@@ -48,6 +57,19 @@ def execute_rollouts() -> None:
 def deliver_outbox() -> None:
     """Take on what waits in the outbox."""
     rollouts.deliver_outbox(clock.now())
+
+
+@shared_task
+def apply_vendor_bills() -> None:
+    """Spread the vendors' bills that staff has let be applied."""
+    with audited(Source.TASK):
+        vendor_bills.apply_bills()
+
+
+@shared_task
+def watch_margins() -> None:
+    """Tell staff of margins that fell as far as a rule says."""
+    margin_rules.watch_margins(clock.now())
 
 
 @shared_task

@@ -19,8 +19,9 @@ MESSAGES: Final = {
     "no_subscription": "This billing entity has no subscription at occurred_at.",
     "entitlement": "This would go beyond what the subscription may use.",
     "insufficient_funds": "The balance does not cover this charge.",
+    "margin_floor": "This would leave less of the revenue than the margin floor asks.",
 }
-RETRYABLE: Final = frozenset({"insufficient_funds", "suspended", "spend_limit"})
+RETRYABLE: Final = frozenset({"insufficient_funds", "suspended", "spend_limit", "margin_floor"})
 
 
 def charge_answer(charged: Charged) -> dict[str, Any]:

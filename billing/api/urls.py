@@ -13,6 +13,7 @@ from billing.api.charges import ChargesView
 from billing.api.closing_lines import ClosingLineResource
 from billing.api.denials import DenialResource
 from billing.api.events import EventsView
+from billing.api.margin_floors import MarginAlertResource, MarginFloorResource, MarginRuleResource
 from billing.api.margins import CostsView, MarginsView
 from billing.api.metrics import CompareMetricsView
 from billing.api.operations import AdjustmentResource, GrantResource, TopUpResource
@@ -23,6 +24,7 @@ from billing.api.rollouts import RolloutResource
 from billing.api.simulations import SimulationResource, SimulationRowResource
 from billing.api.subscriptions import SubscriptionResource
 from billing.api.upcoming import UpcomingView
+from billing.api.vendor_bills import VendorBillResource, VendorBillShareResource
 
 router = SimpleRouter(trailing_slash=False)
 router.register("wallets", WalletResource, basename="wallet")
@@ -36,6 +38,10 @@ router.register("subscriptions", SubscriptionResource, "subscription")
 router.register("rollouts", RolloutResource)
 router.register("usage-ceilings", UsageCeilingResource, "usage_ceiling")
 router.register("simulations", SimulationResource)
+router.register("margin-floors", MarginFloorResource, "margin_floor")
+router.register("margin-rules", MarginRuleResource)
+router.register("margin-alerts", MarginAlertResource)
+router.register("vendor-bills", VendorBillResource)
 
 urlpatterns = [
     path("charges", ChargesView.as_view(), name="api_charges"),
@@ -58,6 +64,11 @@ urlpatterns = [
         "simulations/<simulation_id>/rows",
         SimulationRowResource.as_view({"get": "list"}),
         name="simulation_rows",
+    ),
+    path(
+        "vendor-bills/<id>/shares",
+        VendorBillShareResource.as_view({"get": "list"}),
+        name="vendor_bill_shares",
     ),
     path("balance", BalanceView.as_view(), name="balance"),
     *router.urls,

@@ -28,9 +28,7 @@ def later_costs(customer_ids: Iterable[int], event_ids: Any) -> dict[EventId, Kn
     rows = CostEntry.objects.filter(customer_id__in=set(customer_ids), event_id__in=event_ids)
     latest = rows.order_by("customer_id", "event_id", "-pk").distinct("customer_id", "event_id")
     found = latest.values_list("customer_id", "event_id", "costs", "cost")
-    return {
-        (customer_id, event_id): KnownCost(costs, cost) for customer_id, event_id, costs, cost in found
-    }
+    return {(customer_id, event_id): KnownCost(costs, cost) for customer_id, event_id, costs, cost in found}
 
 
 def known_costs(events: Sequence[UsageEvent]) -> dict[UUID, KnownCost]:

@@ -28,13 +28,18 @@ def correct_cost(
     """Let `costs` be all that vendors take for a stored event, in place of what was known of it.
 
     Moves the margin of the hour and of the period in which it occurred, and its cost coverage; the event, its
-    charge and its price stay. An empty list: known to cost nothing. A bill's share on it goes, for now the cost
-    itself is known. One transaction under the payer's lock, or a part of the caller's. Raises Conflict
+    charge and its price stay. An empty list: known to cost nothing. A bill's share on it goes, for now the
+    cost itself is known. One transaction under the payer's lock, or a part of the caller's. Raises Conflict
     `already_reversed` for an event that counts for nothing.
     """
     entity = BillingEntity.objects.get(pk=event.billing_entity_id)
     parts = [
-        {"vendor": part.vendor, "amount": plain(part.amount), "currency": part.currency, "source": LATER.value}
+        {
+            "vendor": part.vendor,
+            "amount": plain(part.amount),
+            "currency": part.currency,
+            "source": LATER.value,
+        }
         for part in costs
     ]
     with transaction.atomic():

@@ -59,7 +59,7 @@ def plan_floors(items: Sequence[Any], prices: Mapping[int, PayerPrices]) -> None
 def floors_at(
     payer: Payer | BillingEntity, own: MarginFloor | None, segments: Sequence[SegmentPrices]
 ) -> tuple[FloorAt, ...]:
-    """The floors in the segments that cover an instant, each once for a period: the payer's own, or theirs."""
+    """The floors in the segments that cover an instant, once a period: the payer's own, or theirs."""
     found: dict[PeriodKey, FloorAt] = {}
     for segment in segments:
         floor = own or segment.version.margin_floor
@@ -101,9 +101,6 @@ def _load(payers: Sequence[Payer], prices: Mapping[int, PayerPrices]) -> dict[in
         theirs = prices[payer_id]
         own = None if action is None else MarginFloor(min_margin, min_volume, action)
         has_floor = any(segment.version.margin_floor is not None for segment in theirs.segments)
-        loaded[payer_id] = PayerFloors(
-            theirs.config_version, own, is_kept or own is not None or has_floor
-        )
+        loaded[payer_id] = PayerFloors(theirs.config_version, own, is_kept or own is not None or has_floor)
     _payers.update(loaded)
     return loaded
-

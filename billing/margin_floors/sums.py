@@ -162,7 +162,7 @@ def _fill(by_payer: Mapping[PayerId, PayerPeriods], rows: Iterable[Sequence[Any]
 def write(
     raw: Session, payers: Sequence[PayerPeriods], margins: Mapping[MarginKey, Sequence[Any]], now: datetime
 ) -> None:
-    """Move the kept periods of these payers with the batch's margins, and tell staff; nothing for no payers."""
+    """Move the kept periods of these payers with the batch's margins, and tell staff; nothing for none."""
     if not payers:
         return
     ids = {each.payer[1] for each in payers}

@@ -8,7 +8,7 @@ from billing.models.fees import BookedFee
 from billing.models.grants import CreditGrant
 from billing.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction, Transfer
 from billing.models.make_whole import MakeWholeCredit
-from billing.models.margin_floors import MarginAlert, PayerMarginFloor, PeriodMargin
+from billing.models.margin_floors import MarginAlert, MarginRule, PayerMarginFloor, PeriodMargin
 from billing.models.margins import MarginBucket
 from billing.models.operations import Adjustment, TopUp
 from billing.models.outbox import OutboxMessage
@@ -30,6 +30,7 @@ __all__ = [
     "MakeWholeCredit",
     "MarginAlert",
     "MarginBucket",
+    "MarginRule",
     "OutboxMessage",
     "Overspend",
     "PayerMarginFloor",

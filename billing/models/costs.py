@@ -14,7 +14,8 @@ from core.triggers import append_only, frozen_row
 class CostEntry(models.Model):
     """All that is known of one event's cost from this row on: the latest row of an event holds. Append-only.
 
-    `costs` are its parts, as on an event; their source is `later`, or `bill` for the share of a vendor's bill.
+    `costs` are its parts, as on an event; their source is `later`, or `bill` for the share of a vendor's
+    bill.
     `cost` is their total in the payer's currency, null where no exchange rate says. `change` and `costed` are
     what the row moved in the margin buckets. Moves margins, never a price.
     """
@@ -105,7 +106,8 @@ class VendorBill(models.Model):
                 name="one_standing_bill",
             ),
             models.CheckConstraint(
-                condition=Q(total=None, not_usage=0) | Q(total__gte=F("not_usage")), name="bill_covers_its_rest"
+                condition=Q(total=None, not_usage=0) | Q(total__gte=F("not_usage")),
+                name="bill_covers_its_rest",
             ),
             models.CheckConstraint(
                 condition=Q(not_usage__gte=0) & (Q(max_uplift=None) | Q(max_uplift__gte=0)),

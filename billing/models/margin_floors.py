@@ -12,11 +12,14 @@ from core.ids import public_id
 from core.triggers import append_only, bump_customer
 
 
-@pghistory.track()
+@pghistory.track(
+    pghistory.InsertEvent("insert"), pghistory.UpdateEvent("update"), pghistory.DeleteEvent("delete")
+)
 class PayerMarginFloor(models.Model):
     """A payer's own floor, in place of its plan versions': set by staff.
 
-    Once the revenue of a period reached `min_volume`, `min_margin` of it (0.2 = a fifth) must stay after cost.
+    Once the revenue of a period reached `min_volume`, `min_margin` of it (0.2 = a fifth) must stay after
+    cost.
     """
 
     class Action(models.TextChoices):
@@ -75,8 +78,9 @@ class PeriodMargin(models.Model):
 class MarginAlert(models.Model):
     """What staff is told of a margin, once for each `key`: a cause and its period. Never the customer's.
 
-    `subject`: the plan or model whose margin fell; empty for a payer's and for the whole. `bound` is the floor
-    that was passed (0.2), or by how many points the margin fell. `detail` says what else there is to say.
+    `rule_id`, `subject`: by which rule, and the plan or model whose margin fell; empty for a payer's and
+    for the whole.
+    `bound` is the floor that was passed (0.2), or by how many points the margin fell. `detail` has the rest.
     """
 
     class Kind(models.TextChoices):
@@ -84,10 +88,11 @@ class MarginAlert(models.Model):
         UNKNOWN_COST = "unknown_cost"
         FALL = "fall"
 
-    key = models.CharField(max_length=200, unique=True)
+    key = models.CharField(max_length=300, unique=True)
     kind = models.CharField(max_length=12, choices=Kind)
     customer_id = models.BigIntegerField(null=True)
     billing_entity_id = models.BigIntegerField(null=True)
+    rule_id = models.BigIntegerField(null=True)
     subject = models.CharField(max_length=200, blank=True, default="")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
@@ -111,9 +116,43 @@ class MarginAlert(models.Model):
         ]
         indexes = [
             models.Index(fields=["customer_id", "billing_entity_id", "-id"], name="margin_alert_payer"),
+            models.Index(fields=["rule_id", "subject", "-ends_at"], name="margin_alert_rule"),
         ]
 
     @property
     def public_id(self) -> str:
         """The id that the outside sees."""
         return public_id("mal", self.pk)
+
+
+@pghistory.track()
+class MarginRule(models.Model):
+    """Tell staff when a margin rate falls by `points` percentage points: the last `days` against those
+    before.
+
+    Of the whole, of one plan or of one model (`subject`; empty: of each). Holds until `ended_at`.
+    """
+
+    class Scope(models.TextChoices):
+        WHOLE = "whole"
+        PLAN = "plan"
+        MODEL = "model"
+
+    scope = models.CharField(max_length=5, choices=Scope)
+    subject = models.CharField(max_length=200, blank=True, default="")
+    points = AmountField()
+    days = models.SmallIntegerField()
+    created_at = models.DateTimeField()
+    created_by = models.CharField(max_length=200, blank=True, default="")
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(points__gt=0) & Q(days__gte=1), name="margin_rule_in_range"),
+            models.CheckConstraint(condition=~Q(scope="whole") | Q(subject=""), name="whole_has_no_subject"),
+        ]
+
+    @property
+    def public_id(self) -> str:
+        """The id that the outside sees."""
+        return public_id("mr", self.pk)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from accounts.secrets import fingerprint
-from metering.models import QuarantinedEvent
+from metering.models import QuarantinedEvent, UsageEvent
 from tests.accounts.caller import Answer, Caller, caller_with
 from tests.api.rollout_doors import rollout_bodies, rollout_body
 from tests.billing.world import Tenant, make_meter, make_tenant, make_version
@@ -46,6 +46,11 @@ class World:
     @property
     def payer(self) -> str:
         return self.tenant.payer.public_id
+
+    @property
+    def unheard(self) -> str:
+        """The event that no meter hears."""
+        return UsageEvent.objects.get(idempotency_key="unheard").public_id
 
     def event(self, key: str, **fields: Any) -> dict[str, Any]:
         """An event that costs 1."""
@@ -125,6 +130,27 @@ def _billing(world: World) -> Bodies:
             "event": "unheard",
             "customer": world.tenant.customer.public_id,
             "reason": "r",
+        },
+        ("POST", f"/v1/charges/{world.unheard}/costs"): {
+            "costs": [{"vendor": "v", "amount": "0.1", "currency": "USD"}],
+            "reason": "r",
+        },
+        ("POST", "/v1/margin-floors"): {
+            "billing_entity": payer,
+            "min_margin": "0.2",
+            "min_volume": "50",
+            "action": "notify",
+        },
+        ("POST", "/v1/margin-rules"): {"scope": "model", "subject": "m", "points": "5", "days": 7},
+        ("POST", "/v1/vendor-bills"): {
+            "vendor": "v",
+            "month": "2026-01",
+            "currency": "USD",
+            "total": "12",
+            "model": "m",
+            "not_usage": "1",
+            "max_uplift": "0.5",
+            "reference": "r",
         },
         ("POST", f"/v1/quarantine/{world.waiting}/release"): {},
         ("POST", f"/v1/quarantine/{world.waiting}/write-off"): {},
@@ -324,7 +350,7 @@ LISTS = (  # noqa: SIM905
     "charges wallets top-ups credit-grants adjustments denials quarantine plans plan-versions subscriptions"
     " customers organizations workspaces billing-entities payer-assignments api-keys integration-keys meters"
     " cost-rates exchange-rates currencies rollouts usage-ceilings reversals closing-lines coupons"
-    " simulations"
+    " simulations vendor-bills margin-floors margin-rules margin-alerts"
 ).split()
 
 

@@ -87,7 +87,11 @@ def test_a_cost_known_later_moves_margin_and_coverage_and_no_price(caller: Calle
 def test_the_latest_one_holds_and_each_moves_the_difference(caller: Caller) -> None:
     tenant = tenant_on()
     charge_id = call(tenant, "a", costs=costs("10"))
-    steps = [("25", "15"), ("0.000000000000000001", "-24.999999999999999999"), ("40", "39.999999999999999999")]
+    steps = [
+        ("25", "15"),
+        ("0.000000000000000001", "-24.999999999999999999"),
+        ("40", "39.999999999999999999"),
+    ]
     for amount, change in steps:
         assert later(caller, charge_id, *costs(amount)).json["change"] == change
     assert bucket(tenant) == (1, 1, 100, 40)
@@ -99,9 +103,7 @@ def test_the_latest_one_holds_and_each_moves_the_difference(caller: Caller) -> N
 
 def test_without_an_exchange_rate_it_is_not_comparable_and_covers_nothing(caller: Caller) -> None:
     tenant = tenant_on(currency="JPY")
-    ExchangeRate.objects.create(
-        base="USD", quote="JPY", rate=Decimal(150), starts_at=START, created_at=START
-    )
+    ExchangeRate.objects.create(base="USD", quote="JPY", rate=Decimal(150), starts_at=START, created_at=START)
     charge_id = call(tenant, "a", costs=costs("0.2"))
     assert bucket(tenant) == (1, 1, 100, 30)
     answer = later(caller, charge_id, *costs("0.1"), *costs("2", currency="EUR"))

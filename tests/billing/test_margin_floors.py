@@ -1,4 +1,4 @@
-"""Margin floors in the charge path: what they refuse, what they tell staff, and what they cost who has none."""
+"""Margin floors in the charge path: what they refuse, what they tell staff, what they cost who has none."""
 
 from __future__ import annotations
 
@@ -158,9 +158,7 @@ def test_without_an_exchange_rate_cost_and_revenue_cannot_be_compared() -> None:
     assert not is_denied(call(tenant, "a", 100, "100"))
     assert alerts(tenant) == ["unknown_cost"]
     assert MarginAlert.objects.get().detail["why"] == "no_exchange_rate"
-    ExchangeRate.objects.create(
-        base="USD", quote="JPY", rate=Decimal(150), starts_at=START, created_at=START
-    )
+    ExchangeRate.objects.create(base="USD", quote="JPY", rate=Decimal(150), starts_at=START, created_at=START)
     assert is_denied(call(tenant, "b", 100, "1.07"))
     assert not is_denied(call(tenant, "c", 100, "0.5"))
     check_sums(tenant)
