@@ -93,3 +93,40 @@ def subject_sums(
     for name, currency, is_now, events, costed, revenue, cost in rows:
         margin = Margin(events=events, costed=costed, revenue=revenue, known_cost=cost)
         yield SubjectSum(name, currency, is_now, margin)
+
+
+# A bucket's hour belongs to the period in which it ends, as in `billing.margin_floors.planning`.
+RUNNING: Final = """
+    SELECT p.id, r.starts_at, r.ends_at, sums.*
+    FROM accounts_billingentity p
+    LEFT JOIN LATERAL (
+        SELECT g.starts_at, g.ends_at
+        FROM pricing_subscription s
+        JOIN pricing_billingperiod g ON g.subscription_id = s.id
+        WHERE s.billing_entity_id = p.id AND g.starts_at <= %(now)s AND g.ends_at > %(now)s
+        ORDER BY g.starts_at LIMIT 1) r ON true
+    CROSS JOIN LATERAL (
+        SELECT sum(events)::bigint AS events, sum(costed)::bigint, sum(unmatched)::bigint,
+            sum(unpriced)::bigint, sum(revenue), sum(cost)
+        FROM billing_marginbucket m
+        WHERE m.customer_id = p.customer_id AND m.billing_entity_id = p.id
+            AND m.hour > coalesce(r.starts_at, %(since)s) - %(hour)s
+            AND m.hour <= coalesce(r.ends_at, %(now)s) - %(hour)s) sums
+    WHERE sums.events IS NOT NULL"""
+
+
+class RunningSum(NamedTuple):
+    """What a payer's running period has come to; without one (None), its last days."""
+
+    payer_id: int
+    starts_at: datetime | None
+    ends_at: datetime | None
+    margin: Margin
+
+
+def running_sums(now: datetime, since: datetime) -> list[RunningSum]:
+    """The margins of all payers in their running periods, or since an instant; from buckets."""
+    with connection.cursor() as cursor:
+        cursor.execute(RUNNING, {"now": now, "since": since, "hour": HOUR})
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return [RunningSum(row[0], row[1], row[2], Margin(*row[3:])) for row in rows]

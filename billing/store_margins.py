@@ -23,9 +23,17 @@ FLOORS: Final = """
 READ_PERIODS: Final = """
     SELECT p.customer_id, p.billing_entity_id, p.starts_at, p.ends_at, p.events, p.costed, p.revenue, p.cost,
         p.told_below, p.told_unknown
-    FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[]) AS t(c, b, s, e)
-    JOIN billing_periodmargin p
-        ON p.customer_id = t.c AND p.billing_entity_id = t.b AND p.starts_at = t.s AND p.ends_at = t.e"""
+    FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[]) AS t(c, b, first, last)
+    JOIN billing_periodmargin p ON p.customer_id = t.c AND p.billing_entity_id = t.b
+        AND p.starts_at <= t.last AND p.ends_at > t.first"""
+WRITE_PERIODS: Final = """
+    UPDATE billing_periodmargin AS p
+    SET events = t.events, costed = t.costed, revenue = t.revenue, cost = t.cost, told_below = t.below,
+        told_unknown = t.unknown
+    FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[],
+                %s::numeric[], %s::numeric[], %s::boolean[], %s::boolean[])
+        AS t(c, b, s, e, events, costed, revenue, cost, below, unknown)
+    WHERE p.customer_id = t.c AND p.billing_entity_id = t.b AND p.starts_at = t.s AND p.ends_at = t.e"""
 OPEN_PERIODS: Final = """
     INSERT INTO billing_periodmargin (customer_id, billing_entity_id, starts_at, ends_at, events, costed,
         revenue, cost, told_below, told_unknown)
@@ -107,9 +115,15 @@ def read_floors(raw: Session, payers: Sequence[tuple[int, int]]) -> Answer:
     return execute(raw, FLOORS, key_arrays(payers, "nn"))
 
 
-def read_periods(raw: Session, keys: Sequence[PeriodKey]) -> Answer:
-    """The periods that are kept, of these keys: their sums, and what staff has been told."""
-    return execute(raw, READ_PERIODS, key_arrays(keys, "nntt"))
+def read_periods(raw: Session, hours: Sequence[tuple[int, int, str, str]]) -> Answer:
+    """The kept periods of (customer, payer) that share an hour with those from the first to the last one."""
+    return execute(raw, READ_PERIODS, key_arrays(hours, "nntt"))
+
+
+def write_periods(raw: Session, rows: Sequence[Sequence[Any]]) -> None:
+    """Write kept periods, of payers locked since they were read; columns as `read_periods` gives them."""
+    if rows:
+        execute(raw, WRITE_PERIODS, key_arrays(rows, "nnttnnnnnn"))
 
 
 def open_periods(raw: Session, keys: Sequence[PeriodKey]) -> Answer:

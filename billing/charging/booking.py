@@ -121,7 +121,7 @@ def write_batch(raw: psycopg.Connection[Any], batch: Batch, known: Known, *, is_
             add_buckets(pipe, merge, buckets)
         add_uniques(pipe, batch.uniques)
         write_margins(pipe, batch.margins)
-        sums.write(pipe, known.floored, batch.margins, batch.now)
+        sums.write(pipe, known.floored, batch.now)
         write_denials(pipe, batch.denials, batch.now)
         write_overspend(pipe, batch.overspend, batch.now)
         write_reratings(pipe, batch.reratings, batch.now)

@@ -46,14 +46,14 @@ def plan_floors(items: Sequence[Any], prices: Mapping[int, PayerPrices]) -> None
         payer = item.attribution.payer
         if not _is_planned(item) or not known[payer.id].is_kept:
             continue
-        periods = by_payer.setdefault(
-            (payer.customer_id, payer.id), PayerPeriods((payer.customer_id, payer.id), payer.currency)
-        )
+        periods = by_payer.get((payer.customer_id, payer.id))
+        if periods is None:
+            place = (payer.customer_id, payer.id)
+            periods = by_payer[place] = PayerPeriods(place, payer.currency, item.hour, item.hour)
         occurred_at = item.request.event.occurred_at
-        item.floors = ItemFloors(
-            periods, floors_at(payer, known[payer.id].own, prices[payer.id].at(occurred_at))
-        )
-        periods.keys.update(at.key for at in item.floors.floors)
+        floors = floors_at(payer, known[payer.id].own, prices[payer.id].at(occurred_at))
+        item.floors = ItemFloors(periods, floors)
+        periods.plan(item.hour, [at.key for at in floors])
 
 
 def floors_at(

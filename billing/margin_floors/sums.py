@@ -14,8 +14,7 @@ import psycopg
 from billing.ledger import PayerId
 from billing.margin_floors.rule import DENY, Sums, pushes_below
 from billing.models import MarginAlert
-from billing.store import MarginKey
-from billing.store_margins import AlertRow, PeriodKey, move_periods, open_periods, read_periods, tell
+from billing.store_margins import AlertRow, PeriodKey, open_periods, read_periods, tell, write_periods
 from core.numbers import plain
 from core.pipeline import Answer
 from core.sql import Session
@@ -42,23 +41,36 @@ class KeptPeriod:
     sums: Sums = field(default_factory=Sums)
     told_below: bool = False
     told_unknown: bool = False
+    is_moved: bool = False
 
 
 @dataclass(slots=True)
 class PayerPeriods:
-    """What a batch knows of one payer's periods; `keys` are those to read. Its items share it."""
+    """What a batch knows of one payer's periods; its items share it.
+
+    `keys` are those looked at; the hours that it moves lie from `first` to `last`.
+    """
 
     payer: PayerId
     currency: str
+    first: str
+    last: str
     keys: set[PeriodKey] = field(default_factory=set)
     kept: dict[PeriodKey, KeptPeriod] = field(default_factory=dict)
     alerts: list[AlertRow] = field(default_factory=list)
+
+    def plan(self, hour: str, keys: Iterable[PeriodKey]) -> None:
+        """Take in an item of this hour that is looked at in these periods."""
+        self.keys.update(keys)
+        starts = [hour, *(key.starts_at for key in keys)]
+        self.first, self.last = min(self.first, *starts), max(self.last, *starts)
 
     def add(self, hour: str, change: Sequence[Any]) -> None:
         """Count a change of a margin bucket, as `add_margin` takes it, in the periods of its hour."""
         for key, period in self.kept.items():
             if key.starts_at <= hour < key.ends_at:
                 period.sums.add(int(change[0]), int(change[1]), change[4], change[5])
+                period.is_moved = True
 
     def alert(self, kind: str, at: FloorAt, sums: Sums, **detail: Any) -> None:
         """Tell staff, unless it has been told of this in the period already."""
@@ -66,6 +78,7 @@ class PayerPeriods:
         if getattr(period, TOLD[kind]):
             return
         setattr(period, TOLD[kind], True)
+        period.is_moved = True
         self.alerts.append(alert_row(kind, at, sums, self.currency, **detail))
 
 
@@ -127,8 +140,8 @@ def alert_row(kind: str, at: FloorAt, sums: Sums, currency: str, **detail: Any) 
 
 def send_read(raw: Session, payers: Collection[PayerPeriods]) -> Answer | None:
     """Ask for the periods of a batch; no statement when none of its payers has a floor."""
-    keys = [key for each in payers for key in each.keys]
-    return read_periods(raw, keys) if keys else None
+    hours = [(*each.payer, each.first, each.last) for each in payers]
+    return read_periods(raw, hours) if hours else None
 
 
 def take(
@@ -159,12 +172,14 @@ def _fill(by_payer: Mapping[PayerId, PayerPeriods], rows: Iterable[Sequence[Any]
             each.kept[key] = KeptPeriod(Sums(*row[4:8]), *row[8:10])
 
 
-def write(
-    raw: Session, payers: Sequence[PayerPeriods], margins: Mapping[MarginKey, Sequence[Any]], now: datetime
-) -> None:
-    """Move the kept periods of these payers with the batch's margins, and tell staff; nothing for none."""
-    if not payers:
-        return
-    ids = {each.payer[1] for each in payers}
-    move_periods(raw, {key: row for key, row in margins.items() if key.payer_id in ids})
+def write(raw: Session, payers: Sequence[PayerPeriods], now: datetime) -> None:
+    """Write the periods that a batch has moved, and tell staff; nothing for no payers."""
+    moved = [
+        (*key, sums.events, sums.costed, sums.revenue, sums.cost, period.told_below, period.told_unknown)
+        for each in payers
+        for key, period in each.kept.items()
+        if period.is_moved
+        for sums in (period.sums,)
+    ]
+    write_periods(raw, moved)
     tell(raw, [row for each in payers for row in each.alerts], now)

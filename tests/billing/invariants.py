@@ -99,7 +99,8 @@ MARGINS = """
     WHERE (m.events, m.costed, m.revenue, m.cost)
         IS DISTINCT FROM (e.events, e.costed, e.revenue, e.cost)"""
 PERIOD_MARGINS = """
-    SELECT p.customer_id, p.billing_entity_id, p.starts_at, p.events, m.events, p.revenue, m.revenue, p.cost, m.cost
+    SELECT p.customer_id, p.billing_entity_id, p.starts_at, p.events, m.events, p.revenue, m.revenue, p.cost,
+        m.cost
     FROM billing_periodmargin p
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(events), 0) AS events, coalesce(sum(costed), 0) AS costed,

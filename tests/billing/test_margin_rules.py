@@ -46,7 +46,9 @@ def caller() -> Caller:
 
 
 def tenant_in(currency: str = "USD", **terms: Any) -> Tenant:
-    return make_tenant(make_version([ONE_EACH], currency=currency, **terms), balance="9000", currency=currency)
+    return make_tenant(
+        make_version([ONE_EACH], currency=currency, **terms), balance="9000", currency=currency
+    )
 
 
 def use(
@@ -132,9 +134,7 @@ def test_each_model_is_told_of_by_itself_from_what_is_known_now(caller: Caller) 
 
 def test_currencies_are_compared_at_a_rate_and_not_without_one() -> None:
     dollars, yen, more = tenant_in(), tenant_in("JPY"), tenant_in()
-    ExchangeRate.objects.create(
-        base="USD", quote="JPY", rate=Decimal(100), starts_at=START, created_at=START
-    )
+    ExchangeRate.objects.create(base="USD", quote="JPY", rate=Decimal(100), starts_at=START, created_at=START)
     create_rule(scope="whole", points=Decimal(20), days=10)
     use(dollars, 5, 100, "50")
     use(more, 15, 100, "50")
@@ -143,9 +143,7 @@ def test_currencies_are_compared_at_a_rate_and_not_without_one() -> None:
     use(yen, 15, 1000, "50")
     ExchangeRate.objects.all().delete()
     assert told() == []
-    ExchangeRate.objects.create(
-        base="USD", quote="JPY", rate=Decimal(100), starts_at=START, created_at=START
-    )
+    ExchangeRate.objects.create(base="USD", quote="JPY", rate=Decimal(100), starts_at=START, created_at=START)
     assert [subject for subject, _ in told()] == [""]
 
 

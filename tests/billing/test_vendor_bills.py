@@ -15,7 +15,7 @@ from accounts.keys import issue_api_key
 from billing.charging import Charged
 from billing.models import Charge, CostEntry, MarginAlert, MarginBucket, VendorBill, VendorBillShare
 from billing.reversals import reverse_event
-from billing.vendor_bills import applying, apply_bills, begin_bill, discard_bill, load_bill
+from billing.vendor_bills import apply_bills, applying, begin_bill, discard_bill, load_bill
 from core import clock
 from core.errors import Conflict
 from core.ids import hot_id
@@ -49,7 +49,9 @@ def caller() -> Caller:
 
 
 def tenant_in(currency: str = "USD", **terms: Any) -> Tenant:
-    return make_tenant(make_version([ONE_EACH], currency=currency, **terms), balance="9000", currency=currency)
+    return make_tenant(
+        make_version([ONE_EACH], currency=currency, **terms), balance="9000", currency=currency
+    )
 
 
 def call(
@@ -92,7 +94,9 @@ def known(tenant: Tenant, vendor: str = "openai") -> Decimal:
     for event in UsageEvent.objects.filter(billing_entity_id=tenant.payer.pk):
         entry = CostEntry.objects.filter(event_id=event.id).order_by("pk").last()
         parts = event.costs if entry is None else entry.costs
-        found += sum((Decimal(part["amount"]) for part in parts or () if part["vendor"] == vendor), Decimal(0))
+        found += sum(
+            (Decimal(part["amount"]) for part in parts or () if part["vendor"] == vendor), Decimal(0)
+        )
     return found
 
 
@@ -133,9 +137,7 @@ def test_the_parts_sum_to_the_bill_exactly(caller: Caller, total: str) -> None:
 
 
 def test_yen_and_dinars(caller: Caller) -> None:
-    ExchangeRate.objects.create(
-        base="USD", quote="JPY", rate=Decimal(150), starts_at=START, created_at=START
-    )
+    ExchangeRate.objects.create(base="USD", quote="JPY", rate=Decimal(150), starts_at=START, created_at=START)
     ExchangeRate.objects.create(
         base="USD", quote="KWD", rate=Decimal("0.3"), starts_at=START, created_at=START
     )
@@ -148,9 +150,7 @@ def test_yen_and_dinars(caller: Caller) -> None:
 
 
 def test_a_bill_in_yen_over_calls_booked_in_dollars(caller: Caller) -> None:
-    ExchangeRate.objects.create(
-        base="USD", quote="JPY", rate=Decimal(150), starts_at=START, created_at=START
-    )
+    ExchangeRate.objects.create(base="USD", quote="JPY", rate=Decimal(150), starts_at=START, created_at=START)
     tenant = tenant_in()
     call(tenant, "a", "2")
     bill = load(caller, "330", currency="JPY")
