@@ -127,6 +127,7 @@ class RunningSum(NamedTuple):
 def running_sums(now: datetime, since: datetime) -> list[RunningSum]:
     """The margins of all payers in their running periods, or since an instant; from buckets."""
     with connection.cursor() as cursor:
-        cursor.execute(RUNNING, {"now": now, "since": since, "hour": HOUR})
+        values: dict[str, Any] = {"now": now, "since": since, "hour": HOUR}
+        cursor.execute(RUNNING, values)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     return [RunningSum(row[0], row[1], row[2], Margin(*row[3:])) for row in rows]

@@ -114,7 +114,7 @@ def _events(bill: VendorBill) -> QuerySet[UsageEvent]:
     if bill.model:
         rows = rows.filter(properties__model=bill.model)
     rows = rows.annotate(known_costs=known_costs, known_cost=known_cost).defer("properties")
-    return rows.filter(known_costs__contains=[{"vendor": bill.vendor}])
+    return rows.filter(known_costs__contains=[{"vendor": bill.vendor}])  # type: ignore[misc]
 
 
 def _call(bill: VendorBill, event: UsageEvent, exchange: ExchangeTable) -> Call:

@@ -115,7 +115,7 @@ def margins(request: HttpRequest) -> HttpResponseBase:
 @staff_page()
 def margin_floor(request: HttpRequest, reference: str) -> HttpResponseBase:
     """A payer's floor and what was told of its margin; by POST its own floor is set."""
-    payer, now = find_payer(request, reference), clock.now()
+    payer = find_payer(request, reference)
     may_set = may(request.user, Right.MANAGE_LIMITS)
     own = visible(PayerMarginFloor, viewer_of(request)).filter(billing_entity=payer).first()
     data = request.POST if request.method == "POST" and may_set else None
@@ -126,19 +126,22 @@ def margin_floor(request: HttpRequest, reference: str) -> HttpResponseBase:
         set_floor(payer, min_margin=share, min_volume=values["min_volume"], action=values["action"])
         messages.success(request, f"The floor of {payer.name} holds from its next call on.")
         return redirect("margin_floor", reference)
-    rows, _ = payer_margins(viewer_of(request), now)
-    alerts = visible(MarginAlert, viewer_of(request)).filter(billing_entity_id=payer.pk)
-    context: dict[str, Any] = {
+    context = floor_context(request, payer) | {"own": own, "form": form, "may_set": may_set}
+    return render(request, "billing/margins/floor.html", context, status=422 if form.errors else 200)
+
+
+def floor_context(request: HttpRequest, payer: BillingEntity) -> dict[str, Any]:
+    """What is known of a payer's margin: its running period, its plan's floor, and what was told."""
+    viewer, now = viewer_of(request), clock.now()
+    rows, _ = payer_margins(viewer, now)
+    alerts = visible(MarginAlert, viewer).filter(billing_entity_id=payer.pk)
+    return {
         "payer": payer,
         "row": next((row for row in rows if row.payer.pk == payer.pk), None),
-        "own": own,
-        "of_version": version_floors(viewer_of(request), now).get(payer.pk),
-        "form": form,
-        "may_set": may_set,
-        "table": described(ALERTS, viewer_of(request)).table(request, alerts),
+        "of_version": version_floors(viewer, now).get(payer.pk),
+        "table": described(ALERTS, viewer).table(request, alerts),
         "crumbs": [("Margins", reverse("margins")), (payer.name, "")],
     }
-    return render(request, "billing/margins/floor.html", context, status=422 if form.errors else 200)
 
 
 @require_POST

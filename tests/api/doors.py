@@ -85,6 +85,7 @@ def bodies(world: World) -> Bodies:
         | _metering()
         | _tenants(world)
         | _accounts(world)
+        | _margins(world)
     )
 
 
@@ -131,6 +132,14 @@ def _billing(world: World) -> Bodies:
             "customer": world.tenant.customer.public_id,
             "reason": "r",
         },
+        ("POST", f"/v1/quarantine/{world.waiting}/release"): {},
+        ("POST", f"/v1/quarantine/{world.waiting}/write-off"): {},
+    }
+
+
+def _margins(world: World) -> Bodies:
+    payer = world.payer
+    return {
         ("POST", f"/v1/charges/{world.unheard}/costs"): {
             "costs": [{"vendor": "v", "amount": "0.1", "currency": "USD"}],
             "reason": "r",
@@ -152,8 +161,6 @@ def _billing(world: World) -> Bodies:
             "max_uplift": "0.5",
             "reference": "r",
         },
-        ("POST", f"/v1/quarantine/{world.waiting}/release"): {},
-        ("POST", f"/v1/quarantine/{world.waiting}/write-off"): {},
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
@@ -39,7 +40,8 @@ def call(tenant: Tenant, key: str, price: int, cost: str, mode: Mode = Mode.ASK)
 
 
 def usage_cost() -> Decimal:
-    return MarginBucket.objects.get(event="completion").cost
+    found: Decimal = MarginBucket.objects.get(event="completion").cost
+    return found
 
 
 def test_two_costs_for_one_call_at_once_leave_the_later_row(tenant: Tenant) -> None:
@@ -64,7 +66,8 @@ def test_a_cost_and_a_reversal_at_once_leave_nothing_behind(tenant: Tenant) -> N
             except Conflict as refused:
                 return refused.code
 
-        at_once([late, partial(reverse_event, event, reason="a race")])
+        race: list[Callable[[], object]] = [late, partial(reverse_event, event, reason="a race")]
+        at_once(race)
     assert (usage_cost(), MarginBucket.objects.get(event="completion").events) == (0, 0)
 
 
@@ -141,8 +144,9 @@ def test_charges_and_a_bill_at_once_keep_the_books(tenant: Tenant) -> None:
     for number in range(5):
         call(tenant, f"k{number}", 100, "10")
     begin_bill(_bill("60"))
-    works = [partial(call, tenant, f"n{number}", 100, "10", Mode.REPORT) for number in range(6)]
-    at_once([apply_bills, *works])  # type: ignore[list-item]
+    works: list[Callable[[], object]] = [apply_bills]
+    works += [partial(call, tenant, f"n{number}", 100, "10", Mode.REPORT) for number in range(6)]
+    at_once(works)
     while apply_bills():
         pass
     assert VendorBill.objects.get().status == "applied"
