@@ -74,11 +74,13 @@ class PayerPrices:
     """All of a payer's segments, at one config version of its customer.
 
     `subscriptions` = (id, start, end) of each time in which one of its subscriptions runs and is not paused.
+    `has_margin_floor`: one of the segments' versions has one.
     """
 
     config_version: int
     subscriptions: tuple[tuple[int, datetime, datetime | None], ...]
     segments: tuple[SegmentPrices, ...]
+    has_margin_floor: bool = False
 
     def at(self, instant: datetime) -> list[SegmentPrices]:
         """The segments in which usage at `instant` is rated."""
@@ -171,6 +173,11 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
                     (segment.period.starts_at, segment.period.ends_at),
                     row.pk,
                 )
+                for row in rows
+                for segment in segments.get(row.pk, ())
+            ),
+            any(
+                _versions[segment.version_id].margin_floor is not None
                 for row in rows
                 for segment in segments.get(row.pk, ())
             ),

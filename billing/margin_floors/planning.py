@@ -26,7 +26,8 @@ PAYERS_MAX: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class PayerFloors:
-    """What the process knows of a payer's floors at a config version. `is_kept`: its periods have to move."""
+    """What the process knows of a payer's floors at a config version, beside those of its segments' versions,
+    which may be made later. `is_kept`: periods of earlier floors have to move."""
 
     config_version: int
     own: MarginFloor | None
@@ -39,12 +40,14 @@ _payers: dict[int, PayerFloors] = {}
 def plan_floors(items: Sequence[Any], prices: Mapping[int, PayerPrices]) -> None:
     """Note on each planned item the floors that it falls under; one statement for payers not seen yet."""
     by_payer: dict[PayerId, PayerPeriods] = {}
-    known = _known({item.attribution.payer for item in items if _is_planned(item)}, prices)
-    if not any(floors.is_kept for floors in known.values()):
+    payers = {item.attribution.payer.id: item.attribution.payer for item in items if _is_planned(item)}
+    known = _known(payers, prices)
+    floored = {pk for pk, floors in known.items() if floors.is_kept or prices[pk].has_margin_floor}
+    if not floored:
         return
     for item in items:
         payer = item.attribution.payer
-        if not _is_planned(item) or not known[payer.id].is_kept:
+        if not _is_planned(item) or payer.id not in floored:
             continue
         periods = by_payer.get((payer.customer_id, payer.id))
         if periods is None:
@@ -79,28 +82,24 @@ def _is_planned(item: Any) -> bool:
     return item.attribution.payer is not None and item.attribution.problem is None
 
 
-def _known(payers: set[Payer], prices: Mapping[int, PayerPrices]) -> dict[int, PayerFloors]:
+def _known(payers: Mapping[int, Payer], prices: Mapping[int, PayerPrices]) -> dict[int, PayerFloors]:
     if len(_payers) > PAYERS_MAX:
         _payers.clear()
     found, stale = {}, []
-    for payer in payers:
-        floors = _payers.get(payer.id)
-        if floors is None or floors.config_version != prices[payer.id].config_version:
+    for payer_id, payer in payers.items():
+        floors = _payers.get(payer_id)
+        if floors is None or floors.config_version != prices[payer_id].config_version:
             stale.append(payer)
         else:
-            found[payer.id] = floors
-    if stale:
-        found |= _load(stale, prices)
-    return found
+            found[payer_id] = floors
+    return found | _load(stale, prices) if stale else found
 
 
 def _load(payers: Sequence[Payer], prices: Mapping[int, PayerPrices]) -> dict[int, PayerFloors]:
     rows = read_floors(driver(), [(payer.customer_id, payer.id) for payer in payers])
     loaded = {}
     for payer_id, min_margin, min_volume, action, is_kept in rows:
-        theirs = prices[payer_id]
         own = None if action is None else MarginFloor(min_margin, min_volume, action)
-        has_floor = any(segment.version.margin_floor is not None for segment in theirs.segments)
-        loaded[payer_id] = PayerFloors(theirs.config_version, own, is_kept or own is not None or has_floor)
+        loaded[payer_id] = PayerFloors(prices[payer_id].config_version, own, is_kept or own is not None)
     _payers.update(loaded)
     return loaded

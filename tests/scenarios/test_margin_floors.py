@@ -61,10 +61,10 @@ def test_a_spring_in_berlin(story: LifeStory) -> None:
     rate(story, "0.9", "2026-03-20T00:00:00Z")
     story.at(3, 31, 21, 59)
     assert story.charge(payer, tok=10) == "10"  # 110 of revenue, 83 of cost
-    assert story.refused(payer, tok=50) == "margin_floor"  # 160 and 128
+    assert story.refused(payer, tok=51) == "margin_floor"  # 161 and 128.9
     story.at(3, 31, 22)  # midnight in Berlin
     assert story.charge(payer, tok=49) == "49"
-    assert story.refused(payer, tok=50) == "margin_floor"
+    assert story.refused(payer, tok=51) == "margin_floor"
     assert alerts(story, payer) == ["below_floor 2026-03-01T00:00", "below_floor 2026-03-31T22:00"]
     story.audit()
 
@@ -98,6 +98,20 @@ def test_a_change_of_plan_brings_its_floor_and_takes_it(story: LifeStory) -> Non
     story.do(subscription, "change", plan_version=with_floor)
     assert story.refused(payer, tok=10) == "margin_floor"
     assert margin(story, payer, 3) == ("10", "9", "1")
+    story.audit()
+
+
+def test_a_change_that_waits_brings_its_floor_to_the_first_call_after_it(story: LifeStory) -> None:
+    with_floor = story.plan(per_unit("tok", "1"), margin_floor=DENY | {"min_volume": "0"})
+    payer = story.payer(top_up="10000")
+    subscription = story.start(payer, story.plan(per_unit("tok", "1")))
+    rate(story, "0.9", START.isoformat())
+    story.at(3, 2)
+    story.do(subscription, "change", plan_version=with_floor, at="period_end")
+    story.at(3, 31, 23)
+    assert story.charge(payer, tok=10) == "10"
+    story.at(4, 1)  # no worker has come yet
+    assert story.refused(payer, tok=10) == "margin_floor"
     story.audit()
 
 

@@ -103,6 +103,7 @@ def test_costs_known_later_move_it(staff: Client) -> None:
     event = UsageEvent.objects.get()
     shown = read(staff, f"/charges/{hot_id('ch', event.customer_id, event.id)}")
     assert "90.00" in shown
+    assert "known from what became known later" in shown
 
 
 def test_a_floor_is_set_and_removed_by_hand(staff: Client) -> None:
