@@ -159,7 +159,7 @@ def _costs_of_events(
         billing_entity_id__in=payers.values("pk"),
     )
     found: defaultdict[tuple[int, int], Decimal] = defaultdict(lambda: ZERO)
-    known = with_known_cost(rows).filter(known_cost__isnull=False)
+    known = with_known_cost(rows).filter(known_cost__isnull=False)  # type: ignore[misc]
     read = known.annotate(text=Cast("properties", TextField())).values_list(
         "name", "billing_entity_id", "text", "known_cost"
     )

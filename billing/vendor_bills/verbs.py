@@ -83,22 +83,22 @@ def begin_bill(bill: VendorBill, *, by: str = "") -> VendorBill:
     """Let a previewed bill be applied, once: its shares are worked out anew and wait for `apply_bills`.
 
     The bill that stood for the same vendor, month and model is superseded: its shares go as the new ones
-    come.
-    Raises Conflict `bill_applied` for one that is not a preview any more, `other_bills_stand` where bills of
-    single models stand beside one of the whole vendor.
+    come. Raises Conflict: `bill_applied` for one that is no preview any more, `bill_applying` while another
+    one is at work, `other_bills_stand` where bills of single models stand beside one of the whole vendor.
     """
-    bill = VendorBill.objects.select_for_update().get(pk=bill.pk)
+    same = VendorBill.objects.filter(vendor=bill.vendor, month=bill.month).order_by("pk")
+    rows = {row.pk: row for row in same.select_for_update()}  # one at a time begins of a vendor's month
+    bill = rows[bill.pk]
     if bill.status != Status.PREVIEWED:
         raise Conflict("bill_applied", f"This bill is {bill.get_status_display().lower()} already.")
-    others = VendorBill.objects.filter(
-        vendor=bill.vendor, month=bill.month, status__in=STANDING, total__isnull=False
-    ).exclude(model=bill.model)
-    if bill.total is not None and (others.filter(model="").exists() or (not bill.model and others.exists())):
+    standing = [row for row in rows.values() if row.status in STANDING and row.total is not None]
+    others = [row for row in standing if row.model != bill.model]
+    if bill.total is not None and any(not row.model or not bill.model for row in others):
         says = "A vendor's month has bills by model or one of the whole: take the others back first."
         raise Conflict("other_bills_stand", says, "model")
-    before = standing_bill(bill, is_locked=True)
-    if before is not None and before.status == Status.APPLYING:
-        raise Conflict("bill_applying", "The bill before this one is still being applied.")
+    if any(row.status == Status.APPLYING for row in rows.values()):
+        raise Conflict("bill_applying", "Another bill of this vendor and month is still being applied.")
+    before = next((row for row in standing if row.model == bill.model), None)
     if before is None and bill.total is None:
         raise Conflict("nothing_to_take_back", "The bill was taken back already.")
     if before is not None:
@@ -132,12 +132,11 @@ def preview(bill: VendorBill) -> None:
     bill.save()
 
 
-def standing_bill(bill: VendorBill, *, is_locked: bool = False) -> VendorBill | None:
+def standing_bill(bill: VendorBill) -> VendorBill | None:
     """The applied bill whose place another one of the same vendor, month and model takes."""
-    rows = VendorBill.objects.filter(
+    return VendorBill.objects.filter(
         vendor=bill.vendor, month=bill.month, model=bill.model, status__in=STANDING, total__isnull=False
-    ).exclude(pk=bill.pk)
-    return (rows.select_for_update() if is_locked else rows).first()
+    ).first()
 
 
 def unattributed(bill: VendorBill) -> Decimal | None:

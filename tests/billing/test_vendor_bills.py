@@ -245,6 +245,20 @@ def test_two_previews_of_one_month_and_the_later_applied_stands(caller: Caller) 
     assert cost(tenant) == 12
 
 
+def test_while_one_is_taken_back_none_is_applied(caller: Caller) -> None:
+    tenant = tenant_in()
+    call(tenant, "a", "10")
+    apply(caller, load(caller, "12"))
+    back, other = load(caller, None), load(caller, "15")
+    assert caller.post(f"/v1/vendor-bills/{back['id']}/apply", {}).status == 200
+    refused = caller.post(f"/v1/vendor-bills/{other['id']}/apply", {})
+    assert (refused.status, refused.error["code"]) == (409, "bill_applying")
+    apply_bills()
+    assert cost(tenant) == 10
+    apply(caller, other)
+    assert cost(tenant) == 15
+
+
 def test_bills_by_model_and_of_the_whole_do_not_stand_beside_each_other(caller: Caller) -> None:
     tenant = tenant_in()
     call(tenant, "a", "10")
