@@ -17,7 +17,8 @@ from billing.charging.giving_back import restore
 from billing.funding import Part, burn, give_back
 from billing.hours import hour_start
 from billing.models import BookedFee, Transfer
-from billing.store import MarginKey, write_margins
+from billing.store import MarginKey
+from billing.store_margins import add_margins
 from core.instants import instant_text
 from core.numbers import CONTEXT, ZERO, plain
 from core.sql import driver
@@ -86,7 +87,7 @@ def book_fees(books: Mapping[int, PayerBook], due: Iterable[PeriodFees], now: da
         row = margins.setdefault(key, [0, 0, 0, 0, ZERO, ZERO])
         row[4] = CONTEXT.add(row[4], delta.amount)
     BookedFee.objects.bulk_create(rows)
-    write_margins(driver(), margins)
+    add_margins(driver(), margins)
     return rows
 
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from celery import shared_task
 
 from accounts import payers
-from billing import authorizations, closing, periods, recurring_credits, rollouts, simulations, subscriptions
+from billing import (
+    authorizations,
+    closing,
+    margin_rules,
+    periods,
+    recurring_credits,
+    rollouts,
+    simulations,
+    subscriptions,
+    vendor_bills,
+)
 from billing.limits.verbs import prune_counters
 from core import clock
 from core.audit import Source, audited
@@ -69,6 +79,19 @@ def deliver_outbox() -> None:
 def prune_limits() -> None:
     """Forget the slots that no rolling limit counts any more."""
     prune_counters(clock.now())
+
+
+@shared_task
+def apply_vendor_bills() -> None:
+    """Spread the vendors' bills that staff has let be applied."""
+    with audited(Source.TASK):
+        vendor_bills.apply_bills()
+
+
+@shared_task
+def watch_margins() -> None:
+    """Tell staff of margins that fell as far as a rule says."""
+    margin_rules.watch_margins(clock.now())
 
 
 @shared_task

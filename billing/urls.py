@@ -18,6 +18,8 @@ from billing.views import (
     home,
     limit_verbs,
     limits,
+    margin_alerts,
+    margins,
     member,
     metrics,
     money,
@@ -32,6 +34,7 @@ from billing.views import (
     simulations,
     traces,
     unmatched,
+    vendor_bills,
 )
 
 _ONE = "customers/<str:reference>"
@@ -135,7 +138,23 @@ simulation_urls = [
     path(f"{_SIMULATION}/cancel/ask", simulations.ask_cancel_simulation, name="simulation_cancel_ask"),
 ]
 
+_BILL = "vendor-bills/<str:reference>"
+margin_urls = [
+    path("margins", margins.margins, name="margins"),
+    path("margins/<str:reference>", margins.margin_floor, name="margin_floor"),
+    path("margins/<str:reference>/remove", margins.margin_floor_remove, name="margin_floor_remove"),
+    path("margin-alerts", margin_alerts.margin_alerts, name="margin_alerts"),
+    path("margin-rules/<str:reference>/end", margin_alerts.end_margin_rule, name="margin_rule_end"),
+    path("margin-rules/<str:reference>/end/ask", margin_alerts.ask_end_margin_rule, name="margin_rule_ask"),
+    path("vendor-bills", vendor_bills.vendor_bills, name="vendor_bills"),
+    path("vendor-bills/new", vendor_bills.new_vendor_bill, name="vendor_bill_new"),
+    path(_BILL, vendor_bills.vendor_bill, name="vendor_bill"),
+    path(f"{_BILL}/<str:action>", vendor_bills.do_vendor_bill, name="vendor_bill_do"),
+    path(f"{_BILL}/<str:action>/ask", vendor_bills.ask_vendor_bill, name="vendor_bill_ask"),
+]
+
 urlpatterns = [
+    *margin_urls,
     *home_urls,
     *plan_urls,
     *simulation_urls,

@@ -29,6 +29,8 @@ SCHEDULE: tuple[Due, ...] = (
     Due("billing.tasks.close_periods", every=MINUTE),
     Due("billing.tasks.deliver_outbox", every=MINUTE),
     Due("billing.tasks.prune_limits", every=HOUR),
+    Due("billing.tasks.apply_vendor_bills", every=MINUTE),
+    Due("billing.tasks.watch_margins", every=HOUR),
     Due("billing.tasks.run_simulations", every=MINUTE / 6),
 )
 """In the order in which `run_due` runs them: what later rows need is done by earlier ones."""

@@ -15,6 +15,7 @@ from core.ids import public_id
 from metering.aggregation.paths import Properties, compile_path
 from metering.aggregation.values import text_of
 from pricing.catalog.entitlements import EntitlementTerms
+from pricing.catalog.plans import MarginFloor
 from pricing.ceilings import Ceiling, ceilings_in, with_ceilings
 from pricing.cycles import Anchor, Period
 from pricing.models import Component, PlanVersion, Segment, Subscription
@@ -50,6 +51,7 @@ class VersionPrices:
     by_meter: dict[int, tuple[PricedComponent, ...]]
     entitlements: tuple[EntitlementTerms, ...] = ()
     anchor: Anchor = Anchor.CALENDAR
+    margin_floor: MarginFloor | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -57,7 +59,8 @@ class SegmentPrices:
     """The prices of one segment; events that occurred in `[starts_at, ends_at)` belong to it.
 
     `is_closed`: its period is closed, so that what comes now is late. `ceilings`: the most that may be used
-    there, by meter id. `anchor_at`: what its subscription's cycles are counted from.
+    there, by meter id. `period`: its billing period. `anchor_at`: what its subscription's cycles are
+    counted from.
     """
 
     id: int
@@ -68,6 +71,7 @@ class SegmentPrices:
     ceilings: Mapping[int, Ceiling] = field(default_factory=dict)
     period: Period | None = None
     anchor_at: datetime | None = None
+    subscription_id: int = 0
 
 
 @dataclass(slots=True, frozen=True)
@@ -75,11 +79,13 @@ class PayerPrices:
     """All of a payer's segments, at one config version of its customer.
 
     `subscriptions` = (id, start, end) of each time in which one of its subscriptions runs and is not paused.
+    `has_margin_floor`: one of the segments' versions has one.
     """
 
     config_version: int
     subscriptions: tuple[tuple[int, datetime, datetime | None], ...]
     segments: tuple[SegmentPrices, ...]
+    has_margin_floor: bool = False
 
     def at(self, instant: datetime) -> list[SegmentPrices]:
         """The segments in which usage at `instant` is rated."""
@@ -140,8 +146,8 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
     if len(_payers) > PAYERS_MAX:
         _payers.clear()
     subscriptions: dict[int, list[Subscription]] = {payer_id: [] for payer_id in wanted}
-    theirs = Subscription.objects.filter(billing_entity_id__in=list(wanted)).order_by("id")
-    for subscription in with_ceilings(theirs):
+    rows_of = Subscription.objects.filter(billing_entity_id__in=list(wanted)).order_by("id")
+    for subscription in with_ceilings(rows_of):
         subscriptions[subscription.billing_entity_id].append(subscription)
     pks = [subscription.pk for rows in subscriptions.values() for subscription in rows]
     segments: dict[int, list[Segment]] = {}
@@ -171,7 +177,13 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
                     ceilings.get(segment.pk, {}),
                     Period(segment.period.starts_at, segment.period.ends_at),
                     row.anchor_at,
+                    row.pk,
                 )
+                for row in rows
+                for segment in segments.get(row.pk, ())
+            ),
+            any(
+                _versions[segment.version_id].margin_floor is not None
                 for row in rows
                 for segment in segments.get(row.pk, ())
             ),
@@ -192,8 +204,10 @@ def _compile_versions(version_ids: Iterable[int]) -> None:
     terms = {version.pk: terms_of(version) for version in PlanVersion.objects.filter(pk__in=missing)}
     for pk, by_meter in by_version.items():
         components = {meter_id: tuple(found) for meter_id, found in by_meter.items()}
-        entitlements, anchor = terms[pk].entitlements, terms[pk].anchor
-        _versions[pk] = VersionPrices(pk, public_id("pv", pk), components, tuple(entitlements), anchor)
+        own = terms[pk]
+        _versions[pk] = VersionPrices(
+            pk, public_id("pv", pk), components, tuple(own.entitlements), own.anchor, own.margin_floor
+        )
 
 
 def compile_component(row: Component) -> PricedComponent:

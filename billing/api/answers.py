@@ -23,6 +23,7 @@ MESSAGES: Final = {
     "entitlement": "The subscription does not allow this, or not so much.",
     "spend_limit": "This would go beyond a spend limit.",
     "insufficient_funds": "The balance does not cover this charge.",
+    "margin_floor": "This would leave less of the revenue than the margin floor asks.",
 }
 
 

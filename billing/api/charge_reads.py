@@ -25,6 +25,7 @@ from billing.api.charge_shapes import (
     ChargeRowSerializer,
     RecomputationSerializer,
 )
+from billing.costs import know_costs
 from billing.models import Charge, Reversal
 from billing.recompute import is_proved, recompute_charge
 from billing.reports.charge import ChargeFacts, ChargeLine, EventFacts, explain_charge, find_charge
@@ -114,7 +115,7 @@ class ChargeList(GenericAPIView[Any]):
         )
 
     def _events(self, page: Sequence[Charge]) -> dict[UUID, UsageEvent]:
-        """The events of a page of charges, by key, in one statement."""
+        """The events of a page of charges, by key, in two statements."""
         if not page:
             return {}
         instants = [charge.event_recorded_at for charge in page]
@@ -124,7 +125,9 @@ class ChargeList(GenericAPIView[Any]):
             recorded_at__gte=min(instants),
             recorded_at__lte=max(instants),
         )
-        return {event.id: event for event in rows.defer("properties", "costs")}
+        events = list(rows.defer("properties", "costs"))
+        know_costs(events)
+        return {event.id: event for event in events}
 
 
 class ChargeView(APIView):

@@ -76,7 +76,7 @@ class TransferSerializer(serializers.Serializer[Any]):
 
 
 class EventCostSerializer(CostSerializer):
-    """A vendor's part, and where it is known from: `given`, `rate` or `price_table`."""
+    """A vendor's part, and where it is known from: `given`, `rate`, `price_table`, `later`, `bill`."""
 
     locals()["source"] = serializers.CharField()
 

@@ -14,6 +14,7 @@ from billing.api.authorizations import (
 )
 from billing.api.backfills import BackfillResource
 from billing.api.balance import BalanceView, WalletResource
+from billing.api.charge_costs import ChargeCostResource
 from billing.api.charge_reads import ChargeView, RecomputeView
 from billing.api.charges import ChargesView
 from billing.api.closing_lines import ClosingLineResource
@@ -22,6 +23,7 @@ from billing.api.entitlements import EntitlementsView
 from billing.api.events import EventsView
 from billing.api.leases import LeaseReportView, LeaseReturnView, LeasesView, LeaseView
 from billing.api.limits import AlertResource, SpendLimitResource
+from billing.api.margin_floors import MarginAlertResource, MarginFloorResource, MarginRuleResource
 from billing.api.margins import CostsView, MarginsView
 from billing.api.metrics import CompareMetricsView
 from billing.api.operations import AdjustmentResource, GrantResource, TopUpResource
@@ -33,6 +35,7 @@ from billing.api.simulations import SimulationResource, SimulationRowResource
 from billing.api.subscriptions import SubscriptionResource
 from billing.api.upcoming import UpcomingView
 from billing.api.usage import UsageThatCountsView
+from billing.api.vendor_bills import VendorBillResource, VendorBillShareResource
 
 router = SimpleRouter(trailing_slash=False)
 router.register("wallets", WalletResource, basename="wallet")
@@ -46,12 +49,21 @@ router.register("subscriptions", SubscriptionResource, "subscription")
 router.register("rollouts", RolloutResource)
 router.register("usage-ceilings", UsageCeilingResource, "usage_ceiling")
 router.register("simulations", SimulationResource)
+router.register("margin-floors", MarginFloorResource, "margin_floor")
+router.register("margin-rules", MarginRuleResource)
+router.register("margin-alerts", MarginAlertResource)
+router.register("vendor-bills", VendorBillResource)
 router.register("spend-limits", SpendLimitResource, "spend_limit")
 router.register("alerts", AlertResource, "alert")
 
 urlpatterns = [
     path("charges", ChargesView.as_view(), name="api_charges"),
     path("charges/<str:charge_id>", ChargeView.as_view(), name="charge_explained"),
+    path(
+        "charges/<str:charge_id>/costs",
+        ChargeCostResource.as_view({"get": "list", "post": "create"}),
+        name="charge_costs",
+    ),
     path("charges/<str:charge_id>/recompute", RecomputeView.as_view(), name="charge_recomputed"),
     path("authorizations", AuthorizationsView.as_view(), name="authorizations"),
     path("authorizations/<str:authorization_id>", AuthorizationView.as_view(), name="authorization"),
@@ -77,6 +89,11 @@ urlpatterns = [
         name="simulation_rows",
     ),
     path("usage", UsageThatCountsView.as_view(), name="usage"),
+    path(
+        "vendor-bills/<id>/shares",
+        VendorBillShareResource.as_view({"get": "list"}),
+        name="vendor_bill_shares",
+    ),
     path("balance", BalanceView.as_view(), name="balance"),
     *router.urls,
 ]

@@ -20,6 +20,7 @@ from billing.charging.planning import Planned
 from billing.charging.reading import Known, unique_key
 from billing.charging.requests import Mode
 from billing.funding import Part, overspent
+from billing.margin_floors import sums
 from billing.store import (
     CHARGES,
     DenialRow,
@@ -83,6 +84,8 @@ def book_item(
     if item.stored is None:
         _add_event(batch, item, book, seq, unmatched=unmatched, unpriced=unpriced)
         _add_usage(batch, item, rated)
+        if item.floors is not None:
+            note_floors(item, rated.amount)
         change = (1, item.cost is not None, unmatched, unpriced, rated.amount, item.cost or ZERO)
         add_margin(batch, item, change)
     else:
@@ -123,6 +126,7 @@ def write_batch(raw: psycopg.Connection[Any], batch: Batch, known: Known, *, is_
             add_buckets(pipe, merge, buckets)
         add_uniques(pipe, batch.uniques)
         write_margins(pipe, batch.margins)
+        sums.write(pipe, known.floored, batch.now)
         write_denials(pipe, batch.denials, batch.now)
         write_overspend(pipe, batch.overspend, batch.now)
         write_reratings(pipe, batch.reratings, batch.now)
@@ -246,6 +250,8 @@ def add_margin(batch: Batch, item: Planned, change: Sequence[Any]) -> None:
     """Add (events, costed, unmatched, unpriced, revenue, cost) to the event's margin bucket."""
     payer, event = item.attribution.payer, item.request.event
     assert payer is not None
+    if item.floors is not None:
+        item.floors.periods.add(item.hour, change)
     workspace_id = item.attribution.workspace_id or 0
     key = MarginKey(payer.customer_id, payer.id, item.hour, workspace_id, event.event)
     row = batch.margins.get(key)
@@ -256,6 +262,13 @@ def add_margin(batch: Batch, item: Planned, change: Sequence[Any]) -> None:
         row[column] += change[column]
     for column in (4, 5):
         row[column] = add(row[column], change[column])
+
+
+def note_floors(item: Planned, amount: Decimal) -> None:
+    """Tell staff of what a call does to a margin below its floor."""
+    assert item.floors is not None
+    call = item.request.event.idempotency_key
+    item.floors.look(amount, item.cost, call, is_convertible=item.costs is None or item.cost is not None)
 
 
 def _add_rerating(batch: Batch, item: Planned, rated: RatedItem) -> None:
@@ -308,6 +321,8 @@ def note_denial(batch: Batch, item: Planned, denial: Denied) -> None:
     """Keep a refusal; it consumes no key."""
     payer, event = item.attribution.payer, item.request.event
     assert payer is not None
+    if denial.reason == "margin_floor":
+        note_floors(item, denial.expected_amount)
     batch.denials.append(
         DenialRow(
             payer.customer_id,

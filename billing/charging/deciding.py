@@ -145,6 +145,9 @@ def refuse(
         return replace(denied(item, bounded[0], book.funds, rated.amount), **bounded[1])
     elif rated.amount > 0 and not is_allowed(book.funds, parts):
         reason = "insufficient_funds"
+    elif item.floors is not None and (floor := item.floors.beyond(rated.amount, item.cost)) is not None:
+        refusal = denied(item, "margin_floor", book.funds, rated.amount)
+        return replace(refusal, level=floor.level, level_id=floor.level_id)
     if reason is None:
         return None
     return denied(item, reason, book.funds, rated.amount)

@@ -20,6 +20,7 @@ from accounts.credentials import integration_keys, valid_keys
 from accounts.directory import NO_VERSION
 from billing.charging.requests import ChargeRequest, Mode
 from billing.hours import hour_start
+from billing.margin_floors import ItemFloors, plan_floors
 from billing.models import Overspend
 from core.errors import AuthenticationFailed
 from core.ids import new_uuids7
@@ -108,6 +109,7 @@ class Planned:
     segments: Sequence[SegmentPrices] = ()
     is_late_capture: bool = False
     is_of_lease: bool = False
+    floors: ItemFloors | None = None
 
     def overspend_cause(self) -> str:
         """Why it may be below the floor, if it is."""
@@ -177,6 +179,7 @@ def plan_requests(requests: Sequence[tuple[int, ChargeRequest]], now: datetime) 
         if found.payer is not None and found.problem is None:
             _plan_item(item, meters, costs, prices[found.payer.id])
         items.append(item)
+    plan_floors(items, prices)
     return Plan(items, version, versions)
 
 

@@ -13,7 +13,8 @@ from billing.funding import Part, burn, overspent
 from billing.hours import hour_start
 from billing.ledger import LEAKAGE
 from billing.models import ClosingLine, Overspend, Transfer
-from billing.store import MarginKey, OverspendRow, write_margins, write_overspend
+from billing.store import MarginKey, OverspendRow, write_overspend
+from billing.store_margins import add_margins
 from core.ids import new_uuid7, public_id
 from core.numbers import CONTEXT, ZERO, plain
 from core.sql import driver
@@ -58,7 +59,7 @@ def book_lines(
     if rows:
         ClosingLine.objects.bulk_create(rows)
         write_overspend(driver(), below, now)
-        write_margins(driver(), margins)
+        add_margins(driver(), margins)
     return rows
 
 

@@ -24,7 +24,8 @@ from billing.closing.lines import ABSORB, ComponentClose, absorbed_by_line, comp
 from billing.funding import Part, burn, give_back
 from billing.hours import hour_start
 from billing.models import BookedFee, ClosingLine, CouponCredit, Transfer
-from billing.store import MarginKey, write_margins
+from billing.store import MarginKey
+from billing.store_margins import add_margins
 from core.ids import public_id
 from core.numbers import CONTEXT, ZERO, plain
 from core.sql import driver
@@ -226,4 +227,4 @@ def _write_margin(entity: BillingEntity, period: BillingPeriod, rows: Iterable[C
     if total:
         hour = hour_start(period.ends_at - TICK, entity.time_zone)
         key = MarginKey(entity.customer_id, entity.pk, hour, 0, COUPON)
-        write_margins(driver(), {key: [0, 0, 0, 0, total, ZERO]})
+        add_margins(driver(), {key: [0, 0, 0, 0, total, ZERO]})

@@ -15,6 +15,7 @@ from django.db.models import QuerySet, Sum
 
 from accounts.models import BillingEntity
 from accounts.scoping import visible
+from billing.costs.known import later_costs
 from billing.margins.figures import Group, Margin, MarginPoint, MarginSeries
 from billing.models import Charge, MarginBucket, ReRating, Reversal
 from core.errors import TooLarge
@@ -46,7 +47,7 @@ class MarginQuestion:
 
 
 def margin_series(question: MarginQuestion) -> list[MarginSeries]:
-    """The margins, one series for each currency and group, sorted by both. At most four statements.
+    """The margins, one series for each currency and group, sorted by both. At most five statements.
 
     Amounts of payers with different currencies never meet. Raises TooLarge when the answer, or the events to
     read for it, would be too many.
@@ -119,15 +120,18 @@ def _event_rows(question: MarginQuestion) -> Iterable[_Row]:
         )
     revenues = _revenues(question.scope.customer_id, events)
     gone = _reversed(question.scope.customer_id, events)
+    later = later_costs([question.scope.customer_id], events.values("id"))
     for event in read:
         counts = event.id not in gone
+        found = later.get((event.customer_id, event.id))
+        cost = event.cost if found is None else found.cost
         margin = Margin(
             events=int(counts),
-            costed=int(counts and event.cost is not None),
+            costed=int(counts and cost is not None),
             unmatched=int(counts and event.unmatched),
             unpriced=int(counts and event.unpriced),
             revenue=revenues.get(event.id, ZERO),
-            known_cost=(event.cost if counts else None) or ZERO,
+            known_cost=(cost if counts else None) or ZERO,
         )
         start = window.period_start(event.occurred_at)
         yield event.billing_entity_id, event.workspace_id, event.name, start, margin

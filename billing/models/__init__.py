@@ -3,12 +3,14 @@
 from billing.models.authorizations import Authorization
 from billing.models.charges import Charge, Denial, Overspend, ReRating
 from billing.models.closing import ClosingLine, CreditRelease
+from billing.models.costs import CostEntry, VendorBill, VendorBillShare
 from billing.models.coupons import CouponCredit
 from billing.models.fees import BookedFee
 from billing.models.grants import CreditGrant
 from billing.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction, Transfer
 from billing.models.limits import Alert, LimitCounter, LimitHold, SpendLimit
 from billing.models.make_whole import MakeWholeCredit
+from billing.models.margin_floors import MarginAlert, MarginRule, PayerMarginFloor, PeriodMargin
 from billing.models.margins import MarginBucket
 from billing.models.operations import Adjustment, TopUp
 from billing.models.outbox import OutboxMessage
@@ -21,6 +23,7 @@ __all__ = [
     "BookedFee",
     "Charge",
     "ClosingLine",
+    "CostEntry",
     "CouponCredit",
     "CreditGrant",
     "CreditRelease",
@@ -31,13 +34,19 @@ __all__ = [
     "LimitCounter",
     "LimitHold",
     "MakeWholeCredit",
+    "MarginAlert",
     "MarginBucket",
+    "MarginRule",
     "OutboxMessage",
     "Overspend",
+    "PayerMarginFloor",
+    "PeriodMargin",
     "ReRating",
     "Reversal",
     "ReversedCharge",
     "SpendLimit",
     "TopUp",
     "Transfer",
+    "VendorBill",
+    "VendorBillShare",
 ]

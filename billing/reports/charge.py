@@ -13,6 +13,7 @@ from django.db.models import F, Func, QuerySet, TextField
 
 from accounts.models import ApiKey, BillingEntity, Currency, Customer, Workspace
 from accounts.scoping import Viewer, visible
+from billing.costs import know_costs
 from billing.models import Charge, CreditGrant, Overspend, ReRating, Reversal, Transfer
 from billing.reports.charge_lines import LineSteps, line_steps
 from billing.reports.comparing import currency_units
@@ -127,7 +128,7 @@ class ChargeFacts:
 
 
 def explain_charge(viewer: Viewer, public: str) -> ChargeFacts:
-    """The charge of a public id, in at most thirteen statements by key; raises NotFound."""
+    """The charge of a public id, in at most fourteen statements by key; raises NotFound."""
     charge = find_charge(viewer, public)
     events = visible(UsageEvent, viewer).filter(
         customer_id=charge.customer_id, id=charge.event_id, recorded_at=charge.event_recorded_at
@@ -137,6 +138,7 @@ def explain_charge(viewer: Viewer, public: str) -> ChargeFacts:
     transfers = visible(Transfer, viewer).filter(**own, seq=charge.seq, recorded_at=charge.recorded_at)
     overspend = visible(Overspend, viewer).filter(**own, seq=charge.seq).first()
     lines, paid = _lines(charge, facts.event.cost), _paid(viewer, charge)
+    know_costs([facts.event])
     moved = list(transfers.order_by("position"))
     reversals = reversals_of(charge.customer_id, charge.event_id)
     return ChargeFacts(charge, facts, lines, paid, moved, overspend, reversals)
@@ -156,9 +158,10 @@ def find_charge(viewer: Viewer, public: str) -> Charge:
 def find_event(viewer: Viewer, public: str) -> EventFacts:
     """The event of a public id, read from its own partition; raises NotFound."""
     customer_id, uuid = hot_row("evt", public)
-    return describe_event(
-        viewer, _near(visible(UsageEvent, viewer).filter(customer_id=customer_id, id=uuid), uuid)
-    )
+    rows = visible(UsageEvent, viewer).filter(customer_id=customer_id, id=uuid)
+    facts = describe_event(viewer, _near(rows, uuid))
+    know_costs([facts.event])
+    return facts
 
 
 def charge_of_event(viewer: Viewer, event: UsageEvent) -> Charge | None:

@@ -14,6 +14,7 @@ from django.db.models import Q, QuerySet
 
 from accounts.models import ApiKey, BillingEntity, Currency, Customer, Workspace
 from accounts.scoping import Viewer, visible
+from billing.costs import know_costs
 from billing.models import Charge
 from billing.reports import spans
 from billing.reports.everyone import Everyone
@@ -143,10 +144,11 @@ def everyones_events(viewer: Viewer, wanted: EventFilter) -> Everyone[UsageEvent
 def describe_events(
     viewer: Viewer, events: Sequence[UsageEvent], units: Mapping[str, Currency]
 ) -> list[EventRow]:
-    """What goes with events of any customers, in at most six statements.
+    """What goes with events of any customers, in at most seven statements.
 
     Instants are shown on the payer's clock if there is one payer, else in UTC.
     """
+    know_costs(events)
     charges = charges_for(viewer, events)
     customers = visible(Customer, viewer).in_bulk({event.customer_id for event in events})
     payers = visible(BillingEntity, viewer).in_bulk({event.billing_entity_id for event in events})

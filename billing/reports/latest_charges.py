@@ -16,6 +16,7 @@ from django.db.models import QuerySet
 
 from accounts.models import BillingEntity, Currency, Workspace
 from accounts.scoping import Viewer, visible
+from billing.costs import know_costs
 from billing.models import Charge
 from core.ids import hot_id
 from core.numbers import CONTEXT
@@ -72,7 +73,7 @@ def charges_of(viewer: Viewer, customer_id: int) -> QuerySet[Charge]:
 def describe_charges(
     viewer: Viewer, charges: Sequence[Charge], units: Mapping[str, Currency]
 ) -> list[ChargeRow]:
-    """What goes with charges, in three statements; those of one instant by payer and running number.
+    """What goes with charges, in four statements; those of one instant by payer and running number.
 
     Instants are shown on the payer's clock if there is one payer, else in UTC.
     """
@@ -116,4 +117,6 @@ def events_of(viewer: Viewer, charges: Sequence[Charge]) -> dict[UUID, UsageEven
         recorded_at__gte=min(instants),
         recorded_at__lte=max(instants),
     )
-    return {event.id: event for event in rows}
+    events = list(rows)
+    know_costs(events)
+    return {event.id: event for event in events}

@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 
 from accounts.models import BillingEntity, Currency, Workspace
 from accounts.scoping import Viewer, visible
+from billing.costs import know_costs
 from billing.margins import Margin
 from billing.models import Charge, ReRating, Reversal
 from core.errors import NotFound
@@ -75,12 +76,13 @@ class TraceFacts:
 
 
 def find_trace(viewer: Viewer, customer_id: int, trace: str, units: Mapping[str, Currency]) -> TraceFacts:
-    """A trace of a customer in order of time, by index, in at most six statements; raises NotFound."""
+    """A trace of a customer in order of time, by index, in at most seven statements; raises NotFound."""
     rows = visible(UsageEvent, viewer).filter(customer_id=customer_id, trace=trace)
     events = list(rows.order_by("occurred_at", "recorded_at", "seq")[: EVENTS_MAX + 1])
     is_cut, events = len(events) > EVENTS_MAX, events[:EVENTS_MAX]
     if not events:
         raise NotFound("not_found", "There is no such trace.")
+    know_costs(events)
     charges = charges_for(viewer, events)
     payers = visible(BillingEntity, viewer).in_bulk({event.billing_entity_id for event in events})
     spaces = visible(Workspace, viewer).in_bulk(

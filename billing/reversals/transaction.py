@@ -24,6 +24,7 @@ from billing.charging.outcomes import Charged
 from billing.charging.planning import Heard, Plan, Planned, Stored, forget_global, plan_requests
 from billing.charging.reading import Known, StaleConfig, lock_and_read, unique_key
 from billing.charging.requests import ChargeRequest, Mode
+from billing.costs import KnownCost, known_costs
 from billing.funding import Part, overspent
 from billing.models import ReRating, Reversal, ReversedCharge, Transfer
 from billing.rerating import charge_stored, stored_event
@@ -64,6 +65,7 @@ class Work:
     standing: dict[UUID, list[StandingCharge]]
     heard: dict[int, list[Heard]]
     rerated: set[UUID]
+    costs: dict[UUID, KnownCost]
     paid: dict[tuple[str, int], list[Part]] = field(default_factory=dict)
     reversals: dict[int, tuple[Reversal, list[StandingCharge]]] = field(default_factory=dict)
     charged: list[Charged] = field(default_factory=list)
@@ -119,6 +121,7 @@ def _run(rows: Sequence[UsageEvent], currency: str, now: datetime, cause: str, r
         standing=standing,
         heard=heard_then([(item, rows[item.index]) for item in items]) if items else {},
         rerated=set(rerated.values_list("event_id", flat=True)),
+        costs=known_costs(rows) if cause == Cause.EVENT else {},
     )
     for item in reversed(items):
         _take_back(work, item)
@@ -238,8 +241,9 @@ def _take_usage(work: Work, item: Planned, row: UsageEvent, rated: RatedItem) ->
     work.extremes += change_usage(batch, item, heard, -1, rated.new_uniques)
     work.known.limiting.count_quotas(item, partial(deciding.quantity_of, item, rated=rated), -1)
     was_left = row.id not in work.rerated
-    change = [-1, -(row.cost is not None), -(row.unmatched and was_left), -(row.unpriced and was_left)]
-    cost = ZERO if row.cost is None else row.cost.copy_negate()
+    known = work.costs[row.id].cost
+    change = [-1, -(known is not None), -(row.unmatched and was_left), -(row.unpriced and was_left)]
+    cost = ZERO if known is None else known.copy_negate()
     add_margin(batch, item, [*change, rated.amount, cost])
 
 

@@ -18,6 +18,7 @@ from django.db.models import QuerySet, Sum, TextField
 from django.db.models.functions import Cast
 
 from accounts.models import BillingEntity
+from billing.costs import with_known_cost
 from billing.margins import Margin
 from billing.models import MarginBucket
 from core.jsonio import decode_json
@@ -155,12 +156,12 @@ def _costs_of_events(
         occurred_at__gte=window.start,
         occurred_at__lt=window.end,
         recorded_at__gte=window.start - settings.EVENT_AHEAD_MAX,
-        cost__isnull=False,
         billing_entity_id__in=payers.values("pk"),
     )
     found: defaultdict[tuple[int, int], Decimal] = defaultdict(lambda: ZERO)
-    read = rows.annotate(text=Cast("properties", TextField())).values_list(
-        "name", "billing_entity_id", "text", "cost"
+    known = with_known_cost(rows).filter(known_cost__isnull=False)  # type: ignore[misc]
+    read = known.annotate(text=Cast("properties", TextField())).values_list(
+        "name", "billing_entity_id", "text", "known_cost"
     )
     for name, payer_id, text, cost in read.iterator(ROWS_AT_ONCE):
         properties = decode_json(text.encode())

@@ -16,6 +16,7 @@ from billing.subscriptions.canceling import cancel
 from billing.subscriptions.changing import move_to
 from billing.subscriptions.moving import Moved
 from core import clock
+from core.errors import InvalidRequest
 from core.numbers import CONTEXT
 from pricing.cycles import Period
 from pricing.models import BillingPeriod, Subscription
@@ -85,7 +86,10 @@ def _booked(fees: Iterable[BookedFee]) -> list[FeeLine]:
 def _due_then(subscription: Subscription, at: datetime) -> list[FeeLine]:
     """What a scheduled change books at its time. What is due then anyway, for a period that its cycle ends
     there, is not; what is due then because the change ends the period, is."""
-    ensure_segments([(subscription.pk, at)])
+    try:
+        ensure_segments([(subscription.pk, at)])
+    except ValueError as error:  # its period would end after the year 9999
+        raise InvalidRequest("out_of_range", "No billing period holds that instant.", "at") from error
     timeline = timelines_of([subscription])[subscription.pk]
     rows = BillingPeriod.objects.filter(subscription=subscription, starts_at__lte=at, ends_at__gte=at)
     periods = rows.select_related("subscription__version", "subscription__billing_entity")

@@ -50,6 +50,9 @@ STAFF_NAVIGATION = (
             Item("Denials", "denials", "ban"),
             Item("Wallets", "wallets", "wallet", "w"),
             Item("Overspend", "overspends", "trending-down"),
+            Item("Margins", "margins", "percent"),
+            Item("Vendor bills", "vendor_bills", "receipt"),
+            Item("Margin alerts", "margin_alerts", "bell"),
         ),
     ),
     Group(

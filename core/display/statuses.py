@@ -21,18 +21,19 @@ _ICONS: Final[dict[Tone, str]] = {
 _WORDS: Final[dict[Tone, str]] = {
     "good": """
         active charged captured paid published settled delivered succeeded accepted matched ready resolved
-        added moved acknowledged done accepted
+        added moved acknowledged done accepted applied above_floor
     """,
     "warn": """
         past_due pending grace held expiring retrying late quarantined unmatched unpriced partial
-        paused ceiling_kept overage
+        paused ceiling_kept overage unknown_cost
     """,
     "bad": """
         suspended denied failed overdue revoked rejected overspent unbalanced error uncollectible conflict
+        below_floor below_cost fall
     """,
     "info": """
         trialing authorized open running scheduled draft upcoming queued in_review new
-        changed announced notified
+        changed announced notified previewed applying
     """,
     "neutral": """
         closed voided void expired canceled cancelled archived inactive ended superseded written_off none

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from accounts.secrets import fingerprint
-from metering.models import QuarantinedEvent
+from metering.models import QuarantinedEvent, UsageEvent
 from tests.accounts.caller import Answer, Caller, caller_with
 from tests.api.rollout_doors import rollout_bodies, rollout_body
 from tests.billing.world import Tenant, make_meter, make_tenant, make_version
@@ -49,6 +49,11 @@ class World:
     def payer(self) -> str:
         return self.tenant.payer.public_id
 
+    @property
+    def unheard(self) -> str:
+        """The event that no meter hears."""
+        return UsageEvent.objects.get(idempotency_key="unheard").public_id
+
     def event(self, key: str, **fields: Any) -> dict[str, Any]:
         """An event that costs 1."""
         body = {"idempotency_key": key, "event": "completion", "workspace": self.workspace}
@@ -85,6 +90,7 @@ def bodies(world: World) -> Bodies:
         | _metering()
         | _tenants(world)
         | _accounts(world)
+        | _margins(world)
     )
 
 
@@ -171,6 +177,33 @@ def _authorizations(world: World) -> Bodies:
         },
         ("POST", f"/v1/leases/{world.lease}/report"): {"events": [world.event("door-lease-call")]},
         ("POST", f"/v1/leases/{world.lease}/return"): {},
+    }
+
+
+def _margins(world: World) -> Bodies:
+    payer = world.payer
+    return {
+        ("POST", f"/v1/charges/{world.unheard}/costs"): {
+            "costs": [{"vendor": "v", "amount": "0.1", "currency": "USD"}],
+            "reason": "r",
+        },
+        ("POST", "/v1/margin-floors"): {
+            "billing_entity": payer,
+            "min_margin": "0.2",
+            "min_volume": "50",
+            "action": "notify",
+        },
+        ("POST", "/v1/margin-rules"): {"scope": "model", "subject": "m", "points": "5", "days": 7},
+        ("POST", "/v1/vendor-bills"): {
+            "vendor": "v",
+            "month": "2026-01",
+            "currency": "USD",
+            "total": "12",
+            "model": "m",
+            "not_usage": "1",
+            "max_uplift": "0.5",
+            "reference": "r",
+        },
     }
 
 
@@ -372,7 +405,7 @@ LISTS = (  # noqa: SIM905
     " plan-versions subscriptions"
     " customers organizations workspaces billing-entities payer-assignments api-keys integration-keys meters"
     " cost-rates exchange-rates currencies rollouts usage-ceilings reversals closing-lines coupons"
-    " simulations spend-limits alerts"
+    " simulations spend-limits alerts vendor-bills margin-floors margin-rules margin-alerts"
 ).split()
 
 

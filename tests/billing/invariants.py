@@ -108,21 +108,51 @@ FUNDING = """
                      FROM jsonb_array_elements(lines) AS line)"""
 MARGINS = """
     WITH counted AS (
-        SELECT e.customer_id, e.billing_entity_id, e.name AS event, e.cost, e.id,
+        SELECT e.customer_id, e.billing_entity_id, e.name AS event, e.id,
+               CASE WHEN k.id IS NULL THEN e.cost ELSE k.cost END AS cost,
                NOT EXISTS (SELECT 1 FROM billing_reversal v WHERE v.customer_id = e.customer_id
                                AND v.event_id = e.id AND v.cause = 'event') AS counts,
                (SELECT coalesce(sum(c.amount), 0) FROM billing_charge c
                 WHERE c.customer_id = e.customer_id AND c.event_id = e.id) AS revenue
-        FROM metering_usageevent e)
-    SELECT customer_id, billing_entity_id, event, m.events, e.events, m.revenue, e.revenue, m.cost, e.cost
-    FROM (SELECT customer_id, billing_entity_id, event, sum(events) AS events, sum(revenue) AS revenue,
-                 sum(cost) AS cost
+        FROM metering_usageevent e
+        LEFT JOIN LATERAL (SELECT id, cost FROM billing_costentry
+                           WHERE customer_id = e.customer_id AND event_id = e.id
+                           ORDER BY id DESC LIMIT 1) k ON true)
+    SELECT customer_id, billing_entity_id, event, m.events, e.events, m.costed, e.costed, m.revenue,
+           e.revenue, m.cost, e.cost
+    FROM (SELECT customer_id, billing_entity_id, event, sum(events) AS events, sum(costed) AS costed,
+                 sum(revenue) AS revenue, sum(cost) AS cost
           FROM billing_marginbucket WHERE event NOT IN ('base_fee', 'period_close', 'coupon')
           GROUP BY 1, 2, 3) m
     FULL JOIN (SELECT customer_id, billing_entity_id, event, count(*) FILTER (WHERE counts) AS events,
-                      sum(revenue) AS revenue, coalesce(sum(cost) FILTER (WHERE counts), 0) AS cost
+                      count(cost) FILTER (WHERE counts) AS costed, sum(revenue) AS revenue,
+                      coalesce(sum(cost) FILTER (WHERE counts), 0) AS cost
                FROM counted GROUP BY 1, 2, 3) e USING (customer_id, billing_entity_id, event)
-    WHERE (m.events, m.revenue, m.cost) IS DISTINCT FROM (e.events, e.revenue, e.cost)"""
+    WHERE (m.events, m.costed, m.revenue, m.cost)
+        IS DISTINCT FROM (e.events, e.costed, e.revenue, e.cost)"""
+PERIOD_MARGINS = """
+    SELECT p.customer_id, p.billing_entity_id, p.starts_at, p.events, m.events, p.revenue, m.revenue, p.cost,
+        m.cost
+    FROM billing_periodmargin p
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(events), 0) AS events, coalesce(sum(costed), 0) AS costed,
+               coalesce(sum(revenue), 0) AS revenue, coalesce(sum(cost), 0) AS cost
+        FROM billing_marginbucket b
+        WHERE b.customer_id = p.customer_id AND b.billing_entity_id = p.billing_entity_id
+            AND b.hour >= p.starts_at AND b.hour < p.ends_at) m
+    WHERE (p.events, p.costed, p.revenue, p.cost) IS DISTINCT FROM (m.events, m.costed, m.revenue, m.cost)"""
+COST_CHANGES = """
+    SELECT k.customer_id, k.event_id, k.id, k.cost, k.change
+    FROM (SELECT *, lag(cost) OVER w AS last_cost, row_number() OVER w AS number FROM billing_costentry
+          WINDOW w AS (PARTITION BY customer_id, event_id ORDER BY id)) k
+    JOIN metering_usageevent e ON e.customer_id = k.customer_id AND e.id = k.event_id
+        AND e.recorded_at = k.event_recorded_at
+    WHERE k.change <> coalesce(k.cost, 0)
+        - coalesce(CASE WHEN k.number = 1 THEN e.cost ELSE k.last_cost END, 0)"""
+BILLS = """
+    SELECT b.id, b.spread, coalesce(sum(s.spread), 0)
+    FROM billing_vendorbill b LEFT JOIN billing_vendorbillshare s ON s.bill_id = b.id
+    WHERE b.status IN ('applied', 'superseded') GROUP BY 1, 2 HAVING b.spread <> coalesce(sum(s.spread), 0)"""
 FEE_TRANSFERS = """
     SELECT customer_id, billing_entity_id, seq, f.amount, t.amount
     FROM (SELECT customer_id, billing_entity_id, seq, amount FROM billing_bookedfee
@@ -219,6 +249,9 @@ STATEMENTS = {
     "a base fee or coupon is its transfers": FEE_TRANSFERS,
     "periods and segments of a subscription do not overlap": PERIODS_FOLLOW,
     "margin buckets are the sum of events and charges": MARGINS,
+    "a period with a floor is the sum of its buckets": PERIOD_MARGINS,
+    "a cost known later moved what it changed": COST_CHANGES,
+    "a bill is spread over its shares": BILLS,
     "a closing line is its transfers": CLOSING_TRANSFERS,
     "margin buckets hold what closes booked": CLOSING_MARGINS,
     "margin buckets hold what coupons took off": COUPON_MARGINS,

@@ -70,6 +70,23 @@ DAMAGE = {
         " line_amount, amount, currency, funding, seq, recorded_at) SELECT customer_id, 1, subscription_id,"
         " id, 'tok', 3, 1, 'USD', '[]', 99, starts_at FROM pricing_billingperiod"
     ),
+    "a period with a floor is the sum of its buckets": (
+        "INSERT INTO billing_periodmargin (customer_id, billing_entity_id, starts_at, ends_at, events,"
+        " costed, revenue, cost, told_below, told_unknown) SELECT customer_id, billing_entity_id, min(hour),"
+        " max(hour) + interval '1 hour', sum(events), sum(costed), sum(revenue) + 1, sum(cost), false, false"
+        " FROM billing_marginbucket GROUP BY 1, 2"
+    ),
+    "a cost known later moved what it changed": (
+        "INSERT INTO billing_costentry (customer_id, billing_entity_id, event_id, event_recorded_at, source,"
+        " costs, cost, change, costed, reason, recorded_at, created_by) SELECT customer_id,"
+        " billing_entity_id, id, recorded_at, 'later', '[]', 3, 2, 1, '', recorded_at, ''"
+        " FROM metering_usageevent"
+    ),
+    "a bill is spread over its shares": (
+        "INSERT INTO billing_vendorbill (vendor, month, model, currency, total, not_usage, reference, status,"
+        " booked, spread, calls, left_out, created_at, created_by, applied_by) SELECT 'v', '2026-01-01', '',"
+        " 'USD', 3, 0, '', 'applied', 1, 2, 1, 0, max(recorded_at), '', '' FROM metering_usageevent"
+    ),
     "a period closes with its segments": (
         "UPDATE pricing_billingperiod SET status = 'closed', closed_at = starts_at"
     ),

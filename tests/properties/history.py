@@ -15,7 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from billing.charging import Charged, Mode, Recorded, charge_many
 from billing.closing import close_periods
-from billing.models import Reversal
+from billing.costs import correct_cost
+from billing.margin_floors import remove_floor, set_floor
+from billing.models import PayerMarginFloor, Reversal
 from billing.periods import book_base_fees
 from billing.recompute import charges_of, is_proved, recompute_charges
 from billing.recurring_credits import release_credits
@@ -28,9 +30,12 @@ from billing.subscriptions import (
     resume_subscription,
     start_subscription,
 )
+from billing.vendor_bills import apply_bills, begin_bill, load_bill
+from billing.vendor_bills.verbs import unattributed
 from core import clock
-from core.errors import Conflict
+from core.errors import Conflict, Unprocessable
 from core.sql import driver
+from metering.event_values import CostPart
 from metering.models import UsageEvent
 from pricing.coupons import create_coupon, redeem_coupon
 from pricing.models import PlanVersion, Subscription
@@ -110,6 +115,7 @@ class History(RuleBasedStateMachine):
             make_meter(key, **fields)
         dearer = [component | _dearer(component) for component in COMPONENTS]
         terms: dict[str, Any] = {"credits": [CREDIT], "base_fees": [FEE], "minimum_spend": "15"}
+        terms["margin_floor"] = {"min_margin": "0.4", "min_volume": "3"}
         self.versions: list[PlanVersion] = [
             make_version(COMPONENTS, **terms),
             make_version(dearer[::2], minimum_spend="4", proration="day"),
@@ -172,6 +178,35 @@ class History(RuleBasedStateMachine):
         with suppress(Conflict), transaction.atomic():
             verb()
 
+    @rule(which=st.integers(0, 1_000), amount=st.sampled_from([None, "0", "0.3", "7"]))
+    def learn(self, which: int, amount: str | None) -> None:
+        """What an event cost becomes known, in a currency that compares or (None) in one that does not."""
+        gone = Reversal.objects.filter(cause="event").values("event_id")
+        events = list(UsageEvent.objects.exclude(id__in=gone).order_by("seq"))
+        if events:
+            part = CostPart("v", Decimal(amount or 1), "USD" if amount else "EUR")
+            correct_cost(events[which % len(events)], (part,))
+
+    @rule(total=st.sampled_from([None, "0", "1.23", "40"]), model=st.sampled_from(["", "m"]))
+    def bill(self, total: str | None, model: str) -> None:
+        """A vendor's bill of the month comes, and is applied in place of the one before it."""
+        terms: dict[str, Any] = {"vendor": "v", "month": self.now.date(), "currency": "USD", "model": model}
+        try:
+            bill = begin_bill(load_bill(**terms, total=None if total is None else Decimal(total)))
+        except (Conflict, Unprocessable):
+            return
+        assert apply_bills() == 1
+        bill.refresh_from_db()
+        assert total is None or bill.booked + bill.spread + (unattributed(bill) or 0) == Decimal(total)
+
+    @rule(share=st.sampled_from([None, "0", "0.5", "1"]))
+    def floor(self, share: str | None) -> None:
+        """Staff gives the payer a margin floor of its own, or takes it away."""
+        if share is not None:
+            set_floor(self.tenant.payer, min_margin=Decimal(share), action="deny")
+        elif PayerMarginFloor.objects.exists():
+            remove_floor(self.tenant.payer)
+
     @rule(days=st.integers(1, 25))
     def wait(self, days: int) -> None:
         """Time passes; what is due is done, and done again."""
@@ -203,7 +238,7 @@ class History(RuleBasedStateMachine):
 
     def _request(self, call: dict[str, Any]) -> Any:
         self.keys += 1
-        properties = {name: call[name] for name in ("tokens", "region", "person")}
+        properties = {name: call[name] for name in ("tokens", "region", "person")} | {"model": "m"}
         at = max(START, self.now - timedelta(hours=call["hours_ago"]))
         costs = [{"vendor": "v", "amount": call["cost"], "currency": "USD"}] if call["cost"] else None
         fields: dict[str, Any] = {"properties": properties, "occurred_at": at.isoformat()}

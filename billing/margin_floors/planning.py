@@ -1,0 +1,107 @@
+"""Before the lock: which floors the calls of a batch fall under, from the process's copy.
+
+A payer's own floor takes the place of those of its plan versions. Payers whose periods are kept from earlier
+floors are planned too: a period that is kept must move with the buckets, floor or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from accounts.directory import Payer
+from accounts.models import BillingEntity
+from billing.hours import hour_start
+from billing.ledger import PayerId
+from billing.margin_floors.sums import FloorAt, ItemFloors, PayerPeriods
+from billing.store_margins import PeriodKey, read_floors
+from core.ids import public_id
+from core.sql import driver
+from pricing.catalog.plans import MarginFloor
+from pricing.pricelist import PayerPrices, SegmentPrices
+
+PAYERS_MAX: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class PayerFloors:
+    """What the process knows of a payer's floors at a config version, beside those of its segments' versions,
+    which may be made later. `is_kept`: periods of earlier floors have to move."""
+
+    config_version: int
+    own: MarginFloor | None
+    is_kept: bool
+
+
+_payers: dict[int, PayerFloors] = {}
+
+
+def plan_floors(items: Sequence[Any], prices: Mapping[int, PayerPrices]) -> None:
+    """Note on each planned item the floors that it falls under; one statement for payers not seen yet."""
+    by_payer: dict[PayerId, PayerPeriods] = {}
+    payers = {item.attribution.payer.id: item.attribution.payer for item in items if _is_planned(item)}
+    known = _known(payers, prices)
+    floored = {pk for pk, floors in known.items() if floors.is_kept or prices[pk].has_margin_floor}
+    if not floored:
+        return
+    for item in items:
+        payer = item.attribution.payer
+        if not _is_planned(item) or payer.id not in floored:
+            continue
+        periods = by_payer.get((payer.customer_id, payer.id))
+        if periods is None:
+            place = (payer.customer_id, payer.id)
+            periods = by_payer[place] = PayerPeriods(place, payer.currency, item.hour, item.hour)
+        occurred_at = item.request.event.occurred_at
+        floors = floors_at(payer, known[payer.id].own, prices[payer.id].at(occurred_at))
+        item.floors = ItemFloors(periods, floors)
+        periods.plan(item.hour, [at.key for at in floors])
+
+
+def floors_at(
+    payer: Payer | BillingEntity, own: MarginFloor | None, segments: Sequence[SegmentPrices]
+) -> tuple[FloorAt, ...]:
+    """The floors in the segments that cover an instant, once a period: the payer's own, or theirs."""
+    found: dict[PeriodKey, FloorAt] = {}
+    for segment in segments:
+        floor = own or segment.version.margin_floor
+        if floor is None or segment.period is None:
+            continue
+        starts, ends = (hour_start(at, payer.time_zone) for at in segment.period)
+        if starts >= ends:
+            continue  # a period of less than an hour has no buckets of its own
+        key = PeriodKey(payer.customer_id, payer.id, starts, ends)
+        if own is not None:
+            found.setdefault(key, FloorAt(floor, key, "billing_entity", payer.public_id))
+        else:
+            level_id = public_id("sub", segment.subscription_id)
+            found.setdefault(key, FloorAt(floor, key, "subscription", level_id))
+    return tuple(found.values())
+
+
+def _is_planned(item: Any) -> bool:
+    return item.attribution.payer is not None and item.attribution.problem is None
+
+
+def _known(payers: Mapping[int, Payer], prices: Mapping[int, PayerPrices]) -> dict[int, PayerFloors]:
+    if len(_payers) > PAYERS_MAX:
+        _payers.clear()
+    found, stale = {}, []
+    for payer_id, payer in payers.items():
+        floors = _payers.get(payer_id)
+        if floors is None or floors.config_version != prices[payer_id].config_version:
+            stale.append(payer)
+        else:
+            found[payer_id] = floors
+    return found | _load(stale, prices) if stale else found
+
+
+def _load(payers: Sequence[Payer], prices: Mapping[int, PayerPrices]) -> dict[int, PayerFloors]:
+    rows = read_floors(driver(), [(payer.customer_id, payer.id) for payer in payers])
+    loaded = {}
+    for payer_id, min_margin, min_volume, action, is_kept in rows:
+        own = None if action is None else MarginFloor(min_margin, min_volume, action)
+        loaded[payer_id] = PayerFloors(prices[payer_id].config_version, own, is_kept or own is not None)
+    _payers.update(loaded)
+    return loaded
