@@ -1,8 +1,8 @@
-"""The short way for `POST /v1/charges`, which stands in the path of the operator's calls.
+"""The short way for `POST /v1/charges` and the gateway's checks, which stand in the path of calls.
 
-A plain JSON charge is answered here, before Django makes a request of it: its request, signals, middleware
-and dispatch cost more than the charge itself (docs/performance.md). The pieces are the same that the view
-is set up with: credential, scope, body, verb, errors, rendering. Everything else goes the usual way.
+Both (charges in plain JSON) are answered here, before Django makes a request of it: its request, signals,
+middleware and dispatch cost more than the charge itself (docs/performance.md). The pieces are the same that
+the view is set up with: credential, scope, body, verb, errors, rendering. Everything else goes the usual way.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from accounts.api.authentication import secret_in
 from accounts.credentials import authenticate_key
 from billing.api.charges import CHARGE_SCOPE, answer, check_header_key
+from billing.api.gateway import gateway_response, is_gateway_path
 from billing.charging import ChargeRequest, Mode, charge_one
 from core import clock
 from core.api.errors import as_tollgate_error, error_body
@@ -39,18 +40,28 @@ Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 
 class FastLane:
-    """A WSGI application: answers plain JSON charges, passes everything else on."""
+    """A WSGI application: answers plain JSON charges and gateway checks, passes everything else on."""
 
     def __init__(self, django: Application) -> None:
         self.django = django
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer the request."""
-        if environ["PATH_INFO"] != PATH or environ["REQUEST_METHOD"] != "POST" or not is_plain_json(environ):
+        respond = _lane_of(environ)
+        if respond is None:
             return self.django(environ, start_response)
-        status, body, headers = charge_response(environ)
+        status, body, headers = respond(environ)
         start_response(STATUSES[status], [*headers.items(), ("Content-Length", str(len(body)))])
         return [body]
+
+
+def _lane_of(environ: Environ) -> Callable[[Environ], tuple[int, bytes, dict[str, str]]] | None:
+    """What answers the request before Django does, if anything."""
+    path = environ["PATH_INFO"]
+    if path == PATH:
+        is_charge = environ["REQUEST_METHOD"] == "POST" and is_plain_json(environ)
+        return charge_response if is_charge else None
+    return gateway_response if is_gateway_path(path) else None
 
 
 STATUSES: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}

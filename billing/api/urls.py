@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
 from billing.api.authorizations import (
@@ -19,6 +19,7 @@ from billing.api.charges import ChargesView
 from billing.api.closing_lines import ClosingLineResource
 from billing.api.denials import DenialResource
 from billing.api.events import EventsView
+from billing.api.gateway import GatewayPathView, GatewayView
 from billing.api.margins import CostsView, MarginsView
 from billing.api.metrics import CompareMetricsView
 from billing.api.operations import AdjustmentResource, GrantResource, TopUpResource
@@ -58,6 +59,8 @@ urlpatterns = [
     path("backfills", BackfillResource.as_view({"post": "create"}), name="backfills"),
     path("billing-entities/<str:reference>/upcoming", UpcomingView.as_view(), name="upcoming"),
     path("costs", CostsView.as_view(), name="costs"),
+    path("gateway/authorize", GatewayView.as_view(), name="gateway"),
+    re_path("^gateway/authorize/.*$", GatewayPathView.as_view(), name="gateway_path"),
     path("meters/compare", CompareMetricsView.as_view(), name="meters_compare"),
     path("margins", MarginsView.as_view(), name="margins"),
     path(
