@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.charge import measure_charge
+from benchmarks.gateway import measure_gateway
 from benchmarks.hot_wallet import measure_hot_wallet
 from benchmarks.ingest import measure_ingest
 from benchmarks.installation import Installation
@@ -20,6 +21,7 @@ BENCHMARKS: Final[dict[str, Callable[[Installation], Measurement]]] = {
     "ingest": measure_ingest,
     "charge": measure_charge,
     "hot_wallet": measure_hot_wallet,
+    "gateway": measure_gateway,
     "simulation": measure_simulation,
 }
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from io import BufferedReader
 from pathlib import Path
-from stat import S_ISREG
 from typing import IO, Final
 
 LINE_BYTES_MAX: Final = 1 << 18
@@ -24,11 +24,14 @@ PACKED: Final = ".gz"
 
 @dataclass(frozen=True, slots=True)
 class LogFile:
-    """A log as it stands at `path` now. `identity` is its content's; `modified_ns` its time then."""
+    """A log that is open. `identity` is its content's, `modified_ns` its time when it was opened; `is_ours`:
+    its first line names a request."""
 
     path: Path
+    stream: IO[bytes]
     identity: str
     modified_ns: int
+    is_ours: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +49,33 @@ class RawLine:
         return sha256(self.text).hexdigest()
 
 
-def look_at(path: Path) -> LogFile | None:
-    """The log at `path`; None when there is none, or no whole line in it yet."""
+@contextmanager
+def open_log(path: Path) -> Iterator[LogFile | None]:
+    """The log at `path`, unpacked where its name ends in `.gz`; None when there is none, or no whole line.
+
+    It stays the same file while it is open, whatever rotation does to its name.
+    """
     try:
-        stat = path.stat()
-        if not S_ISREG(stat.st_mode):
-            return None
-        with open_log(path) as stream:
-            first = next(whole_lines(stream, 0), None)
-    except (FileNotFoundError, EOFError, gzip.BadGzipFile):  # moved away meanwhile, or still being packed
+        opened = path.open("rb")
+    except (FileNotFoundError, IsADirectoryError):  # it may have moved away
+        yield None
+        return
+    with opened:
+        yield _look_at(path, opened)
+
+
+def _look_at(path: Path, opened: BufferedReader) -> LogFile | None:
+    stat = os.fstat(opened.fileno())
+    stream: IO[bytes] = gzip.GzipFile(fileobj=opened) if path.suffix == PACKED else opened  # type: ignore[assignment]
+    try:
+        first = next(whole_lines(stream, 0), None)
+    except (EOFError, gzip.BadGzipFile):  # still being packed
         return None
     if first is None:
         return None
-    place = b"" if _names_a_request(first.text) else b"%d:%d:" % (stat.st_dev, stat.st_ino)
-    return LogFile(path, sha256(place + first.text).hexdigest(), stat.st_mtime_ns)
-
-
-@contextmanager
-def open_log(path: Path) -> Iterator[IO[bytes]]:
-    """The bytes of a log, unpacked where its name ends in `.gz`."""
-    stream: IO[bytes]
-    with gzip.open(path) if path.suffix == PACKED else path.open("rb") as stream:  # type: ignore[assignment]
-        yield stream
+    is_ours = _names_a_request(first.text)
+    place = b"" if is_ours else b"%d:%d:" % (stat.st_dev, stat.st_ino)
+    return LogFile(path, stream, sha256(place + first.text).hexdigest(), stat.st_mtime_ns, is_ours)
 
 
 def whole_lines(stream: IO[bytes], offset: int) -> Iterator[RawLine]:

@@ -52,7 +52,7 @@ def void_holds(holds: Sequence[Authorization]) -> Counter[str]:
         status = hold.status_at(clock.now())
         if status == Authorization.Status.AUTHORIZED:
             try:
-                void(hold)
+                hold.status = void(hold).hold.status  # another line may name it again
             except Conflict:  # settled or over since it was read
                 status = Authorization.Status.CAPTURED.value
         counts[_VOIDED.get(status, "known")] += 1

@@ -18,7 +18,7 @@ from typing import Final
 from django.db import transaction
 from django.db.models import F
 
-from billing.access_log.files import LogFile, RawLine, is_line_at, look_at, open_log, rotated, whole_lines
+from billing.access_log.files import LogFile, RawLine, is_line_at, open_log, rotated, whole_lines
 from billing.access_log.lines import FREE_FROM
 from billing.access_log.settling import Unread, settle_lines
 from billing.models import AccessLog, UnreadLine
@@ -33,10 +33,9 @@ _CALLER: Final = re.compile(r'("(?:caller|api_key)"\s*:\s*")(?:[^"\\]|\\.)*')
 
 @dataclass(slots=True)
 class IngestReport:
-    """What came of the lines (names of `AccessLog`'s counts), and the files that something was read of."""
+    """What came of the lines, by the names of `AccessLog`'s counts, and why some could not be read."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    files: list[str] = field(default_factory=list)
     problems: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -69,21 +68,20 @@ class Ingester:
         report: IngestReport,
         on_batch: Callable[[IngestReport], None],
     ) -> None:
-        """Read a file's new lines. A rotated one that nobody has read counts if it is newer than what was."""
+        """Read a file's new lines. A rotated one in another format counts if newer than what is known."""
         state = _state(path)
         if state is None or self._seen.get(path) == state:
             return
-        file = look_at(path)
-        if file is None:
-            return
-        known = AccessLog.objects.filter(identity=file.identity).first()
-        is_own = path == self.path
-        is_new = newest is not None and file.modified_ns > newest.modified_ns
-        if known is None and not is_own and not is_new:
-            self._seen[path] = state
-            return
-        if self._read(file, known or _begin(file, self.path), report, on_batch):
-            self._seen[path] = state
+        with open_log(path) as file:
+            if file is None:
+                return
+            known = AccessLog.objects.filter(identity=file.identity).first()
+            is_new = newest is not None and file.modified_ns > newest.modified_ns
+            if known or path == self.path or file.is_ours or is_new:
+                log = known or _begin(file, self.path)
+                if not self._read(file, log, report, on_batch):
+                    return
+        self._seen[path] = state
 
     def _read(
         self,
@@ -93,19 +91,17 @@ class Ingester:
         on_batch: Callable[[IngestReport], None],
     ) -> bool:
         """Whether all there is has been read, and not by somebody else at the same time."""
-        with open_log(file.path) as stream:
-            is_whole = log.last_line_at is None or is_line_at(stream, log.last_line_at, log.last_line)
-            offset = log.offset if is_whole else 0
-            while lines := list(islice(whole_lines(stream, offset), self._batch)):
-                counts, unread = settle_lines(lines, self._free_from)
-                if not _note(log, file, offset, lines[-1], counts, unread):
-                    return False
-                offset = lines[-1].end
-                report.counts.update(counts)
-                report.problems.update(one.problem for one in unread)
-                if str(file.path) not in report.files:
-                    report.files.append(str(file.path))
-                on_batch(report)
+        offset = log.offset
+        if log.last_line_at is not None and not is_line_at(file.stream, log.last_line_at, log.last_line):
+            offset = 0  # it was cut off or rewritten
+        while lines := list(islice(whole_lines(file.stream, offset), self._batch)):
+            counts, unread = settle_lines(lines, self._free_from)
+            if not _note(log, file, lines[-1], counts, unread):
+                return False
+            offset = lines[-1].end
+            report.counts.update(counts)
+            report.problems.update(one.problem for one in unread)
+            on_batch(report)
         return True
 
 
@@ -129,7 +125,6 @@ def _begin(file: LogFile, path: Path) -> AccessLog:
 def _note(
     log: AccessLog,
     file: LogFile,
-    began_at: int,
     last: RawLine,
     counts: Counter[str],
     unread: Sequence[Unread],

@@ -20,13 +20,15 @@ from core.ids import hot_row
 from core.instants import instant_text, parse_instant
 from core.jsonio import parse_json
 from core.numbers import parse_quantity
-from metering.events import KEY_LENGTH_MAX, EventInput, parse_event
+from metering.events import KEY_LENGTH_MAX, TAG_LENGTH_MAX, EventInput, parse_event
 
 FREE_FROM: Final = 500
 """Statuses from which on a call was not served and costs nothing, unless the upstream says what it used."""
 BLANK: Final = (None, "", "-")
 _EPOCH: Final = re.compile(r"[0-9]{10}(\.[0-9]{1,6})?").fullmatch
-_EVENT_FIELDS: Final = ("event", "workspace", "api_key", "billing_entity", "user", "trace")
+_EVENT_FIELDS: Final = ("event", "workspace", "api_key", "billing_entity")
+_TAGS: Final = ("user", "trace")
+"""What a caller may have said itself: a tag that cannot be kept is no reason to let the call go unpaid."""
 
 
 class Fate(Enum):
@@ -54,6 +56,7 @@ class Line:
     def event(self, received_at: datetime) -> EventInput:
         """The event of a line that has no hold; raises TollgateError when it does not say enough."""
         named = {name: self.raw[name] for name in _EVENT_FIELDS if name in self.raw}
+        named |= {name: self.raw[name] for name in _TAGS if _is_tag(self.raw.get(name))}
         if "caller" in self.raw:
             named["api_key"] = mark_of(self.raw["caller"].encode().decode("latin-1"))
         expected = _properties(self.raw.get("properties"), "properties")
@@ -72,7 +75,7 @@ class Line:
 
 def read_line(text: bytes, free_from: int = FREE_FROM) -> Line:
     """The call that a line tells of; raises TollgateError for one that cannot be read."""
-    value = parse_json(text)
+    value = parse_json(text.decode("utf-8", "replace").encode())  # a caller may send any bytes as its name
     if not isinstance(value, dict):
         raise InvalidRequest("invalid_line", "The line is not a JSON object.")
     raw = {name: item for name, item in value.items() if item not in BLANK}
@@ -90,6 +93,10 @@ def read_line(text: bytes, free_from: int = FREE_FROM) -> Line:
         authorization=authorization,
         raw=raw,
     )
+
+
+def _is_tag(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= TAG_LENGTH_MAX and value.isprintable()
 
 
 def _fate(value: dict[str, Any], raw: dict[str, Any], *, has_hold: bool) -> Fate:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import time
 from dataclasses import dataclass
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock, Thread
@@ -59,7 +60,7 @@ class Answer:
     """What a caller got."""
 
     status: int
-    headers: dict[str, str]
+    headers: Message
     body: bytes
 
     @property
@@ -70,11 +71,12 @@ class Answer:
 class Upstream:
     """The API behind the gateway: it remembers what reached it, by the request's id.
 
-    `/use/VALUE` answers with that usage, `/fail/STATUS` with that status, `/slow/SECONDS` after a while.
+    `/use/VALUE` answers with that usage, `/fail/STATUS` with that status. While it `is_down` it hangs up.
     """
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str]] = []
+        self.is_down = False
         self.port = free_port()
         upstream, lock = self, Lock()
 
@@ -83,11 +85,12 @@ class Upstream:
 
             def do_GET(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                if upstream.is_down:
+                    self.close_connection = True
+                    return
                 with lock:
                     upstream.seen.append((self.headers["X-Request-Id"], self.path))
                 _, verb, value, *_ = [*self.path.split("/", 2), ""]
-                if verb == "slow":
-                    time.sleep(float(value))
                 self.send_response(int(value) if verb == "fail" else 200)
                 if verb == "use":
                     self.send_header("X-Tollgate-Usage", value)
@@ -104,7 +107,7 @@ class Upstream:
         Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
-        """Be down from now on."""
+        """End it."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -169,7 +172,7 @@ class Nginx:
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
-            return Answer(response.status, dict(response.headers), response.read())
+            return Answer(response.status, response.headers, response.read())
         finally:
             connection.close()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.billing.world import Tenant
 
-AT = "2026-01-15T11:59:59+00:00"
+AT = "2026-01-15T12:00:00+00:00"
 _numbers = count(1)
 
 

@@ -129,6 +129,14 @@ def test_the_caller_is_known_by_the_key_however_it_was_presented(presented: str)
     assert read(caller=presented).event(clock.now()).api_key == fingerprint("s3cret")
 
 
+@pytest.mark.parametrize("said", [b"\xff\xfe", b"a\\tb", b"x" * 300, "\u00e9".encode(), b"ada"])
+def test_nobody_goes_unpaid_by_calling_itself_something_odd(said: bytes) -> None:
+    raw = json.dumps(line(caller="s3cret", user="NAME")).encode().replace(b"NAME", said)
+    event = read_line(raw).event(clock.now())
+    assert event.api_key == fingerprint("s3cret")
+    assert event.user in (None, "\ufffd\ufffd", "\u00e9", "ada")
+
+
 def test_neither_an_id_of_ours_nor_a_fingerprint_is_taken_for_a_callers_key() -> None:
     for presented in ("key_00000001", fingerprint("s3cret")):
         assert read(caller=presented).event(clock.now()).api_key == fingerprint(presented)
@@ -140,7 +148,7 @@ def test_neither_an_id_of_ours_nor_a_fingerprint_is_taken_for_a_callers_key() ->
         ("invalid_json", b"10.0.0.1 - - [15/Jan/2026] GET / 200"),
         ("invalid_json", b'{"request_id": "a", "time'),
         ("invalid_line", b"[]"),
-        ("invalid_utf8", b'{"request_id": "\xff"}'),
+        ("invalid_instant", b'{"request_id": "\xff"}'),
         ("no_request_id", b"{}"),
         ("no_request_id", b'{"request_id": ""}'),
         ("no_request_id", b'{"request_id": 7}'),
