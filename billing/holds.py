@@ -63,6 +63,7 @@ class Hold:
     event_id: UUID | None = None
     event_recorded_at: datetime | None = None
     captured_amount: Decimal | None = None
+    refused_key: str | None = None
 
     @property
     def payer(self) -> PayerId:
