@@ -35,6 +35,13 @@ class Payer:
     key_id: str
 
 
+class OwnServers(Installation):
+    """Told of its PostgreSQL as of an operator's own, which Tollgate does not start when it is down."""
+
+    def _environment(self) -> dict[str, str]:
+        return super()._environment() | {"DATABASE_URL": self.postgres.url}
+
+
 class Tollgate:
     """What its operator does with it."""
 
@@ -93,7 +100,7 @@ class Tollgate:
 
 @pytest.fixture(scope="session")
 def _started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tollgate]:
-    with Installation(tmp_path_factory.mktemp("gateway") / "var") as installation:
+    with OwnServers(tmp_path_factory.mktemp("gateway") / "var") as installation:
         installation.start_web()
         tollgate = Tollgate(installation)
         tollgate.prepare()
