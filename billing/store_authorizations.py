@@ -37,6 +37,7 @@ HOLDS: Final = HotTable(
         "expires_at": "timestamptz",
         "status": "text",
         "held": "numeric",
+        "reserved": "jsonb",
         "counted_in": "jsonb",
         "available_after": "numeric",
         "settled_after": "numeric",
@@ -47,7 +48,7 @@ COLUMNS: Final = """
     a.customer_id, a.id, a.billing_entity_id, a.workspace_id, a.api_key_id, a.kind, a.status, a.amount,
     a.held, a.expires_at, a.counted_in, a.settled_at, a.event_id, a.event_recorded_at, a.captured_amount,
     a.idempotency_key, a.payload, a.currency, a.authorized_at + a.expires_in * interval '1 second',
-    a.available_after, a.settled_after, a.held_after, a.refused_key"""
+    a.available_after, a.settled_after, a.held_after, a.refused_key, a.reserved"""
 # OFFSET 0 keeps the planner to one index lookup a payer, as for grants.
 READ: Final = f"""
     SELECT {COLUMNS} FROM unnest(%s::bigint[], %s::uuid[]) AS t(c, i)
@@ -71,6 +72,13 @@ WRITE: Final = """
         AS t(customer_id, id, status, held, expires_at, settled_at, event_id, event_recorded_at,
              captured_amount, refused_key)
     WHERE a.customer_id = t.customer_id AND a.id = t.id"""
+RESERVED: Final = """
+    SELECT a.customer_id, a.billing_entity_id, r.key::bigint, sum(r.value::numeric)
+    FROM unnest(%s::bigint[], %s::bigint[]) AS t(c, b), LATERAL (
+        SELECT * FROM billing_authorization
+        WHERE customer_id = t.c AND billing_entity_id = t.b AND status = 'authorized'
+        OFFSET 0) AS a, jsonb_each_text(a.reserved) AS r
+    GROUP BY 1, 2, 3"""
 DUE: Final = """
     SELECT DISTINCT customer_id, billing_entity_id FROM billing_authorization
     WHERE status = 'authorized' AND expires_at <= %s ORDER BY 1, 2 LIMIT %s"""
@@ -80,6 +88,14 @@ def read_holds(raw: Session, ids: Sequence[HoldId], payers: Sequence[PayerId], n
     """The holds of these ids, and those of the payers that are open though their time is over."""
     wanted = (number_array(customer_id for customer_id, _ in ids), text_array(str(uuid) for _, uuid in ids))
     return execute(raw, READ, (*wanted, *key_arrays(payers, "nn"), now))
+
+
+def read_reserved(raw: Session, payers: Sequence[PayerId]) -> dict[PayerId, dict[int, Decimal]]:
+    """What the payers' open holds count on of grants that are limited to components, by grant."""
+    reserved: dict[PayerId, dict[int, Decimal]] = {}
+    for customer_id, payer_id, grant_id, amount in execute(raw, RESERVED, key_arrays(payers, "nn")):
+        reserved.setdefault((customer_id, payer_id), {})[grant_id] = amount
+    return reserved
 
 
 def read_due(raw: Session, now: datetime, limit: int) -> list[Any]:
@@ -106,6 +122,7 @@ def hold_from_row(row: Sequence[Any]) -> Hold:
         event_recorded_at=row[13],
         captured_amount=row[14],
         refused_key=row[22],
+        reserved={int(grant): Decimal(amount) for grant, amount in _decoded(row[23]).items()},
         first=FirstAnswer(row[15], _decoded(row[16]), row[7], row[17], *row[18:22]),
     )
 

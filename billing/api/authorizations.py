@@ -161,7 +161,7 @@ class VoidView(APIView):
     )
     def post(self, request: Request, authorization_id: str) -> Response:
         """Nothing was used: free what is held."""
-        _check_fields(request)
+        _body(request)
         row = _find(request, authorization_id)
         return Response(_settled(row, authorizations.void(row)))
 
@@ -179,20 +179,20 @@ class ExtendView(APIView):
     )
     def post(self, request: Request, authorization_id: str) -> Response:
         """Let it last until `expires_in` seconds from now; never shorter than it would."""
-        _check_fields(request, "expires_in")
+        seconds = seconds_of(_body(request, "expires_in").get("expires_in"))
         row = _find(request, authorization_id)
-        seconds = seconds_of(request.data.get("expires_in"))
         return Response(_settled(row, authorizations.extend(row, timedelta(seconds=seconds))))
 
 
-def _check_fields(request: Request, *known: str) -> None:
-    """Raise InvalidRequest unless the body is an object of these fields, or empty."""
+def _body(request: Request, *known: str) -> dict[str, Any]:
+    """The body; raises InvalidRequest unless it is an object of these fields, or empty."""
     body = request.data
     if not isinstance(body, dict):
         raise InvalidRequest("invalid_type", "The body must be a JSON object.")
     for name in body:
         if name not in known:
             raise InvalidRequest("unknown_field", f"There is no field {shown(name)!r} here.", shown(name))
+    return body
 
 
 def _find(request: Request, authorization_id: str) -> Authorization:

@@ -234,7 +234,7 @@ def _capture(
     if isinstance(capture, Denied):
         note_denial(batch, item, capture)
         return capture
-    parts = deciding.fund(item, capture.book, rated)
+    parts = deciding.fund(item, capture.book, rated, batch.now)
     denial = capture.refuse(rated, parts)
     if denial is not None:
         note_denial(batch, item, denial)

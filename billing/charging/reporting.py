@@ -18,7 +18,7 @@ from billing.charging.planning import Planned
 from billing.charging.reading import Known
 from billing.charging.replaying import named_payload
 from billing.charging.requests import CaptureTerms, ChargeRequest, Mode
-from billing.charging.standing import named_hold
+from billing.charging.wanted import named_hold
 from billing.holds import Hold
 from billing.models import Overspend
 from billing.store_authorizations import read_refused

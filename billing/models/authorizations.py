@@ -24,6 +24,7 @@ TERMS = (
     "occurred_at",
     "authorized_at",
     "expires_in",
+    "reserved",
     "available_after",
     "settled_after",
     "held_after",
@@ -41,6 +42,8 @@ class Authorization(models.Model):
     `captured_amount` the price of its charge: null where nothing priced the event. `refused_key`: of a
     capture that was refused after expiry; usage that is reported under it is this call's. `counted_in`: the
     limits' counters that the hold is in. A capture after expiry makes an expired hold a captured one.
+
+    `reserved`: of grants that are limited to components, what the hold counts on, `{grant: amount}`.
 
     A lease is a hold for many calls: `captured_amount` is what was reported against it, `voided` means
     returned, and `idempotency_key` is empty.
@@ -78,6 +81,7 @@ class Authorization(models.Model):
     event_id = models.UUIDField(null=True)
     event_recorded_at = models.DateTimeField(null=True)
     captured_amount = AmountField(null=True)
+    reserved = models.JSONField(default=dict)
     refused_key = models.TextField(null=True)
     counted_in = models.JSONField(default=list)
     available_after = AmountField()
