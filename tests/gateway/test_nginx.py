@@ -270,7 +270,7 @@ def test_every_line_is_json_whatever_a_caller_sends(tollgate: Tollgate, start: S
     lines = nginx.log.read_bytes().splitlines()
     assert all(json.loads(line.decode("utf-8", "replace")) for line in lines)
     said = tollgate.ingest(nginx.log)
-    assert said.startswith(f"3 lines: {1 + served} captured")
+    assert said.startswith(f"4 lines: {1 + served} captured")
     assert ", 0 in quarantine, 0 unread" in said
     users = [user for (user,) in tollgate.rows(USERS, row_id("key", payer.key_id))]
     assert 'a"b\\c\u00e9' in users
