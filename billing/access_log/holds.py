@@ -18,6 +18,7 @@ from billing.models import Authorization
 from core import clock
 from core.errors import Conflict
 from core.jsonio import decode_json
+from metering.catalogue import MeterCatalogue
 
 SETTLED: Final = frozenset({"authorization_captured", "authorization_voided"})
 """Errors of a hold that has been settled already, by another reading or by the operator's own code."""
@@ -35,13 +36,13 @@ def find_holds(lines: Sequence[Line]) -> dict[tuple[int, UUID], Authorization]:
     return {(row.customer_id, row.id): row for row in found}
 
 
-def capture_of(hold: Authorization, line: Line, now: datetime) -> ChargeRequest:
+def capture_of(hold: Authorization, line: Line, now: datetime, meters: MeterCatalogue) -> ChargeRequest:
     """The capture of a call that has happened: it is recorded and charged whatever is left.
 
     What was expected is charged where the line does not say more. Raises InvalidRequest.
     """
     expected: dict[str, Any] = decode_json(hold.payload_text.encode()).get("properties") or {}  # type: ignore[attr-defined]
-    body = {"properties": expected | line.used, "over": Over.OVERDRAFT.value}
+    body = {"properties": line.properties(hold.event, expected, meters), "over": Over.OVERDRAFT.value}
     return capture_request(body, hold, now, mode=Mode.REPORT, source=GATEWAY)
 
 

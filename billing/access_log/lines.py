@@ -14,12 +14,14 @@ from enum import Enum
 from typing import Any, Final
 from uuid import UUID
 
+from billing.gateway.quantities import QUANTITY, with_measured
 from billing.gateway.reading import FAIL_OPEN, mark_of
 from core.errors import InvalidRequest, TollgateError
 from core.ids import hot_row
 from core.instants import instant_text, parse_instant
 from core.jsonio import parse_json
 from core.numbers import parse_quantity
+from metering.catalogue import MeterCatalogue
 from metering.events import KEY_LENGTH_MAX, TAG_LENGTH_MAX, EventInput, parse_event
 
 FREE_FROM: Final = 500
@@ -53,24 +55,24 @@ class Line:
     authorization: tuple[int, UUID] | None = None
     raw: dict[str, Any] = field(default_factory=dict)
 
-    def event(self, received_at: datetime) -> EventInput:
+    def event(self, received_at: datetime, meters: MeterCatalogue) -> EventInput:
         """The event of a line that has no hold; raises TollgateError when it does not say enough."""
-        named = {name: self.raw[name] for name in _EVENT_FIELDS if name in self.raw}
+        named: dict[str, Any] = {name: self.raw[name] for name in _EVENT_FIELDS if name in self.raw}
         named |= {name: self.raw[name] for name in _TAGS if _is_tag(self.raw.get(name))}
         if "caller" in self.raw:
             named["api_key"] = mark_of(self.raw["caller"].encode().decode("latin-1"))
         expected = _properties(self.raw.get("properties"), "properties")
         if "quantity" in self.raw:
             expected["quantity"] = _number(self.raw["quantity"], "quantity")
-        return parse_event(
-            {
-                "idempotency_key": self.request_id,
-                "occurred_at": instant_text(self.occurred_at),
-                "properties": expected | self.used,
-                **named,
-            },
-            received_at,
-        )
+        properties = self.properties(str(named.get("event", "")), expected, meters)
+        instant = instant_text(self.occurred_at)
+        raw = {"idempotency_key": self.request_id, "occurred_at": instant, "properties": properties}
+        return parse_event(raw | named, received_at)
+
+    def properties(self, event: str, expected: dict[str, Any], meters: MeterCatalogue) -> dict[str, Any]:
+        """What the call took; what was expected where the line does not say more."""
+        said = self.used if QUANTITY in self.used else {**expected, **self.used}
+        return with_measured(event, expected | self.used, said, meters)
 
 
 def read_line(text: bytes, free_from: int = FREE_FROM) -> Line:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from accounts.credentials import config_version
 from billing.access_log.files import LINE_BYTES_MAX, RawLine
 from billing.access_log.holds import SETTLED, capture_of, find_holds, void_holds
 from billing.access_log.lines import Fate, Line, read_line
@@ -26,6 +27,7 @@ from billing.models import Authorization
 from core import clock
 from core.database_errors import Unavailable
 from core.errors import NotFound, TollgateError
+from metering.catalogue import MeterCatalogue, meter_catalogue
 
 SOURCE: Final = "access_log"
 
@@ -44,7 +46,7 @@ def settle_lines(raw: Sequence[RawLine], free_from: int) -> tuple[Counter[str], 
     Safe to do again. Raises Unavailable when the database is away: then some may have counted, and a
     repetition finds them.
     """
-    now = clock.now()
+    now, meters = clock.now(), meter_catalogue(config_version())
     counts: Counter[str] = Counter(lines=len(raw))
     unread: list[Unread] = []
     lines: list[tuple[RawLine, Line]] = []
@@ -59,7 +61,7 @@ def settle_lines(raw: Sequence[RawLine], free_from: int) -> tuple[Counter[str], 
     for one, line in lines:
         hold = None if line.authorization is None else holds.get(line.authorization)
         try:
-            request = _request(line, hold, now)
+            request = _request(line, hold, now, meters)
         except TollgateError as error:
             unread.append(Unread(one, error.message))
             continue
@@ -83,19 +85,21 @@ def _read(raw: RawLine, free_from: int) -> Line:
     return read_line(raw.text, free_from)
 
 
-def _request(line: Line, hold: Authorization | None, now: datetime) -> tuple[str, ChargeRequest] | None:
+def _request(
+    line: Line, hold: Authorization | None, now: datetime, meters: MeterCatalogue
+) -> tuple[str, ChargeRequest] | None:
     """The count that a line adds to and what is to be booked for it; None when nothing is."""
     if line.fate is Fate.HELD and hold is None:
         raise NotFound("unknown_authorization", "There is no such authorization.", "authorization")
     if line.is_free:
         return None
     if hold is not None:
-        return "captured", capture_of(hold, line, now)
+        return "captured", capture_of(hold, line, now, meters)
     if line.fate is Fate.STOPPED:
         return None
     if line.fate is Fate.PASSED:
-        return "passed", ChargeRequest(line.event(now), Mode.REPORT, FAIL_OPEN)
-    return "events", ChargeRequest(line.event(now), Mode.REPORT, SOURCE)
+        return "passed", ChargeRequest(line.event(now, meters), Mode.REPORT, FAIL_OPEN)
+    return "events", ChargeRequest(line.event(now, meters), Mode.REPORT, SOURCE)
 
 
 def _count(line: RawLine, kind: str, outcome: Outcome, counts: Counter[str], unread: list[Unread]) -> None:

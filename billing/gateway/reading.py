@@ -14,9 +14,11 @@ from hashlib import sha256
 from typing import Any, Final
 
 from accounts.secrets import SECRET_MAX
+from billing.gateway.quantities import with_measured
 from core.errors import AuthenticationFailed, InvalidRequest
 from core.jsonio import parse_json
 from core.numbers import parse_quantity
+from metering.catalogue import MeterCatalogue
 from metering.events import EventInput, parse_event
 
 INTEGRATION_KEY: Final = "HTTP_X_TOLLGATE_KEY"
@@ -40,13 +42,13 @@ def integration_secret(headers: Headers) -> str:
     return str(secret)
 
 
-def read_event(headers: Headers, key: str, received_at: datetime) -> EventInput:
+def read_event(headers: Headers, key: str, received_at: datetime, meters: MeterCatalogue) -> EventInput:
     """The call as an event under `key`; raises AuthenticationFailed for the caller, else InvalidRequest."""
     raw: dict[str, Any] = {"idempotency_key": key, "api_key": caller_mark(headers)}
-    raw["event"] = _text(headers, EVENT, "X-Tollgate-Event")
+    raw["event"] = event = _text(headers, EVENT, "X-Tollgate-Event")
     if user := _text(headers, USER, "X-Tollgate-User"):
         raw["user"] = user
-    if properties := _properties(headers):
+    if properties := _properties(headers, event or "", meters):
         raw["properties"] = properties
     return parse_event(raw, received_at)
 
@@ -85,7 +87,7 @@ def _basic_user(encoded: str) -> str:
         return ""
 
 
-def _properties(headers: Headers) -> dict[str, Any]:
+def _properties(headers: Headers, event: str, meters: MeterCatalogue) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     if given := _text(headers, PROPERTIES, "X-Tollgate-Properties"):
         try:
@@ -102,7 +104,9 @@ def _properties(headers: Headers) -> dict[str, Any]:
             raise InvalidRequest(
                 "negative_quantity", "X-Tollgate-Quantity may not be negative.", "X-Tollgate-Quantity"
             )
+        said = set(properties)
         properties["quantity"] = int(number) if number == number.to_integral_value() else number
+        return with_measured(event, properties, said, meters)
     return properties
 
 

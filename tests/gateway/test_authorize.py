@@ -49,7 +49,7 @@ class Gate:
             "X-Request-Id": "r1",
         }
 
-    def ask(self, path: str = PATH, method: str = "GET", **headers: str | None) -> Any:
+    def ask(self, path: str = PATH, method: str = "GET", **headers: Any) -> Any:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         sent = {name: value for name, value in (self.headers | named).items() if value is not None}
         return self.client.generic(method, path, headers=sent)
@@ -89,6 +89,18 @@ def test_further_properties_are_rated_too(gate: Gate) -> None:
     assert answer["X-Tollgate-Balance"] == "8"
     answer = gate.ask(X_Tollgate_Properties='{"quantity": 6.5}', X_Tollgate_Quantity=None, X_Request_Id="r2")
     assert answer["X-Tollgate-Balance"] == "4.75"
+
+
+def test_where_the_events_meters_measure_one_property_the_quantity_is_that(tenant: Tenant) -> None:
+    make_meter("tokens", event="chat")
+    gate = Gate(make_tenant(make_version([PER_UNIT | {"meter": "tokens"}]), balance="10"))
+    assert gate.ask(X_Tollgate_Event="chat")["X-Tollgate-Balance"] == "9"
+    assert Authorization.objects.get().payload["properties"] == {"quantity": 2, "tokens": 2}
+    said = gate.ask(X_Tollgate_Event="chat", X_Tollgate_Properties='{"tokens": 4}', X_Request_Id="r2")
+    assert said["X-Tollgate-Balance"] == "7"
+    make_meter("images", event="chat")
+    assert gate.ask(X_Tollgate_Event="chat", X_Request_Id="r3")["X-Tollgate-Balance"] == "6", "known so far"
+    assert gate.ask(X_Tollgate_Event="chat", X_Request_Id="r4")["X-Tollgate-Balance"] == "6", "two: neither"
 
 
 def test_what_it_cannot_pay_is_403_with_402_inside_and_a_denial_is_kept(gate: Gate) -> None:
@@ -206,7 +218,7 @@ def test_the_gateways_key_needs_the_scope_to_charge(tenant: Tenant) -> None:
     ],
 )
 def test_headers_that_say_nonsense_are_403_with_400_inside(
-    gate: Gate, reason: str, headers: dict[str, str | None]
+    gate: Gate, reason: str, headers: dict[str, Any]
 ) -> None:
     answer = gate.ask(**headers)
     assert told(answer) == (403, "400", reason)

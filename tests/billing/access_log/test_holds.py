@@ -35,14 +35,14 @@ class Gate:
         self.key = issue_api_key(workspace=tenant.workspace, name="caller").secret
         self.count = 0
 
-    def ask(self, quantity: int = 2) -> str:
+    def ask(self, quantity: int = 2, event: str = "completion") -> str:
         """Ask for a new call; the hold's id."""
         self.count += 1
         headers = {
             "X-Tollgate-Key": self.api.secret,
             "X-Api-Key": str(self.key),
             "X-Request-Id": f"call-{self.count}",
-            "X-Tollgate-Event": "completion",
+            "X-Tollgate-Event": event,
             "X-Tollgate-Quantity": str(quantity),
         }
         answer = self.api.client.get("/v1/gateway/authorize", headers=headers)
@@ -97,6 +97,18 @@ def test_a_hold_is_captured_with_what_the_call_took(
     event = UsageEvent.objects.get()
     assert (event.source, event.properties["bytes"]) == ("gateway", 512)
     assert event.api_key_id is not None
+
+
+def test_a_number_of_usage_is_what_the_events_meter_measures(tenant: Tenant, tmp_path: Path) -> None:
+    make_meter("tokens", event="chat")
+    gate = Gate(make_tenant(make_version([PER_UNIT | {"meter": "tokens"}]), balance="10"), tmp_path / "a.log")
+    gate.logs(gate.ask(2, event="chat"), usage="7")
+    gate.logs(gate.ask(2, event="chat"))
+    gate.logs(gate.ask(2, event="chat"), usage='{"tokens": 1}')
+    append(gate.log, line(event="chat", caller=gate.key, quantity="3"))
+    assert gate.ingest() == {"lines": 4, "captured": 3, "passed": 1}
+    amounts = [charge.amount for charge in Charge.objects.order_by("seq")]
+    assert amounts == [Decimal("3.5"), Decimal(1), Decimal("0.5"), Decimal("1.5")]
 
 
 def test_reading_again_or_elsewhere_captures_nothing_twice(gate: Gate, tenant: Tenant) -> None:

@@ -15,13 +15,20 @@ from billing.access_log.lines import Fate, Line, read_line
 from core import clock
 from core.errors import TollgateError
 from core.ids import hot_id
+from metering.catalogue import MeterCatalogue
+from metering.events import EventInput
 from tests.billing.access_log.log_lines import line
 
 HOLD = (7, UUID(int=5))
+NO_METERS = MeterCatalogue([])
 
 
 def read(**fields: Any) -> Line:
     return read_line(json.dumps(line(**fields)).encode())
+
+
+def event_of(one: Line) -> EventInput:
+    return one.event(clock.now(), NO_METERS)
 
 
 @pytest.mark.parametrize(
@@ -118,28 +125,30 @@ def test_both_of_nginxs_notations_of_the_time_are_read(sent: str, read_as: datet
 
 
 def test_an_event_takes_what_was_expected_where_nobody_says_more() -> None:
-    event = read(caller="Bearer secret", quantity="100", user="ada", usage='{"tokens": 5}').event(clock.now())
+    event = read(caller="Bearer secret", quantity="100", user="ada", usage='{"tokens": 5}').event(
+        clock.now(), NO_METERS
+    )
     assert event.properties == {"quantity": 100, "bytes": 512, "tokens": 5}
     assert (event.api_key, event.user) == (fingerprint("secret"), "ada")
-    assert read(caller="x", quantity="100", usage="30").event(clock.now()).properties["quantity"] == 30
+    assert event_of(read(caller="x", quantity="100", usage="30")).properties["quantity"] == 30
 
 
 @pytest.mark.parametrize("presented", ["Bearer s3cret", "s3cret", "Token s3cret", "Basic czNjcmV0Og=="])
 def test_the_caller_is_known_by_the_key_however_it_was_presented(presented: str) -> None:
-    assert read(caller=presented).event(clock.now()).api_key == fingerprint("s3cret")
+    assert event_of(read(caller=presented)).api_key == fingerprint("s3cret")
 
 
 @pytest.mark.parametrize("said", [b"\xff\xfe", b"a\\tb", b"x" * 300, "\u00e9".encode(), b"ada"])
 def test_nobody_goes_unpaid_by_calling_itself_something_odd(said: bytes) -> None:
     raw = json.dumps(line(caller="s3cret", user="NAME")).encode().replace(b"NAME", said)
-    event = read_line(raw).event(clock.now())
+    event = event_of(read_line(raw))
     assert event.api_key == fingerprint("s3cret")
     assert event.user in (None, "\ufffd\ufffd", "\u00e9", "ada")
 
 
 def test_neither_an_id_of_ours_nor_a_fingerprint_is_taken_for_a_callers_key() -> None:
     for presented in ("key_00000001", fingerprint("s3cret")):
-        assert read(caller=presented).event(clock.now()).api_key == fingerprint(presented)
+        assert event_of(read(caller=presented)).api_key == fingerprint(presented)
 
 
 @pytest.mark.parametrize(
