@@ -27,15 +27,18 @@ RETRYABLE: Final = frozenset({"insufficient_funds", "suspended", "spend_limit"})
 
 def charge_answer(charged: Charged) -> dict[str, Any]:
     """The body of a 201 (or of the 200 of a replay). `amount` is what the payer is charged."""
+    absorbed = absorbed_of(charged.lines)
+    captured = {"authorization": charged.authorization, "absorbed": plain(absorbed)}
     return {
         "id": hot_id("ch", charged.customer_id, charged.id),
         "status": "charged",
         "billing_entity": charged.billing_entity,
-        "amount": plain(CONTEXT.subtract(charged.amount, absorbed_of(charged.lines))),
+        "amount": plain(CONTEXT.subtract(charged.amount, absorbed)),
         "currency": charged.currency,
         "cost": None if charged.cost is None else plain(charged.cost),
         "lines": [{name: line[name] for name in LINE_FIELDS} for line in charged.lines],
         "balance": balance_answer(charged.available, charged.settled, charged.held),
+        **(captured if charged.authorization is not None else {}),
     }
 
 
@@ -51,8 +54,8 @@ def absorbed_of(lines: Iterable[Mapping[str, Any]]) -> Decimal:
 def authorized_answer(authorized: Authorized) -> dict[str, Any]:
     """The body of an authorization's 201 (or of the 200 of a replay)."""
     return {
-        "id": hot_id("auth", authorized.customer_id, authorized.id),
-        "status": "authorized",
+        "id": hot_id("lease" if authorized.is_lease else "auth", authorized.customer_id, authorized.id),
+        "status": "open" if authorized.is_lease else "authorized",
         "billing_entity": authorized.billing_entity,
         "amount": plain(authorized.amount),
         "currency": authorized.currency,

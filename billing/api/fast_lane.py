@@ -1,8 +1,9 @@
-"""The short way for `POST /v1/charges` and the gateway's checks, which stand in the path of calls.
+"""The short way for charges, authorizations, captures and gateways' checks, which stand in the path of calls.
 
-Both (charges in plain JSON) are answered here, before Django makes a request of it: its request, signals,
-middleware and dispatch cost more than the charge itself (docs/performance.md). The pieces are the same that
-the view is set up with: credential, scope, body, verb, errors, rendering. Everything else goes the usual way.
+One of them in plain JSON (checks have no body) is answered here, before Django makes a request of it: its
+request, signals, middleware and dispatch cost more than the charge itself (docs/performance.md). The pieces
+are the same that the view is set up with: credential, scope, body, verb, errors, rendering. Everything else
+goes the usual way.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from accounts.api.authentication import secret_in
 from accounts.credentials import authenticate_key
-from billing.api.charges import CHARGE_SCOPE, answer, check_header_key
+from billing.api.calls import asked, is_call
+from billing.api.charges import CHARGE_SCOPE, answer
 from billing.api.gateway import gateway_response, is_gateway_path
-from billing.charging import ChargeRequest, Mode, charge_one
-from core import clock
+from billing.charging import charge_one
 from core.api.errors import as_tollgate_error, error_body
 from core.api.parsers import checked_json
 from core.api.permissions import check_scope
@@ -28,9 +29,7 @@ from core.api.renderers import render_notated
 from core.errors import AuthenticationFailed, TollgateError
 from core.middleware import request_id_of
 from core.sql import drop_broken_connection
-from metering.events import parse_event
 
-PATH: Final = "/v1/charges"
 JSON: Final = "application/json"
 LENGTH_DIGITS_MAX: Final = 15
 """Python turns no text of thousands of digits into a number."""
@@ -40,7 +39,7 @@ Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 
 class FastLane:
-    """A WSGI application: answers plain JSON charges and gateway checks, passes everything else on."""
+    """A WSGI application: answers charges and holds in plain JSON and checks, passes everything else on."""
 
     def __init__(self, django: Application) -> None:
         self.django = django
@@ -58,10 +57,10 @@ class FastLane:
 def _lane_of(environ: Environ) -> Callable[[Environ], tuple[int, bytes, dict[str, str]]] | None:
     """What answers the request before Django does, if anything."""
     path = environ["PATH_INFO"]
-    if path == PATH:
-        is_charge = environ["REQUEST_METHOD"] == "POST" and is_plain_json(environ)
-        return charge_response if is_charge else None
-    return gateway_response if is_gateway_path(path) else None
+    if is_gateway_path(path):
+        return gateway_response
+    is_post = environ["REQUEST_METHOD"] == "POST"
+    return charge_response if is_post and is_call(path) and is_plain_json(environ) else None
 
 
 STATUSES: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
@@ -111,10 +110,8 @@ def _charge(environ: Environ, request_id: str) -> tuple[int, dict[str, Any], dic
     check_scope(credential, CHARGE_SCOPE)
     raw: bytes = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
     body = checked_json(raw)
-    check_header_key(environ.get("HTTP_IDEMPOTENCY_KEY"), body)
-    event = parse_event(body, clock.now())
-    outcome = charge_one(ChargeRequest(event, Mode.ASK, "api", credential))
-    return answer(outcome, lambda: _request(environ, request_id))
+    request = asked(environ["PATH_INFO"], body, environ.get("HTTP_IDEMPOTENCY_KEY"), credential)
+    return answer(charge_one(request), lambda: _request(environ, request_id))
 
 
 def _error_body(error: TollgateError, environ: Environ, request_id: str) -> dict[str, Any]:

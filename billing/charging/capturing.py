@@ -54,7 +54,9 @@ class Capture:
 
     def finish(self, outcome: Charged | Recorded) -> None:
         """Note what captured the hold. Of expired grants that it kept, what is left goes now."""
-        amount = outcome.amount if isinstance(outcome, Charged) else None
+        amount = None
+        if isinstance(outcome, Charged):
+            amount, outcome.authorization = outcome.amount, self.hold.public_id
         if self.hold.status == VOIDED:
             return  # its usage was reported all the same
         self.hold.captured_by(outcome.id, outcome.recorded_at, amount)
@@ -69,7 +71,7 @@ def begin(item: Planned, known: Known, rated: RatedItem) -> Capture | TollgateEr
     assert payer is not None
     book = known.books[payer.customer_id, payer.id]
     hold = known.holds.get((terms.customer_id, terms.id))
-    if hold is None or hold.payer != book.payer:
+    if hold is None or hold.payer != book.payer or hold.is_lease:
         return NotFound("not_found", "There is no such authorization.")
     capture = Capture(item, book, hold)
     is_report = item.request.mode is Mode.REPORT

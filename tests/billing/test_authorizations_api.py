@@ -40,6 +40,7 @@ def test_an_amount_is_held_as_it_is_with_an_event_or_without() -> None:
     desk = Desk("10")
     assert desk.authorize(1, amount="4.25").json()["amount"] == "4.25"
     alone = {"idempotency_key": "alone", "workspace": desk.tenant.workspace.external_id, "amount": "5.75"}
+    assert desk.api.post("/v1/authorizations", alone | {"amount": "5.76"}).status_code == 402
     answer = desk.api.post("/v1/authorizations", alone)
     assert (answer.status_code, answer.json()["balance"]["available"]) == (201, "0")
     hold = answer.json()["id"]
@@ -175,6 +176,7 @@ def test_a_capped_capture_answers_again_with_what_was_charged() -> None:
     assert (first["amount"], first["absorbed"]) == ("3", "1.5")
     assert desk.capture(hold, 450, over="cap").json() == first
     explained = desk.api.get(f"/v1/charges/{first['id']}").json()
+    assert (explained["amount"], explained["absorbed"]) == ("3", "1.5")
     assert {(part["account"], part["amount"]) for part in explained["funding"]} == {
         ("wallet", "3"),
         ("leakage", "1.5"),
