@@ -263,14 +263,13 @@ def charged(tollgate: Tollgate, payer: Payer, upstream: Upstream) -> list[Decima
 def test_every_line_is_json_whatever_a_caller_sends(tollgate: Tollgate, start: Start) -> None:
     nginx, payer = start(), tollgate.payer("10")
     own = {"Authorization": f"Bearer {payer.key}"}
-    as_utf8 = 'a"b\\c\u00e9'.encode().decode("latin-1")
-    assert nginx.send("GET", "/", own | {"X-End-User": as_utf8}).status == 200
-    served = nginx.send("GET", "/", own | {"X-End-User": "\xff\xfe"}).status == 200
+    for name in ('a"b\\c', "\u00e9".encode().decode("latin-1"), "\xff\xfe"):
+        assert nginx.send("GET", "/", own | {"X-End-User": name}).status == 200
     assert nginx.send("GET", "/", {"Authorization": '"}{"\\'}).status == 401
     lines = nginx.log.read_bytes().splitlines()
     assert all(json.loads(line.decode("utf-8", "replace")) for line in lines)
     said = tollgate.ingest(nginx.log)
-    assert said.startswith(f"4 lines: {1 + served} captured")
+    assert said.startswith("5 lines: 3 captured")
     assert ", 0 in quarantine, 0 unread" in said
-    users = [user for (user,) in tollgate.rows(USERS, row_id("key", payer.key_id))]
-    assert 'a"b\\c\u00e9' in users
+    users = {user for (user,) in tollgate.rows(USERS, row_id("key", payer.key_id))}
+    assert users == {'a"b\\c', None}, "the web server leaves out headers that are not ASCII"
