@@ -11,6 +11,7 @@ from typing import Final
 from benchmarks.charge import measure_charge
 from benchmarks.charge_full import measure_charge_full
 from benchmarks.close_periods import measure_close_periods
+from benchmarks.gateway import measure_gateway
 from benchmarks.hold_capture import measure_hold_capture
 from benchmarks.hot_wallet import measure_hot_wallet
 from benchmarks.ingest import measure_ingest
@@ -25,6 +26,7 @@ BENCHMARKS: Final[dict[str, Callable[[Installation], Measurement]]] = {
     "charge_full": measure_charge_full,
     "hold_capture": measure_hold_capture,
     "hot_wallet": measure_hot_wallet,
+    "gateway": measure_gateway,
     "simulation": measure_simulation,
     "close_periods": measure_close_periods,
 }

@@ -1,8 +1,9 @@
-"""The short way for charges, authorizations and captures, which stand in the path of the operator's calls.
+"""The short way for charges, authorizations, captures and gateways' checks, which stand in the path of calls.
 
-One of them in plain JSON is answered here, before Django makes a request of it: its request, signals,
-middleware and dispatch cost more than the charge itself (docs/performance.md). The pieces are the same that
-the view is set up with: credential, scope, body, verb, errors, rendering. Everything else goes the usual way.
+One of them in plain JSON (checks have no body) is answered here, before Django makes a request of it: its
+request, signals, middleware and dispatch cost more than the charge itself (docs/performance.md). The pieces
+are the same that the view is set up with: credential, scope, body, verb, errors, rendering. Everything else
+goes the usual way.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from accounts.api.authentication import secret_in
 from accounts.credentials import authenticate_key
 from billing.api.calls import asked, is_call
 from billing.api.charges import CHARGE_SCOPE, answer
+from billing.api.gateway import gateway_response, is_gateway_path
 from billing.charging import ChargeRequest, Outcome, charge_one
 from core.api.errors import as_tollgate_error, error_body
 from core.api.parsers import checked_json
@@ -39,19 +41,28 @@ Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 
 class FastLane:
-    """A WSGI application: answers charges and holds in plain JSON, passes everything else on."""
+    """A WSGI application: answers charges and holds in plain JSON and checks, passes everything else on."""
 
     def __init__(self, django: Application) -> None:
         self.django = django
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer the request."""
-        is_post = environ["REQUEST_METHOD"] == "POST"
-        if not is_post or not is_call(environ["PATH_INFO"]) or not is_plain_json(environ):
+        respond = _lane_of(environ)
+        if respond is None:
             return self.django(environ, start_response)
-        status, body, headers = charge_response(environ)
+        status, body, headers = respond(environ)
         start_response(STATUSES[status], [*headers.items(), ("Content-Length", str(len(body)))])
         return [body]
+
+
+def _lane_of(environ: Environ) -> Callable[[Environ], tuple[int, bytes, dict[str, str]]] | None:
+    """What answers the request before Django does, if anything."""
+    path = environ["PATH_INFO"]
+    if is_gateway_path(path):
+        return gateway_response
+    is_post = environ["REQUEST_METHOD"] == "POST"
+    return charge_response if is_post and is_call(path) and is_plain_json(environ) else None
 
 
 STATUSES: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}

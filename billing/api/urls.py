@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
 from billing.api.authorizations import (
@@ -21,6 +21,7 @@ from billing.api.closing_lines import ClosingLineResource
 from billing.api.denials import DenialResource
 from billing.api.entitlements import EntitlementsView
 from billing.api.events import EventsView
+from billing.api.gateway import GatewayPathView, GatewayView
 from billing.api.leases import LeaseReportView, LeaseReturnView, LeasesView, LeaseView
 from billing.api.limits import AlertResource, SpendLimitResource
 from billing.api.margin_floors import MarginAlertResource, MarginFloorResource, MarginRuleResource
@@ -81,6 +82,8 @@ urlpatterns = [
     path("backfills", BackfillResource.as_view({"post": "create"}), name="backfills"),
     path("billing-entities/<str:reference>/upcoming", UpcomingView.as_view(), name="upcoming"),
     path("costs", CostsView.as_view(), name="costs"),
+    path("gateway/authorize", GatewayView.as_view(), name="gateway"),
+    re_path("^gateway/authorize/.*$", GatewayPathView.as_view(), name="gateway_path"),
     path("meters/compare", CompareMetricsView.as_view(), name="meters_compare"),
     path("margins", MarginsView.as_view(), name="margins"),
     path(

@@ -1,5 +1,6 @@
 """What is owed: charges, denials, the ledger, grants, and what dashboards read of them."""
 
+from billing.models.access_logs import AccessLog, UnreadLine
 from billing.models.authorizations import Authorization
 from billing.models.charges import Charge, Denial, Overspend, ReRating
 from billing.models.closing import ClosingLine, CreditRelease
@@ -17,6 +18,7 @@ from billing.models.outbox import OutboxMessage
 from billing.models.reversals import Reversal, ReversedCharge
 
 __all__ = [
+    "AccessLog",
     "Adjustment",
     "Alert",
     "Authorization",
@@ -47,6 +49,7 @@ __all__ = [
     "SpendLimit",
     "TopUp",
     "Transfer",
+    "UnreadLine",
     "VendorBill",
     "VendorBillShare",
 ]

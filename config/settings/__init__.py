@@ -6,6 +6,7 @@ from config.settings.api import *
 from config.settings.base import *
 from config.settings.database import *
 from config.settings.demo import *
+from config.settings.gateway import *
 from config.settings.logs import *
 from config.settings.metering import *
 from config.settings.navigation import *

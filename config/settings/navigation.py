@@ -28,6 +28,7 @@ STAFF_NAVIGATION = (
             Item("Traces", "traces", "waypoints", "t"),
             Item("Meters", "meters", "gauge"),
             Item("Quarantine", "quarantine", "shield-alert", "q"),
+            Item("Gateway", "gateway_page", "door-open"),
             Item("Unmatched", "unmatched", "circle-question-mark", "u"),
         ),
     ),

@@ -45,6 +45,7 @@ class UsageEvent(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["customer_id", "billing_entity_id", "seq"], name="event_seq"),
+            models.Index(fields=["recorded_at"], name="event_passed", condition=models.Q(source="fail_open")),
             models.Index(
                 fields=["customer_id", "trace"], name="event_trace", condition=models.Q(trace__isnull=False)
             ),

@@ -1,0 +1,190 @@
+"""`ANY /v1/gateway/authorize[/...]`: may this call go on? For nginx `auth_request` and Envoy `ext_authz`.
+
+nginx takes 2xx as yes, 401 and 403 as no, and makes a 500 of anything else. So the answers are 200, 401 and
+403 whatever comes in and whatever happens here; what we would have said stands in `X-Tollgate-Status`. As
+charges are, checks are answered before Django makes a request (`billing.api.fast_lane`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import structlog
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpRequest, HttpResponse
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.views import APIView
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from accounts.credentials import authenticate_key
+from billing.api.answers import denial_answer
+from billing.api.charges import CHARGE_SCOPE
+from billing.charging import Denied, Failed
+from billing.gateway.holding import Held, hold
+from billing.gateway.reading import FAIL_OPEN, fails_open, integration_secret, read_event
+from core import clock
+from core.api.errors import as_tollgate_error, error_body
+from core.api.permissions import check_scope
+from core.api.renderers import render_notated
+from core.errors import AuthenticationFailed, TollgateError
+from core.middleware import request_id_of
+from core.numbers import plain
+from core.sql import drop_broken_connection
+from metering.catalogue import meter_catalogue
+
+log = structlog.get_logger(__name__)
+
+PATH: Final = "/v1/gateway/authorize"
+OUR_FAULT: Final = 500
+CALLERS_KEY: Final = frozenset({"unknown_key", "key_revoked", "missing_key"})
+"""Errors of attribution that are about the key which the caller presents: they are a 401 here."""
+
+HEADERS: Final = (
+    "X-Tollgate-Key",
+    "X-Api-Key",
+    "X-Tollgate-Event",
+    "X-Tollgate-Quantity",
+    "X-Tollgate-Properties",
+    "X-Tollgate-User",
+    "X-Tollgate-Fail",
+    "X-Request-Id",
+)
+_FAULTS: Final = {True: FAIL_OPEN, False: "unavailable"}
+
+Environ = dict[str, Any]
+Answer = tuple[int, bytes, dict[str, str]]
+"""Status, body, headers."""
+
+
+def is_gateway_path(path: str) -> bool:
+    """Whether a path is the gateway's; Envoy appends the caller's own to it."""
+    return path.startswith(PATH) and path[len(PATH) : len(PATH) + 1] in ("", "/")
+
+
+class GatewayView(APIView):
+    """The check behind Django, for servers that do not run `config.wsgi`: any method, the same answers."""
+
+    http_method_names = ["get"]
+    authentication_classes = []
+    permission_classes = []
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Answer any method."""
+        status, body, headers = gateway_response(request.META | {"HTTP_X_REQUEST_ID": request.id})  # type: ignore[attr-defined]
+        return HttpResponse(body, status=status, headers=headers)
+
+    @extend_schema(
+        operation_id="gateway_authorize",
+        tags=["gateway"],
+        parameters=[OpenApiParameter(name, str, OpenApiParameter.HEADER) for name in HEADERS],
+        responses={
+            200: OpenApiResponse(description="The call may go on; X-Tollgate-Authorization is its hold."),
+            401: OpenApiResponse(description="The caller's key, or X-Tollgate-Key, is not valid."),
+            403: OpenApiResponse(description="The call may not go on; X-Tollgate-Status says why."),
+        },
+    )
+    def get(self, request: Request) -> HttpResponse:
+        """May this call go on? Any method and any path below answer alike, with 200, 401 or 403 only."""
+        return self.dispatch(request._request)
+
+
+class GatewayPathView(GatewayView):
+    """The same with the caller's path at the end."""
+
+    schema = None
+
+
+def gateway_response(environ: Environ) -> Answer:
+    """Whether the call may go on: 200, 401 or 403. Raises nothing."""
+    request_id = request_id_of(environ)
+    try:
+        clear_contextvars()
+        bind_contextvars(request_id=request_id)
+        return _answer(environ, request_id)
+    except Exception as exception:  # an answer that could not be written is a fault of ours, too
+        log.error("gateway_check_failed", exc_info=exception)
+        is_open = fails_open(environ, settings.GATEWAY_FAIL_OPEN)
+        return (200 if is_open else 403), b"", _headers(503, _FAULTS[is_open], request_id)
+
+
+def _answer(environ: Environ, request_id: str) -> Answer:
+    try:
+        outcome = _decide(environ, request_id)
+        if isinstance(outcome, Held):
+            return _allowed(outcome, request_id)
+        if isinstance(outcome, Denied):
+            return _denied(outcome, environ, request_id)
+        error = outcome.error
+    except Exception as exception:  # whatever it is, the gateway gets an answer that it understands
+        error = as_tollgate_error(exception)
+    return _refused(error, environ, request_id)
+
+
+def _decide(environ: Environ, request_id: str) -> Held | Denied | Failed:
+    credential = authenticate_key(integration_secret(environ), is_fresh=False)
+    check_scope(credential, CHARGE_SCOPE)
+    # At the version the key was read with: the path forgets that key, too, where it finds a newer one.
+    meters = meter_catalogue(credential.config_version)
+    event = read_event(environ, request_id, clock.now(), meters)
+    return hold(event, credential, settings.GATEWAY_HOLD)
+
+
+def _allowed(held: Held, request_id: str) -> Answer:
+    headers = {
+        "X-Tollgate-Status": "200",
+        "X-Tollgate-Authorization": held.authorization,
+        "X-Tollgate-Balance": plain(held.available),
+        "X-Request-Id": request_id,
+    }
+    return 200, b"", headers
+
+
+def _denied(denied: Denied, environ: Environ, request_id: str) -> Answer:
+    headers = _headers(402, denied.reason, request_id) | {"X-Tollgate-Balance": plain(denied.available)}
+    return 403, _body(denial_answer(denied, _request(environ, request_id)), environ), headers
+
+
+def _refused(error: TollgateError, environ: Environ, request_id: str) -> Answer:
+    """The answer to an error: the caller's (401), the operator's (403), or ours (as the fail mode says)."""
+    if error.status >= OUR_FAULT:
+        return _our_fault(error, environ, request_id)
+    body = _body(error_body(error, _request(environ, request_id)), environ)
+    if isinstance(error, AuthenticationFailed) or error.code in CALLERS_KEY:
+        headers = _headers(401, error.code, request_id) | {"WWW-Authenticate": 'Bearer realm="api"'}
+        return 401, body, headers
+    return 403, body, _headers(error.status, error.code, request_id)
+
+
+def _our_fault(error: TollgateError, environ: Environ, request_id: str) -> Answer:
+    """Fail open: 200, reason `fail_open`, no hold. Fail closed: 403. Both say 503 in X-Tollgate-Status."""
+    try:
+        drop_broken_connection()
+    except Exception as exception:  # no answer hangs on it
+        log.warning("connection_not_dropped", error=type(exception).__name__)
+    headers = _headers(503, _FAULTS[fails_open(environ, settings.GATEWAY_FAIL_OPEN)], request_id)
+    if headers["X-Tollgate-Reason"] == FAIL_OPEN:
+        log.error("gateway_failed_open", code=error.code)
+        return 200, b"", headers
+    return 403, _body(error_body(error, _request(environ, request_id)), environ), headers
+
+
+def _headers(status: int, reason: str, request_id: str) -> dict[str, str]:
+    return {
+        "X-Tollgate-Status": str(status),
+        "X-Tollgate-Reason": reason,
+        "X-Request-Id": request_id,
+        "Content-Type": "application/json",
+    }
+
+
+def _body(body: Mapping[str, Any], environ: Environ) -> bytes:
+    return b"" if environ.get("REQUEST_METHOD") == "HEAD" else render_notated(body)
+
+
+def _request(environ: Environ, request_id: str) -> HttpRequest:
+    request = WSGIRequest(environ)
+    request.id = request_id  # type: ignore[attr-defined]
+    return request

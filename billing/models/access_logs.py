@@ -1,0 +1,79 @@
+"""How far the gateways' access logs have been settled, and what in them could not be."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.db import models
+from django.db.models import Q
+
+from core.ids import public_id
+from core.triggers import frozen_columns
+
+COUNTS: Final = (
+    "lines",
+    "captured",
+    "events",
+    "passed",
+    "voided",
+    "free",
+    "stopped",
+    "known",
+    "quarantined",
+    "unread",
+)
+
+
+class AccessLog(models.Model):
+    """One log file, known by its content (`identity`), read up to `offset` (bytes, unpacked).
+
+    Of its `lines`: `captured` a hold, became `events`, `passed` while nobody decided (events, too), `voided`
+    the hold of a call that failed, failed and were `free`, were `stopped` at the gateway, were `known`
+    already, wait in quarantine, or could not be read. `last_line` is the digest of the last line that was
+    read, which began at `last_line_at`; `modified_ns` is the file's time when it was read.
+    """
+
+    identity = models.CharField(max_length=64, unique=True)
+    path = models.TextField()
+    offset = models.BigIntegerField(default=0)
+    last_line_at = models.BigIntegerField(null=True)
+    last_line = models.CharField(max_length=64, blank=True, default="")
+    modified_ns = models.BigIntegerField(default=0)
+    first_read_at = models.DateTimeField()
+    last_read_at = models.DateTimeField()
+    lines = models.BigIntegerField(default=0)
+    captured = models.BigIntegerField(default=0)
+    events = models.BigIntegerField(default=0)
+    passed = models.BigIntegerField(default=0)
+    voided = models.BigIntegerField(default=0)
+    free = models.BigIntegerField(default=0)
+    stopped = models.BigIntegerField(default=0)
+    known = models.BigIntegerField(default=0)
+    quarantined = models.BigIntegerField(default=0)
+    unread = models.BigIntegerField(default=0)
+
+    class Meta:
+        triggers = [
+            frozen_columns("log_stays_itself", "identity", "first_read_at", once="OLD.id IS NOT NULL"),
+        ]
+        constraints = [models.CheckConstraint(condition=Q(offset__gte=0), name="log_offset")]
+        indexes = [models.Index(fields=["path", "-modified_ns"], name="log_path")]
+
+    @property
+    def public_id(self) -> str:
+        """The id that the outside sees."""
+        return public_id("log", self.pk)
+
+
+class UnreadLine(models.Model):
+    """A line that tells of no call that could be settled; kept without the caller's key."""
+
+    log = models.ForeignKey(AccessLog, on_delete=models.PROTECT, related_name="unread_lines")
+    offset = models.BigIntegerField()
+    text = models.TextField()
+    problem = models.TextField()
+    read_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["log", "offset"], name="unread_once")]
+        indexes = [models.Index(fields=["-read_at"], name="unread_time")]
