@@ -1,0 +1,145 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from itertools import count
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import httpx
+
+from tollgate_client import operations
+from tollgate_client.background import PAUSE_MAX, SLOWER
+from tollgate_client.backlog import Backlog
+from tollgate_client.client import headers_for
+from tollgate_client.errors import TollgateError
+from tollgate_client.events import Event, EventFields, make_event
+from tollgate_client.operations import Operation, UsageQuestion, no_answer
+from tollgate_client.results import Charge, PayerBalance, Report, Usage
+from tollgate_client.retrying import Retries
+
+T = TypeVar("T")
+log = logging.getLogger("tollgate_client")
+
+
+class AsyncClient:
+    """`Client` for one event loop: the same arguments, the same methods, awaited."""
+
+    def __init__(
+        self,
+        base_url: str,
+        key: str,
+        timeout: float = 5.0,
+        retries: int | Retries = 3,
+        *,
+        backlog: int = 10_000,
+        backlog_seconds: float = 1.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.timeout = timeout
+        self.retries = Retries(retries) if isinstance(retries, int) else retries
+        self.backlog = Backlog(backlog)
+        self._http = httpx.AsyncClient(base_url=base_url, headers=headers_for(key), transport=transport)
+        self._flushing = asyncio.Lock()
+        self._backlog_seconds = backlog_seconds
+        self._reporting: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def charge(self, event: str | Event, **fields: Unpack[EventFields]) -> Charge:
+        """Charge one event now. Raises Denied when it may not be, and nothing was charged then."""
+        return await self.send(operations.charge(make_event(event, fields)))
+
+    async def report(self, events: Sequence[Event]) -> Report:
+        """Report what has happened, in batches of 10,000; it is never denied.
+
+        An error stops at the batch that it concerns; the same call again adds only what is missing.
+        """
+        report = Report()
+        for operation in operations.reports(events):
+            report += await self.send(operation)
+        return report
+
+    def report_later(self, event: Event) -> bool:
+        """Report in the background; False when the backlog has no room. Needs a running loop."""
+        is_kept = self.backlog.add(event)
+        if self._reporting is None or self._reporting.done():
+            self._reporting = asyncio.get_running_loop().create_task(self._report_backlog())
+        return is_kept
+
+    async def flush(self) -> None:
+        """Report now what waits in the backlog; raises TollgateError when it cannot, and all of it stays."""
+        async with self._flushing:
+            while batch := self.backlog.batch():
+                try:
+                    report = await self.report(batch)
+                except TollgateError as error:
+                    self.backlog.refuse(batch, error)
+                    raise
+                self.backlog.settle(batch, report)
+
+    async def _report_backlog(self) -> None:
+        pause = self._backlog_seconds
+        while self.backlog.batch():
+            await asyncio.sleep(pause)
+            try:
+                await self.flush()
+            except TollgateError:  # which `refuse` has logged
+                pause = min(PAUSE_MAX, pause * SLOWER)
+
+    async def balance(
+        self, workspace: str | None = None, *, billing_entity: str | None = None
+    ) -> PayerBalance:
+        """What the payer has, and whether it can spend. A customer's own key needs to name nothing."""
+        return await self.send(operations.balance(workspace, billing_entity))
+
+    async def usage(self, **question: Unpack[UsageQuestion]) -> Usage:
+        """What was used in `[start, end)`, as time series; by default this month, by day."""
+        return await self.send(operations.usage(question))
+
+    async def send(self, operation: Operation[T]) -> T:
+        """Send until there is a verdict or the retries are used up; raises TollgateError."""
+        for attempt in count(1):
+            try:
+                return operation.verdict(await self._attempt(operation))
+            except TollgateError as error:
+                pause = self.retries.pause(error, attempt)
+                if pause is None:
+                    raise
+                log.info("%s; again in %.2f s", error, pause)
+            await asyncio.sleep(pause)
+        raise AssertionError("count() does not end")
+
+    async def _attempt(self, operation: Operation[Any]) -> httpx.Response:
+        try:
+            return await self._http.send(operation.request(self._http, self.timeout))
+        except httpx.RequestError as error:
+            raise no_answer(operation, error) from error
+
+    async def see_through(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await `work` in a task of its own: a cancelled caller stops waiting, the work goes on."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
+    async def aclose(self) -> None:
+        """End what is under way, report once what waits, and close the connections."""
+        if self._reporting is not None:
+            self._reporting.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await self.flush()
+        except TollgateError:
+            log.error("%d events were not reported", self.backlog.state.waiting)
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

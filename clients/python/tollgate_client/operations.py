@@ -1,0 +1,176 @@
+"""The requests of the API and what their answers mean; nothing here sends anything.
+
+Both clients build an `Operation`, send it in their own way, and let `verdict` read the answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Final, Generic, TypedDict, TypeVar
+
+import httpx
+
+from tollgate_client.errors import Unreachable, error_of
+from tollgate_client.events import Event, encode
+from tollgate_client.results import (
+    Charge,
+    PayerBalance,
+    Report,
+    Usage,
+    charge_in,
+    payer_balance_in,
+    report_in,
+    usage_in,
+)
+from tollgate_client.retrying import seconds_in
+
+T = TypeVar("T")
+
+EVENTS_MAX: Final = 10_000
+BYTES_MAX: Final = 16 * 1024**2
+"""Of one report; the server takes twice as much."""
+REPORT_SECONDS_MIN: Final = 30.0
+
+
+class UsageQuestion(TypedDict, total=False):
+    """Whose usage, of what, in `[start, end)`; by default this month by day. Name one whose usage it is."""
+
+    customer: str
+    billing_entity: str
+    workspace: str
+    user: str
+    api_key: str
+    trace: str
+    meter: str | Sequence[str]
+    start: datetime | date | str
+    end: datetime | date | str
+    granularity: str
+    group_by: str | Sequence[str]
+
+
+_QUERY_NAMES: Final = {"start": "from", "end": "to"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A good answer: its JSON, and whether it is the first one to this key, again."""
+
+    body: Any
+    is_replay: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[T]):
+    """One request, the same however often it is sent; `read` turns its answer into a result.
+
+    `seconds_min` is the least timeout that it needs.
+    """
+
+    method: str
+    path: str
+    read: Callable[[Answer], T]
+    content: bytes | None = None
+    params: Mapping[str, str] | None = None
+    key: str | None = None
+    seconds_min: float = 0.0
+
+    def request(self, client: httpx.Client | httpx.AsyncClient, timeout: float) -> httpx.Request:
+        """What is sent."""
+        headers = {} if self.content is None else {"Content-Type": "application/json"}
+        if self.key is not None:
+            headers["Idempotency-Key"] = self.key
+        return client.build_request(
+            self.method,
+            self.path,
+            content=self.content,
+            params=self.params,
+            headers=headers,
+            timeout=max(timeout, self.seconds_min),
+        )
+
+    def verdict(self, response: httpx.Response) -> T:
+        """The result, or the error that the answer is.
+
+        Raises Unreachable for a good status without a readable body: that answer was lost on the way.
+        """
+        body = _json(response)
+        if not response.is_success:
+            raise error_of(response.status_code, body, seconds_in(response.headers.get("Retry-After")))
+        try:
+            is_replay = response.headers.get("Idempotent-Replayed") == "true"
+            return self.read(Answer(body, is_replay))
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise Unreachable(f"The answer to {self.method} {self.path} cannot be read.") from error
+
+
+def no_answer(operation: Operation[Any], error: httpx.RequestError) -> Unreachable:
+    """What a failure of the network means."""
+    why = str(error) or type(error).__name__
+    return Unreachable(f"No answer to {operation.method} {operation.path}: {why}")
+
+
+def charge(event: Event) -> Operation[Charge]:
+    """`POST /v1/charges`."""
+    return Operation("POST", "/v1/charges", _charge, encode(event.as_dict()))
+
+
+def _charge(answer: Answer) -> Charge:
+    return charge_in(answer.body, is_replay=answer.is_replay)
+
+
+def reports(events: Sequence[Event]) -> Iterator[Operation[Report]]:
+    """`POST /v1/events`, in as many batches as the events need."""
+    parts: list[bytes] = []
+    first = size = 0
+    for index, event in enumerate(events):
+        part = encode(event.as_dict())
+        if len(parts) == EVENTS_MAX or (parts and size + len(part) > BYTES_MAX):
+            yield _report(parts, first)
+            first, parts, size = index, [], 0
+        parts.append(part)
+        size += len(part) + 1
+    if parts:
+        yield _report(parts, first)
+
+
+def _report(parts: Sequence[bytes], first: int) -> Operation[Report]:
+    return Operation(
+        "POST",
+        "/v1/events",
+        lambda answer: report_in(answer.body, first),
+        b'{"events":[' + b",".join(parts) + b"]}",
+        seconds_min=REPORT_SECONDS_MIN,
+    )
+
+
+def balance(workspace: str | None, billing_entity: str | None) -> Operation[PayerBalance]:
+    """`GET /v1/balance`."""
+    params = _params(workspace=workspace, billing_entity=billing_entity)
+    return Operation("GET", "/v1/balance", lambda answer: payer_balance_in(answer.body), params=params)
+
+
+def usage(question: UsageQuestion) -> Operation[Usage]:
+    """`GET /v1/usage`."""
+    given = {_QUERY_NAMES.get(name, name): _query_value(value) for name, value in question.items()}
+    return Operation("GET", "/v1/usage", lambda answer: usage_in(answer.body), params=_params(**given))
+
+
+def _json(response: httpx.Response) -> Any:
+    try:
+        return json.loads(response.content, parse_float=Decimal)
+    except ValueError:
+        return None
+
+
+def _params(**given: str | None) -> dict[str, str]:
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _query_value(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return value.isoformat() if isinstance(value, date) else ",".join(value)

@@ -1,0 +1,109 @@
+"""A server that does what the test says, for clients of both kinds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tollgate_client import AsyncClient, Client, Retries
+
+Step = httpx.Response | Exception
+SLEEPLESS = Retries(3, first=0.0, longest=0.0)
+
+CHARGE = {
+    "id": "ch_1",
+    "status": "charged",
+    "billing_entity": "be_1",
+    "amount": "0.0300",
+    "currency": "USD",
+    "cost": None,
+    "lines": [
+        {
+            "component": "tok",
+            "meter": "tokens",
+            "quantity": "3",
+            "amount": "0.0300",
+            "plan_version": "pv_1",
+            "position": {"from": "0", "to": "3"},
+        }
+    ],
+    "balance": {"available": "9.97", "settled": "9.97", "held": "0"},
+}
+DENIAL = {
+    "error": {
+        "type": "payment_required",
+        "code": "insufficient_funds",
+        "message": "The balance does not cover this charge.",
+        "param": None,
+        "doc_url": "/v1/docs/errors#payment_required",
+        "request_id": "r1",
+    },
+    "denial": {
+        "reason": "insufficient_funds",
+        "level": "billing_entity",
+        "id": "be_1",
+        "limit": "0",
+        "used": "1.5",
+        "resets_at": "2026-12-01T00:00:00Z",
+        "retryable": True,
+        "top_up_url": None,
+    },
+    "balance": {"available": "0.01", "settled": "0.01", "held": "0"},
+}
+
+
+def answer(status: int, body: Any = None, **headers: str) -> httpx.Response:
+    return httpx.Response(
+        status, json=body, headers={name.replace("_", "-"): headers[name] for name in headers}
+    )
+
+
+def error(status: int, code: str = "some_code", **headers: str) -> httpx.Response:
+    body = {
+        "error": {"type": "some_type", "code": code, "message": "No.", "param": "a.b", "request_id": "r9"}
+    }
+    return answer(status, body, **headers)
+
+
+def lost() -> httpx.ReadError:
+    return httpx.ReadError("connection reset by peer")
+
+
+@dataclass
+class Script:
+    """Answers in turn, and at the end what `otherwise` says; keeps what it was sent."""
+
+    steps: list[Step] = field(default_factory=list)
+    otherwise: Callable[[httpx.Request], httpx.Response] = lambda _: answer(200, CHARGE)
+    requests: list[httpx.Request] = field(default_factory=list)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        step = self.steps.pop(0) if self.steps else self.otherwise(request)
+        if isinstance(step, Exception):
+            raise step
+        return httpx.Response(step.status_code, headers=step.headers, content=step.content)
+
+    @property
+    def bodies(self) -> list[Any]:
+        return [json.loads(request.content) for request in self.requests if request.content]
+
+    @property
+    def paths(self) -> list[str]:
+        return [request.url.path for request in self.requests]
+
+    def client(self, **options: Any) -> Client:
+        given = {"retries": SLEEPLESS, **options}
+        return Client("http://tollgate.test", "tg_secret", transport=httpx.MockTransport(self), **given)
+
+    def async_client(self, **options: Any) -> AsyncClient:
+        given = {"retries": SLEEPLESS, **options}
+        return AsyncClient("http://tollgate.test", "tg_secret", transport=httpx.MockTransport(self), **given)
+
+
+def script(*steps: Step) -> Script:
+    return Script(list(steps))
