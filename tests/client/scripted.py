@@ -73,12 +73,48 @@ def lost() -> httpx.ReadError:
     return httpx.ReadError("connection reset by peer")
 
 
+HOLD = {
+    "id": "auth_1",
+    "status": "authorized",
+    "billing_entity": "be_1",
+    "amount": "4.00",
+    "currency": "USD",
+    "expires_at": "2026-03-01T12:10:00Z",
+    "balance": {"available": "6", "settled": "10", "held": "4.00"},
+}
+
+
+def well(request: httpx.Request) -> httpx.Response:
+    """What a Tollgate answers with which all is well."""
+    path = request.url.path
+    if path == "/v1/authorizations":
+        return answer(201, HOLD)
+    if path.endswith("/void"):
+        return answer(200, HOLD | {"status": "voided"})
+    if path.endswith("/extend"):
+        return answer(200, HOLD | {"expires_at": "2026-03-01T12:40:00Z"})
+    if path.endswith("/capture"):
+        return answer(201, CHARGE | {"authorization": "auth_1", "absorbed": "0"})
+    if path == "/v1/events":
+        return taken(request)
+    return answer(200, CHARGE)
+
+
+def taken(request: httpx.Request) -> httpx.Response:
+    """A report that takes all but events of the name `bad`."""
+    events = json.loads(request.content)["events"]
+    bad = [index for index, event in enumerate(events) if event["event"] == "bad"]
+    errors = [{"index": index, "error": {"code": "c", "message": "m", "param": "event"}} for index in bad]
+    counts = {"accepted": len(events) - len(bad), "rejected": len(bad), "duplicates": 0, "quarantined": 0}
+    return answer(200, counts | {"unmatched": 0, "unpriced": 0, "errors": errors})
+
+
 @dataclass
 class Script:
     """Answers in turn, and at the end what `otherwise` says; keeps what it was sent."""
 
     steps: list[Step] = field(default_factory=list)
-    otherwise: Callable[[httpx.Request], httpx.Response] = lambda _: answer(200, CHARGE)
+    otherwise: Callable[[httpx.Request], httpx.Response] = well
     requests: list[httpx.Request] = field(default_factory=list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -93,8 +129,9 @@ class Script:
         return [json.loads(request.content) for request in self.requests if request.content]
 
     @property
-    def paths(self) -> list[str]:
-        return [request.url.path for request in self.requests]
+    def verbs(self) -> list[str]:
+        """What was asked for, by the last part of each path."""
+        return [request.url.path.rsplit("/", 1)[-1] for request in self.requests]
 
     def client(self, **options: Any) -> Client:
         given = {"retries": SLEEPLESS, **options}

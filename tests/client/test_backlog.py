@@ -6,14 +6,14 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from threading import Thread
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.client.scripted import Script, error, lost
-from tests.client.test_events import taken
+from tests.client.scripted import Script, error, lost, taken
 from tollgate_client import AsyncClient, Client, Event, ServerError, Unreachable
 from tollgate_client.backlog import BacklogState
 
@@ -75,7 +75,6 @@ def test_a_full_backlog_turns_away_and_takes_again_after_a_report() -> None:
     server = Script(otherwise=taken)
     with server.client(backlog=2, backlog_seconds=60) as client:
         assert [client.report_later(event(key)) for key in "abc"] == [True, True, False]
-        assert not client.backlog.has_room
         client.flush()
         assert client.report_later(event("d"))
         client.flush()
@@ -167,7 +166,7 @@ def test_a_report_interrupted_by_the_end_is_sent_again() -> None:
         if len(seen) == 1:
             started.set()
             await asyncio.sleep(60)
-        return taken(request)  # type: ignore[no-any-return]
+        return taken(request)
 
     async def run() -> AsyncClient:
         transport = httpx.MockTransport(answer_late)
@@ -186,6 +185,30 @@ async def _until(is_done: Callable[[], bool]) -> None:
     while not is_done():
         assert time.monotonic() < deadline, "it did not happen"
         await asyncio.sleep(0.005)
+
+
+def test_a_reserved_place_is_kept_for_its_event() -> None:
+    with Script(otherwise=taken).client(backlog=2, backlog_seconds=60) as client:
+        assert client.backlog.reserve()
+        assert client.report_later(event("a"))
+        assert not client.report_later(event("b"))
+        assert not client.backlog.reserve()
+        assert client.report_later(event("c"), is_reserved=True)
+        assert client.backlog.state.waiting == 2
+        client.flush()
+        assert client.backlog.reserve()
+        client.backlog.release()
+        assert client.backlog.reserve()
+
+
+def test_an_event_that_cannot_be_written_gives_its_place_back() -> None:
+    with Script(otherwise=taken).client(backlog=1, backlog_seconds=60) as client:
+        assert client.backlog.reserve()
+        with pytest.raises(ValueError, match="not a number"):
+            client.report_later(
+                Event("e", workspace="w1", properties={"n": Decimal("NaN")}), is_reserved=True
+            )
+        assert client.report_later(event("a"))
 
 
 def test_an_unreachable_server_costs_the_caller_of_report_later_nothing() -> None:

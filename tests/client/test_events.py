@@ -10,21 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.client.scripted import Script, answer
+from tests.client.scripted import Script, taken
 from tollgate_client import Cost, Event, Report
 from tollgate_client.events import encode, make_event
 from tollgate_client.operations import BYTES_MAX, EVENTS_MAX, reports, usage
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-def taken(request: Any) -> Any:
-    """An answer that takes all but events of the name `bad`."""
-    events = json.loads(request.content)["events"]
-    bad = [index for index, event in enumerate(events) if event["event"] == "bad"]
-    errors = [{"index": index, "error": {"code": "c", "message": "m", "param": "event"}} for index in bad]
-    counts = {"accepted": len(events) - len(bad), "rejected": len(bad), "duplicates": 0, "quarantined": 0}
-    return answer(200, counts | {"unmatched": 0, "unpriced": 0, "errors": errors})
 
 
 def test_an_event_is_written_with_what_was_given_and_nothing_else() -> None:

@@ -1,6 +1,7 @@
 """Python client of Tollgate: charge, authorize and report API calls at the moment of use."""
 
 from tollgate_client.aio import AsyncClient
+from tollgate_client.calls import AsyncCall, Call
 from tollgate_client.client import Client
 from tollgate_client.errors import (
     ApiError,
@@ -20,6 +21,7 @@ from tollgate_client.errors import (
 )
 from tollgate_client.events import Cost, Event
 from tollgate_client.results import (
+    Authorization,
     Balance,
     Charge,
     ChargeLine,
@@ -31,12 +33,17 @@ from tollgate_client.results import (
     UsageSeries,
 )
 from tollgate_client.retrying import Retries
+from tollgate_client.streams import meter_stream
+from tollgate_client.tokens import Tokens, tokens_in
 
 __all__ = [
     "ApiError",
+    "AsyncCall",
     "AsyncClient",
+    "Authorization",
     "AuthorizationExpired",
     "Balance",
+    "Call",
     "Charge",
     "ChargeLine",
     "Client",
@@ -53,6 +60,7 @@ __all__ = [
     "Report",
     "Retries",
     "ServerError",
+    "Tokens",
     "TollgateError",
     "TooLarge",
     "Unauthenticated",
@@ -61,4 +69,6 @@ __all__ = [
     "Usage",
     "UsagePoint",
     "UsageSeries",
+    "meter_stream",
+    "tokens_in",
 ]

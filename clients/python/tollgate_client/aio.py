@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
+from decimal import Decimal
 from itertools import count
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -14,11 +16,12 @@ import httpx
 from tollgate_client import operations
 from tollgate_client.background import PAUSE_MAX, SLOWER
 from tollgate_client.backlog import Backlog
-from tollgate_client.client import headers_for
+from tollgate_client.calls import AsyncCall, Authorizing
+from tollgate_client.client import headers_for, utc_now
 from tollgate_client.errors import TollgateError
 from tollgate_client.events import Event, EventFields, make_event
-from tollgate_client.operations import Operation, UsageQuestion, no_answer
-from tollgate_client.results import Charge, PayerBalance, Report, Usage
+from tollgate_client.operations import Operation, Seconds, UsageQuestion, no_answer
+from tollgate_client.results import Authorization, Charge, PayerBalance, Report, Usage
 from tollgate_client.retrying import Retries
 
 T = TypeVar("T")
@@ -37,11 +40,13 @@ class AsyncClient:
         *,
         backlog: int = 10_000,
         backlog_seconds: float = 1.0,
+        clock: Callable[[], datetime] = utc_now,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.timeout = timeout
         self.retries = Retries(retries) if isinstance(retries, int) else retries
         self.backlog = Backlog(backlog)
+        self.clock = clock
         self._http = httpx.AsyncClient(base_url=base_url, headers=headers_for(key), transport=transport)
         self._flushing = asyncio.Lock()
         self._backlog_seconds = backlog_seconds
@@ -51,6 +56,33 @@ class AsyncClient:
     async def charge(self, event: str | Event, **fields: Unpack[EventFields]) -> Charge:
         """Charge one event now. Raises Denied when it may not be, and nothing was charged then."""
         return await self.send(operations.charge(make_event(event, fields)))
+
+    def authorize(
+        self,
+        event: str | Event,
+        *,
+        amount: Decimal | None = None,
+        expires_in: Seconds | None = None,
+        **fields: Unpack[EventFields],
+    ) -> Authorizing:
+        """As `Client.authorize`: `async with` it, or `await` it."""
+        return Authorizing(lambda: self._authorize(make_event(event, fields), amount, expires_in))
+
+    async def _authorize(self, event: Event, amount: Decimal | None, expires_in: Seconds | None) -> AsyncCall:
+        started_at = self.clock()
+        held = self._start(self.send(operations.authorize(event, amount, expires_in)))
+        try:
+            return AsyncCall(self, event, await asyncio.shield(held), started_at)
+        except asyncio.CancelledError:
+            self._start(self._give_back(held))
+            raise
+
+    async def _give_back(self, held: asyncio.Task[Authorization]) -> None:
+        """Void a hold that nobody waits for any more."""
+        try:
+            await self.send(operations.void((await held).id))
+        except TollgateError as error:
+            log.info("A hold whose caller was cancelled is left to expire: %s", error)
 
     async def report(self, events: Sequence[Event]) -> Report:
         """Report what has happened, in batches of 10,000; it is never denied.
@@ -62,9 +94,9 @@ class AsyncClient:
             report += await self.send(operation)
         return report
 
-    def report_later(self, event: Event) -> bool:
-        """Report in the background; False when the backlog has no room. Needs a running loop."""
-        is_kept = self.backlog.add(event)
+    def report_later(self, event: Event, *, is_reserved: bool = False) -> bool:
+        """As `Client.report_later`; needs a running loop."""
+        is_kept = self.backlog.add(event, is_reserved=is_reserved)
         if self._reporting is None or self._reporting.done():
             self._reporting = asyncio.get_running_loop().create_task(self._report_backlog())
         return is_kept
@@ -120,16 +152,20 @@ class AsyncClient:
 
     async def see_through(self, work: Coroutine[Any, Any, T]) -> T:
         """Await `work` in a task of its own: a cancelled caller stops waiting, the work goes on."""
+        return await asyncio.shield(self._start(work))
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
+        return task
 
     async def aclose(self) -> None:
         """End what is under way, report once what waits, and close the connections."""
         if self._reporting is not None:
             self._reporting.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             await self.flush()
         except TollgateError:

@@ -41,23 +41,44 @@ class Backlog:
         self.size = size
         self._events: deque[Event] = deque()
         self._lock = Lock()
+        self._reserved = 0
         self._state = BacklogState()
 
-    def add(self, event: Event) -> bool:
-        """Keep `event` for later; False when there is no room. Raises as `encode` does."""
-        encode(event.as_dict())  # one that cannot be written would block all behind it
+    def add(self, event: Event, *, is_reserved: bool = False) -> bool:
+        """Keep `event` for later, in its reserved place if it has one; False when there is no room.
+
+        Raises as `encode` does.
+        """
+        try:
+            encode(event.as_dict())  # one that cannot be written would block all behind it
+        finally:
+            if is_reserved:
+                self.release()
         with self._lock:
-            if len(self._events) >= self.size:
-                self._state.turned_away += 1
-                log.error("The backlog of %d events is full; one was turned away.", self.size)
+            if not (is_reserved or self._has_room()):
                 return False
             self._events.append(event)
             return True
 
-    @property
-    def has_room(self) -> bool:
-        """Whether another event would be kept."""
-        return len(self._events) < self.size
+    def reserve(self) -> bool:
+        """Keep a place for an event that is still happening, until `release`; False when there is no room."""
+        with self._lock:
+            if not self._has_room():
+                return False
+            self._reserved += 1
+            return True
+
+    def release(self) -> None:
+        """Give a reserved place back: nothing came of it."""
+        with self._lock:
+            self._reserved -= 1
+
+    def _has_room(self) -> bool:
+        if len(self._events) + self._reserved < self.size:
+            return True
+        self._state.turned_away += 1
+        log.error("The backlog of %d events is full; one was turned away.", self.size)
+        return False
 
     @property
     def state(self) -> BacklogState:

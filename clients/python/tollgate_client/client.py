@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import count
 from threading import Lock
 from types import TracebackType
@@ -15,13 +17,21 @@ import httpx
 from tollgate_client import operations
 from tollgate_client.background import Background
 from tollgate_client.backlog import Backlog
+from tollgate_client.calls import Call
 from tollgate_client.errors import TollgateError
 from tollgate_client.events import Event, EventFields, make_event
-from tollgate_client.operations import Operation, UsageQuestion, no_answer
+from tollgate_client.operations import Operation, Seconds, UsageQuestion, no_answer
 from tollgate_client.results import Charge, PayerBalance, Report, Usage
 from tollgate_client.retrying import Retries
 
 T = TypeVar("T")
+
+
+def utc_now() -> datetime:
+    """The time of this machine."""
+    return datetime.now(UTC)
+
+
 log = logging.getLogger("tollgate_client")
 
 
@@ -30,7 +40,7 @@ class Client:
 
     `timeout` is seconds for each attempt. `retries`: how many more attempts follow one without a verdict (no
     answer, 429, 5xx), under the same key. `backlog`: how many events `report_later` keeps, sent every
-    `backlog_seconds`. A context manager; `close` sends what waits.
+    `backlog_seconds`. `clock` dates what is reported later. A context manager; `close` sends what waits.
     """
 
     def __init__(
@@ -42,11 +52,13 @@ class Client:
         *,
         backlog: int = 10_000,
         backlog_seconds: float = 1.0,
+        clock: Callable[[], datetime] = utc_now,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.timeout = timeout
         self.retries = Retries(retries) if isinstance(retries, int) else retries
         self.backlog = Backlog(backlog)
+        self.clock = clock
         self._http = httpx.Client(base_url=base_url, headers=headers_for(key), transport=transport)
         self._flushing = Lock()
         self._background = Background("tollgate-backlog", self.flush, backlog_seconds)
@@ -55,6 +67,23 @@ class Client:
         """Charge one event now. Raises Denied when it may not be, and nothing was charged then."""
         return self.send(operations.charge(make_event(event, fields)))
 
+    def authorize(
+        self,
+        event: str | Event,
+        *,
+        amount: Decimal | None = None,
+        expires_in: Seconds | None = None,
+        **fields: Unpack[EventFields],
+    ) -> Call:
+        """Hold what the event is expected to cost, or `amount`, for `expires_in` (600 s; 1 s to 24 h).
+
+        `with client.authorize(...) as call: ... call.capture(...)`; leaving without a capture voids it.
+        Raises Denied when it may not be.
+        """
+        made, started_at = make_event(event, fields), self.clock()
+        authorization = self.send(operations.authorize(made, amount, expires_in))
+        return Call(self, made, authorization, started_at)
+
     def report(self, events: Sequence[Event]) -> Report:
         """Report what has happened, in batches of 10,000; it is never denied.
 
@@ -62,9 +91,9 @@ class Client:
         """
         return sum(map(self.send, operations.reports(events)), Report())
 
-    def report_later(self, event: Event) -> bool:
-        """Report in the background; False when the backlog has no room."""
-        is_kept = self.backlog.add(event)
+    def report_later(self, event: Event, *, is_reserved: bool = False) -> bool:
+        """Report in the background; False when the backlog has no room (`Backlog.reserve` keeps some)."""
+        is_kept = self.backlog.add(event, is_reserved=is_reserved)
         self._background.wake()
         return is_kept
 

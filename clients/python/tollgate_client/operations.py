@@ -8,19 +8,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final, Generic, TypedDict, TypeVar
+from typing import Any, Final, Generic, Literal, TypedDict, TypeVar
 
 import httpx
 
 from tollgate_client.errors import Unreachable, error_of
-from tollgate_client.events import Event, encode
+from tollgate_client.events import Cost, Event, costs_as_list, encode
 from tollgate_client.results import (
+    Authorization,
     Charge,
     PayerBalance,
     Report,
     Usage,
+    authorization_in,
     charge_in,
     payer_balance_in,
     report_in,
@@ -29,6 +31,8 @@ from tollgate_client.results import (
 from tollgate_client.retrying import seconds_in
 
 T = TypeVar("T")
+Seconds = int | timedelta
+Over = Literal["reject", "cap", "overdraft"]
 
 EVENTS_MAX: Final = 10_000
 BYTES_MAX: Final = 16 * 1024**2
@@ -50,6 +54,21 @@ class UsageQuestion(TypedDict, total=False):
     end: datetime | date | str
     granularity: str
     group_by: str | Sequence[str]
+
+
+class CaptureFields(TypedDict, total=False):
+    """What a capture may say beside the real usage.
+
+    `over` is for usage that costs more than is held: "reject" (as without), "cap" (charge no more than is
+    held), "overdraft" (go on, down to the payer's limit). The key is the authorization's unless given.
+    """
+
+    over: Over
+    costs: Sequence[Cost] | None
+    occurred_at: datetime | None
+    user: str | None
+    trace: str | None
+    idempotency_key: str | None
 
 
 _QUERY_NAMES: Final = {"start": "from", "end": "to"}
@@ -122,6 +141,38 @@ def _charge(answer: Answer) -> Charge:
     return charge_in(answer.body, is_replay=answer.is_replay)
 
 
+def authorize(event: Event, amount: Decimal | None, expires_in: Seconds | None) -> Operation[Authorization]:
+    """`POST /v1/authorizations`."""
+    body = event.as_dict() | _given(amount=amount, expires_in=_seconds(expires_in))
+    return Operation("POST", "/v1/authorizations", _authorization, encode(body))
+
+
+def capture(
+    authorization_id: str, properties: Mapping[str, Any] | None, fields: CaptureFields
+) -> Operation[Charge]:
+    """`POST /v1/authorizations/{id}/capture`."""
+    costs = fields.get("costs")
+    body = _given(properties=properties, **fields)
+    if costs is not None:
+        body["costs"] = costs_as_list(costs)
+    return Operation("POST", f"/v1/authorizations/{authorization_id}/capture", _charge, encode(body))
+
+
+def void(authorization_id: str) -> Operation[Authorization]:
+    """`POST /v1/authorizations/{id}/void`."""
+    return Operation("POST", f"/v1/authorizations/{authorization_id}/void", _authorization, b"{}")
+
+
+def extend(authorization_id: str, expires_in: Seconds) -> Operation[Authorization]:
+    """`POST /v1/authorizations/{id}/extend`."""
+    body = encode({"expires_in": _seconds(expires_in)})
+    return Operation("POST", f"/v1/authorizations/{authorization_id}/extend", _authorization, body)
+
+
+def _authorization(answer: Answer) -> Authorization:
+    return authorization_in(answer.body, is_replay=answer.is_replay)
+
+
 def reports(events: Sequence[Event]) -> Iterator[Operation[Report]]:
     """`POST /v1/events`, in as many batches as the events need."""
     parts: list[bytes] = []
@@ -149,14 +200,14 @@ def _report(parts: Sequence[bytes], first: int) -> Operation[Report]:
 
 def balance(workspace: str | None, billing_entity: str | None) -> Operation[PayerBalance]:
     """`GET /v1/balance`."""
-    params = _params(workspace=workspace, billing_entity=billing_entity)
+    params = _given(workspace=workspace, billing_entity=billing_entity)
     return Operation("GET", "/v1/balance", lambda answer: payer_balance_in(answer.body), params=params)
 
 
 def usage(question: UsageQuestion) -> Operation[Usage]:
     """`GET /v1/usage`."""
     given = {_QUERY_NAMES.get(name, name): _query_value(value) for name, value in question.items()}
-    return Operation("GET", "/v1/usage", lambda answer: usage_in(answer.body), params=_params(**given))
+    return Operation("GET", "/v1/usage", lambda answer: usage_in(answer.body), params=_given(**given))
 
 
 def _json(response: httpx.Response) -> Any:
@@ -166,8 +217,12 @@ def _json(response: httpx.Response) -> Any:
         return None
 
 
-def _params(**given: str | None) -> dict[str, str]:
-    return {name: value for name, value in given.items() if value is not None}
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _seconds(value: Seconds | None) -> int | None:
+    return int(value.total_seconds()) if isinstance(value, timedelta) else value
 
 
 def _query_value(value: Any) -> str | None:

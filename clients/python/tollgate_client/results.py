@@ -55,7 +55,8 @@ class ChargeLine:
 class Charge:
     """One event, charged. `status` is "charged", or "recorded" where nothing prices the event (amount 0).
 
-    `cost` is what vendors take, null when not known. `is_replay`: the first answer to this key, again.
+    `cost` is what vendors take, null when not known. `is_replay`: the first answer to this key, again. Of a
+    capture: the `authorization`, and what of its price the operator bears (`absorbed`, with over="cap").
     """
 
     id: str
@@ -65,6 +66,21 @@ class Charge:
     currency: str | None
     cost: Decimal | None
     lines: tuple[ChargeLine, ...]
+    balance: Balance | None
+    is_replay: bool
+    authorization: str | None = None
+    absorbed: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """A hold of `amount` until `expires_at`; `status` is authorized, captured, voided or expired."""
+
+    id: str
+    status: str
+    amount: Decimal
+    currency: str | None
+    expires_at: datetime
     balance: Balance | None
     is_replay: bool
 
@@ -152,6 +168,21 @@ def charge_in(body: Json, *, is_replay: bool = False) -> Charge:
         currency=body.get("currency"),
         cost=amount_in(body, "cost"),
         lines=tuple(_line(line) for line in body.get("lines") or ()),
+        balance=balance_in(body),
+        is_replay=is_replay,
+        authorization=body.get("authorization"),
+        absorbed=amount_in(body, "absorbed"),
+    )
+
+
+def authorization_in(body: Json, *, is_replay: bool = False) -> Authorization:
+    """The hold that an answer describes."""
+    return Authorization(
+        id=str(body["id"]),
+        status=str(body["status"]),
+        amount=Decimal(body["amount"]),
+        currency=body.get("currency"),
+        expires_at=datetime.fromisoformat(body["expires_at"]),
         balance=balance_in(body),
         is_replay=is_replay,
     )
