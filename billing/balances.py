@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -13,7 +13,7 @@ from django.db.models import Q
 from accounts.models import BillingEntity
 from billing.funding import Funds
 from billing.ledger import RECEIVABLE, WALLET
-from billing.models import CreditGrant, LedgerAccount
+from billing.models import Authorization, CreditGrant, LedgerAccount
 from core.numbers import CONTEXT, ZERO
 
 
@@ -34,18 +34,23 @@ class Balance:
 
 
 def balances_of(entities: Iterable[BillingEntity], now: datetime) -> dict[int, Balance]:
-    """The balances of many payers, by id, in two statements.
+    """The balances of many payers, by id, in two statements; three where one has something held.
 
-    A grant that has expired, or has become effective, since the payer's last call counts as it will at
-    the next one.
+    A hold or a grant that has expired, or a grant that has become effective, since the payer's last call
+    counts as it will at the next one.
     """
     entities = list(entities)
     accounts: dict[tuple[int, str], LedgerAccount] = {
         (row.billing_entity_id, row.kind): row
         for row in LedgerAccount.objects.filter(**_of(entities), kind__in=[WALLET, RECEIVABLE])
     }
-    due = _due_changes(entities, now)
-    return {entity.pk: _balance(entity, accounts, due.get(entity.pk, ZERO)) for entity in entities}
+    wallets = {payer_id: row for (payer_id, kind), row in accounts.items() if kind == WALLET}
+    held = _held(entities, wallets, now)
+    settled = _settled(entities, wallets, held, now)
+    return {
+        entity.pk: _balance(entity, settled, held, accounts.get((entity.pk, RECEIVABLE)))
+        for entity in entities
+    }
 
 
 def balance_of(entity: BillingEntity, now: datetime) -> Balance:
@@ -53,16 +58,44 @@ def balance_of(entity: BillingEntity, now: datetime) -> Balance:
     return balances_of([entity], now)[entity.pk]
 
 
-def _due_changes(entities: Sequence[BillingEntity], now: datetime) -> dict[int, Decimal]:
-    """By how much each wallet will change when what is due by `now` is settled."""
+def _held(
+    entities: Sequence[BillingEntity], wallets: Mapping[int, LedgerAccount], now: datetime
+) -> dict[int, Decimal]:
+    """What open holds reserve, without those whose time is over."""
+    held = {payer_id: row.held for payer_id, row in wallets.items() if row.held}
+    if not held:
+        return {}
+    holding = [entity for entity in entities if entity.pk in held]
+    over = Authorization.objects.filter(
+        **_of(holding), status=Authorization.Status.AUTHORIZED, expires_at__lte=now
+    )
+    for payer_id, amount in over.values_list("billing_entity_id", "held"):
+        held[payer_id] = CONTEXT.subtract(held[payer_id], amount)
+    return held
+
+
+def _settled(
+    entities: Sequence[BillingEntity],
+    wallets: Mapping[int, LedgerAccount],
+    held: Mapping[int, Decimal],
+    now: datetime,
+) -> dict[int, Decimal]:
+    """What each wallet will have when the grants that are due by `now` are settled."""
+    settled = {payer_id: row.balance for payer_id, row in wallets.items()}
     is_over = Q(expires_at__lte=now, booked_at__isnull=False)
     begins = Q(effective_at__lte=now, booked_at__isnull=True) & (Q(expires_at=None) | Q(expires_at__gt=now))
     rows = CreditGrant.objects.filter(is_over | begins, **_of(entities), is_open=True, voided_at=None)
-    changes: dict[int, Decimal] = {}
+    over: list[tuple[int, Decimal]] = []
     for payer_id, remaining, booked_at in rows.values_list("billing_entity_id", "remaining", "booked_at"):
-        change = remaining if booked_at is None else remaining.copy_negate()
-        changes[payer_id] = CONTEXT.add(changes.get(payer_id, ZERO), change)
-    return changes
+        if booked_at is None:
+            settled[payer_id] = CONTEXT.add(settled.get(payer_id, ZERO), remaining)
+        else:
+            over.append((payer_id, remaining))
+    for payer_id, remaining in over:
+        wallet, reserved = settled.get(payer_id, ZERO), held.get(payer_id)
+        lost = min(remaining, max(ZERO, CONTEXT.subtract(wallet, reserved))) if reserved else remaining
+        settled[payer_id] = CONTEXT.subtract(wallet, lost)
+    return settled
 
 
 def _of(entities: Sequence[BillingEntity]) -> dict[str, Any]:
@@ -73,14 +106,18 @@ def _of(entities: Sequence[BillingEntity]) -> dict[str, Any]:
     }
 
 
-def _balance(entity: BillingEntity, accounts: dict[tuple[int, str], LedgerAccount], due: Decimal) -> Balance:
-    wallet, owed = accounts.get((entity.pk, WALLET)), accounts.get((entity.pk, RECEIVABLE))
+def _balance(
+    entity: BillingEntity,
+    settled: Mapping[int, Decimal],
+    held: Mapping[int, Decimal],
+    owed: LedgerAccount | None,
+) -> Balance:
     funds = Funds(
         settlement=entity.settlement,
         overdraft=entity.overdraft,
         credit_limit=entity.credit_limit,
-        wallet=CONTEXT.add(wallet.balance, due) if wallet else due,
-        held=wallet.held if wallet else ZERO,
+        wallet=settled.get(entity.pk, ZERO),
+        held=held.get(entity.pk, ZERO),
         owed=owed.balance.copy_negate() if owed else ZERO,
     )
     bound = entity.overdraft if entity.settlement == "wallet_only" else entity.credit_limit

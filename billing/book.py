@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from billing.funding import Funds, Grant, Part, apply_parts
+from billing.holds import EXPIRED, Hold, HoldId
 from billing.ledger import (
     BREAKAGE,
     CASH,
@@ -26,6 +27,7 @@ from billing.ledger import (
     apply_movements,
     transfer_row,
 )
+from billing.store_authorizations import write_holds
 from core.ids import public_id
 from core.numbers import CONTEXT, ZERO
 from core.pipeline import Answer
@@ -72,6 +74,13 @@ class PayerBook:
     movements: dict[str, Movement] = field(default_factory=dict)
     transfers: list[Row] = field(default_factory=list)
     changed_grants: dict[int, GrantChange] = field(default_factory=dict)
+    changed_holds: dict[HoldId, Hold] = field(default_factory=dict)
+    has_reserved: bool = False
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether there is something to write."""
+        return self.seq != self.seq_read or self.has_reserved or bool(self.changed_holds)
 
     def next_seq(self) -> int:
         """Allot the payer's next running number."""
@@ -152,6 +161,24 @@ class PayerBook:
         change.covered = subtract(change.covered, amount)
         grant.remaining = add(grant.remaining, amount)
 
+    def reserve(self, amount: Decimal) -> None:
+        """Take `amount` >= 0 out of what may be spent, for a hold that is made."""
+        self.funds.held = add(self.funds.held, amount)
+        self.has_reserved = True
+
+    def free(self, hold: Hold, amount: Decimal) -> None:
+        """Let a hold reserve so much less."""
+        hold.held = subtract(hold.held, amount)
+        self.funds.held = subtract(self.funds.held, amount)
+        self.changed_holds[hold.customer_id, hold.id] = hold
+
+    def expire(self, holds: Iterable[Hold], now: datetime) -> None:
+        """Free what holds reserve whose time was over by `now`: at the instant they name, not when found."""
+        for hold in holds:
+            if hold.is_open and hold.expires_at <= now:
+                self.free(hold, hold.held)
+                hold.settle(EXPIRED, hold.expires_at)
+
     def settle_due(self, pending: Iterable[Grant], at: datetime) -> None:
         """Book the grants that have become effective and expire those whose time is over.
 
@@ -199,14 +226,16 @@ def transfers_of(books: Iterable[PayerBook]) -> tuple[HotTable, list[Row]]:
 
 def write_books(raw: Session, books: Iterable[PayerBook]) -> None:
     """Write the accounts and grants that changed, by one statement each."""
-    books = [book for book in books if book.seq != book.seq_read]
+    books = [book for book in books if book.has_changed]
     movements = {}
     for book in books:
         wallet = book.movements.setdefault(WALLET, Movement(ZERO, ZERO, book.seq))
         wallet.seq = book.seq  # the wallet row always carries the payer's last number
+        wallet.held = book.funds.held
         movements.update({(*book.payer, kind): moved for kind, moved in book.movements.items()})
     apply_movements(raw, movements)
     _write_grants(raw, [change for book in books for change in book.changed_grants.values()])
+    write_holds(raw, [hold for book in books for hold in book.changed_holds.values()])
 
 
 def read_grants(raw: Session, payers: Sequence[PayerId], now: datetime) -> Answer:

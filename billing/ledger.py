@@ -60,7 +60,7 @@ MOVE: Final = """
     INSERT INTO billing_ledgeraccount AS a (customer_id, billing_entity_id, kind, balance, held, seq)
     SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::numeric[], %s::numeric[], %s::bigint[])
     ON CONFLICT (customer_id, billing_entity_id, kind) DO UPDATE
-    SET balance = a.balance + EXCLUDED.balance, held = a.held + EXCLUDED.held, seq = EXCLUDED.seq"""
+    SET balance = a.balance + EXCLUDED.balance, held = EXCLUDED.held, seq = EXCLUDED.seq"""
 
 
 class Transfer(NamedTuple):
@@ -74,7 +74,7 @@ class Transfer(NamedTuple):
 
 @dataclass(slots=True)
 class Movement:
-    """What one database transaction changes of one account."""
+    """What one database transaction changes of one account: `held` is what is reserved after it."""
 
     balance: Decimal
     held: Decimal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from billing import closing, periods, recurring_credits, rollouts, simulations, subscriptions
+from billing import authorizations, closing, periods, recurring_credits, rollouts, simulations, subscriptions
 from core import clock
 from core.audit import Source, audited
 
@@ -14,6 +14,12 @@ def apply_subscription_changes() -> None:
     """Carry out the scheduled changes of subscriptions whose time has come."""
     with audited(Source.TASK):
         subscriptions.apply_subscription_changes(clock.now())
+
+
+@shared_task
+def expire_authorizations() -> None:
+    """Settle the holds whose time is over."""
+    authorizations.expire_due(clock.now())
 
 
 @shared_task

@@ -18,6 +18,7 @@ from billing.book import PayerBook, grant_from_row, read_grants, transfers_of, w
 from billing.funding import Funds, Grant, burn
 from billing.ledger import ADJUSTMENTS, RECEIVABLE, Transfer, lock_accounts, read_owed
 from billing.models import Adjustment, CreditGrant, TopUp
+from billing.store_authorizations import hold_from_row, read_holds
 from core import clock
 from core.errors import InvalidRequest, PermissionDenied
 from core.ids import public_id
@@ -51,6 +52,9 @@ def open_books(entities: Iterable[BillingEntity], now: datetime) -> Iterator[dic
         pending: dict[int, list[Grant]] = {pk: [] for pk in books}
         for row in read_grants(raw, payers, now).fetchall():
             (books[row[1]].funds.grants if row[9] else pending[row[1]]).append(grant_from_row(row))
+        holding = [book.payer for book in books.values() if book.funds.held]
+        for row in read_holds(raw, [], holding, now).fetchall() if holding else ():
+            books[row[2]].expire([hold_from_row(row)], now)
         for pk, book in books.items():
             book.funds.grants.sort(key=Grant.burn_order)
             book.settle_due(pending[pk], now)

@@ -22,6 +22,7 @@ SCHEDULE: tuple[Due, ...] = (
     Due("core.tasks.clear_sessions", every=DAY),
     Due("billing.tasks.apply_subscription_changes", every=MINUTE),
     Due("billing.tasks.execute_rollouts", every=MINUTE),
+    Due("billing.tasks.expire_authorizations", every=MINUTE / 6),
     Due("billing.tasks.book_base_fees", every=MINUTE),
     Due("billing.tasks.release_credits", every=MINUTE),
     Due("billing.tasks.close_periods", every=MINUTE),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
 from django.http import HttpRequest
 
-from billing.charging import Charged, Denied, Recorded
+from billing.charging import Authorized, Charged, Denied, Recorded
 from core.api.errors import error_body
 from core.errors import PaymentRequired
 from core.ids import hot_id
-from core.numbers import plain
+from core.instants import instant_text
+from core.numbers import CONTEXT, ZERO, plain
 
 LINE_FIELDS: Final = ("component", "meter", "quantity", "amount", "plan_version", "position")
 MESSAGES: Final = {
@@ -24,16 +26,38 @@ RETRYABLE: Final = frozenset({"insufficient_funds", "suspended", "spend_limit"})
 
 
 def charge_answer(charged: Charged) -> dict[str, Any]:
-    """The body of a 201 (or of the 200 of a replay)."""
+    """The body of a 201 (or of the 200 of a replay). `amount` is what the payer is charged."""
     return {
         "id": hot_id("ch", charged.customer_id, charged.id),
         "status": "charged",
         "billing_entity": charged.billing_entity,
-        "amount": plain(charged.amount),
+        "amount": plain(CONTEXT.subtract(charged.amount, absorbed_of(charged.lines))),
         "currency": charged.currency,
         "cost": None if charged.cost is None else plain(charged.cost),
         "lines": [{name: line[name] for name in LINE_FIELDS} for line in charged.lines],
         "balance": balance_answer(charged.available, charged.settled, charged.held),
+    }
+
+
+def absorbed_of(lines: Iterable[Mapping[str, Any]]) -> Decimal:
+    """What of a charge's lines the operator bears, because a capture was capped at what was held."""
+    absorbed = ZERO
+    for line in lines:
+        if "absorbed" in line:
+            absorbed = CONTEXT.add(absorbed, Decimal(line["absorbed"]))
+    return absorbed
+
+
+def authorized_answer(authorized: Authorized) -> dict[str, Any]:
+    """The body of an authorization's 201 (or of the 200 of a replay)."""
+    return {
+        "id": hot_id("auth", authorized.customer_id, authorized.id),
+        "status": "authorized",
+        "billing_entity": authorized.billing_entity,
+        "amount": plain(authorized.amount),
+        "currency": authorized.currency,
+        "expires_at": instant_text(authorized.expires_at),
+        "balance": balance_answer(authorized.available, authorized.settled, authorized.held),
     }
 
 

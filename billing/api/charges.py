@@ -10,11 +10,21 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.answers import charge_answer, denial_answer, recorded_answer
+from billing.api.answers import authorized_answer, charge_answer, denial_answer, recorded_answer
 from billing.api.authentication import credential
 from billing.api.charge_reads import ChargeList
 from billing.api.schemas import ChargeSerializer, DenialSerializer, EventSerializer
-from billing.charging import Charged, ChargeRequest, Denied, Failed, Mode, Outcome, Quarantined, charge_one
+from billing.charging import (
+    Authorized,
+    Charged,
+    ChargeRequest,
+    Denied,
+    Failed,
+    Mode,
+    Outcome,
+    Quarantined,
+    charge_one,
+)
 from core import clock
 from core.errors import InvalidRequest
 from metering.events import parse_event
@@ -45,9 +55,9 @@ class ChargesView(ChargeList):
         return Response(body, status=status, headers=headers)
 
 
-def check_header_key(header: str | None, body: Any) -> None:
-    """The body's key rules here: an `Idempotency-Key` header that differs is an error."""
-    if header is not None and isinstance(body, dict) and header != body.get("idempotency_key"):
+def check_header_key(header: str | None, body: Any, default: str | None = None) -> None:
+    """The body's key (else `default`) rules here: an `Idempotency-Key` header that differs is an error."""
+    if header is not None and isinstance(body, dict) and header != (body.get("idempotency_key") or default):
         raise InvalidRequest(
             "idempotency_key_mismatch",
             "The Idempotency-Key header differs from the body's idempotency_key, which rules.",
@@ -56,13 +66,16 @@ def check_header_key(header: str | None, body: Any) -> None:
 
 
 def answer(outcome: Outcome, request: Callable[[], HttpRequest]) -> Answer:
-    """The outcome of a charge; raises what it failed with. `request` is made only for a refusal."""
+    """The outcome of a charge or a hold; raises what it failed with. `request` is made only for a refusal."""
     if isinstance(outcome, Failed):
         raise outcome.error
     if isinstance(outcome, Denied):
         return 402, denial_answer(outcome, request()), {}
     assert not isinstance(outcome, Quarantined), "a charge asks; only reports are quarantined"
-    body = charge_answer(outcome) if isinstance(outcome, Charged) else recorded_answer(outcome)
+    if isinstance(outcome, Authorized):
+        body = authorized_answer(outcome)
+    else:
+        body = charge_answer(outcome) if isinstance(outcome, Charged) else recorded_answer(outcome)
     if outcome.is_replay:
         return 200, body, {"Idempotent-Replayed": "true"}
     return 201, body, {}

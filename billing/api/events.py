@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from billing.api.authentication import ChargePathAuthentication, credential
 from billing.api.charges import check_header_key
 from billing.api.schemas import EventBatchSerializer, IngestAnswerSerializer
-from billing.charging import Denied, Failed, Outcome, Quarantined, report_events
+from billing.charging import Authorized, Denied, Failed, Outcome, Quarantined, report_events
 from core import clock
 from core.api.errors import error_body
 from core.api.parsers import CloudEventBatchParser, CloudEventParser, LenientJSONParser
@@ -106,7 +106,7 @@ def _answer(
             errors[index] = outcome.error
         elif isinstance(outcome, Quarantined):
             counts["quarantined"] += 1
-        elif isinstance(outcome, Denied):
+        elif isinstance(outcome, Denied | Authorized):
             raise AssertionError("reported usage is never denied")
         elif outcome.is_replay:
             counts["duplicates"] += 1

@@ -5,6 +5,13 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
+from billing.api.authorizations import (
+    AuthorizationsView,
+    AuthorizationView,
+    CaptureView,
+    ExtendView,
+    VoidView,
+)
 from billing.api.backfills import BackfillResource
 from billing.api.balance import BalanceView, WalletResource
 from billing.api.charge_reads import ChargeView, RecomputeView
@@ -40,6 +47,11 @@ urlpatterns = [
     path("charges", ChargesView.as_view(), name="api_charges"),
     path("charges/<str:charge_id>", ChargeView.as_view(), name="charge_explained"),
     path("charges/<str:charge_id>/recompute", RecomputeView.as_view(), name="charge_recomputed"),
+    path("authorizations", AuthorizationsView.as_view(), name="authorizations"),
+    path("authorizations/<str:authorization_id>", AuthorizationView.as_view(), name="authorization"),
+    path("authorizations/<str:authorization_id>/capture", CaptureView.as_view(), name="capture"),
+    path("authorizations/<str:authorization_id>/void", VoidView.as_view(), name="void"),
+    path("authorizations/<str:authorization_id>/extend", ExtendView.as_view(), name="extend"),
     path("events", EventsView.as_view(), name="api_events"),
     path("quarantine/<id>/release", ReleaseResource.as_view({"post": "release"}), name="release"),
     path("rollouts/<id>/members", RolloutMemberResource.as_view({"get": "list"}), name="rollout_members"),

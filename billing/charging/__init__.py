@@ -1,22 +1,27 @@
 """The path of a call (DESIGN.md section 4): attribute, look up, lock, rate, decide, book, commit.
 
 `charge_many` is the only way in. Modules in the order of the path: `requests` (what comes in),
-`planning` (before the lock), `reading` (under the lock), `deciding`, `booking`, `path` (the
-transaction), `batching` (concurrent single charges share a commit), `outcomes` (what comes out).
+`planning` (before the lock), `reading` (under the lock), `deciding`, `holding` and `capturing` (what is held
+for a call, and its end), `booking`, `path` (the transaction), `batching` (concurrent single charges share a
+commit), `outcomes` (what comes out).
 """
 
 from billing.charging.batching import charge_one
-from billing.charging.outcomes import Charged, Denied, Failed, Outcome, Quarantined, Recorded
+from billing.charging.outcomes import Authorized, Charged, Denied, Failed, Outcome, Quarantined, Recorded
 from billing.charging.path import charge_many, report_events
-from billing.charging.requests import ChargeRequest, Mode
+from billing.charging.requests import CaptureTerms, ChargeRequest, HoldTerms, Mode, Over
 
 __all__ = [
+    "Authorized",
+    "CaptureTerms",
     "ChargeRequest",
     "Charged",
     "Denied",
     "Failed",
+    "HoldTerms",
     "Mode",
     "Outcome",
+    "Over",
     "Quarantined",
     "Recorded",
     "charge_many",

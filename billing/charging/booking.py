@@ -19,7 +19,6 @@ from billing.charging.planning import Planned
 from billing.charging.reading import Known, unique_key
 from billing.charging.requests import Mode
 from billing.funding import Part, overspent
-from billing.models import Overspend
 from billing.store import (
     CHARGES,
     DenialRow,
@@ -30,6 +29,7 @@ from billing.store import (
     write_overspend,
     write_reratings,
 )
+from billing.store_authorizations import HOLDS
 from core.numbers import CONTEXT, ZERO, plain
 from core.pipeline import Pipeline
 from core.sql import NULL, Row, commits_here, copy_many, insert_few
@@ -62,6 +62,7 @@ class Batch:
     paid: list[Part] = field(default_factory=list)
     reratings: list[tuple[int, UUID, UUID]] = field(default_factory=list)
     late: list[Planned] = field(default_factory=list)
+    holds: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Write the transaction's instant out once: every row bears it."""
@@ -108,7 +109,7 @@ def write_batch(raw: psycopg.Connection[Any], batch: Batch, known: Known, *, is_
     """
     freeze_meters(batch.meters.values(), batch.now)
     batch.keys.sort(key=tuple)  # one key may reach two payers at once: all take keys in one order
-    tables = ((KEYS, batch.keys), (EVENTS, batch.events), (CHARGES, batch.charges))
+    tables = ((KEYS, batch.keys), (EVENTS, batch.events), (CHARGES, batch.charges), (HOLDS, batch.holds))
     few = copy_many(raw, (*tables, transfers_of(known.books.values())))
     with Pipeline(raw) as pipe:
         insert_few(pipe, few)
@@ -262,8 +263,7 @@ def _add_rerating(batch: Batch, item: Planned, rated: RatedItem) -> None:
 def note_overspend(batch: Batch, item: Planned, book: PayerBook, seq: int, amount: Decimal) -> None:
     """Report what a charge took below the floor; nothing for 0 or less."""
     if amount > 0:
-        cause = Overspend.Cause.REPORTED if item.request.mode is Mode.REPORT else Overspend.Cause.OVERDRAFT
-        batch.overspend.append(OverspendRow(*book.payer, seq, item.id, amount, cause))
+        batch.overspend.append(OverspendRow(*book.payer, seq, item.id, amount, item.overspend_cause()))
 
 
 def _answer(

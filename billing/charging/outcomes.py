@@ -49,6 +49,22 @@ class Recorded:
 
 
 @dataclass(slots=True)
+class Authorized:
+    """So much is held until `expires_at`. `is_replay`: an earlier answer, given again."""
+
+    customer_id: int
+    id: UUID
+    billing_entity: str
+    amount: Decimal
+    currency: str
+    expires_at: datetime
+    available: Decimal
+    settled: Decimal
+    held: Decimal
+    is_replay: bool = False
+
+
+@dataclass(slots=True)
 class Denied:
     """A refused charge (402): the first reason in DESIGN.md's order. Consumes no key."""
 
@@ -79,4 +95,4 @@ class Failed:
     error: TollgateError
 
 
-Outcome = Charged | Recorded | Denied | Quarantined | Failed
+Outcome = Charged | Recorded | Authorized | Denied | Quarantined | Failed

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from zlib import crc32
 
 import psycopg
@@ -18,14 +17,18 @@ from django.db import transaction
 
 from accounts.credentials import IntegrationKeyRecord
 from accounts.directory import directory
-from billing.charging import deciding, giving_back, late
+from billing.charging import capturing, deciding, giving_back, late
 from billing.charging.booking import Batch, book_item, note_denial, write_batch
-from billing.charging.outcomes import Charged, Failed, Outcome, Quarantined, Recorded
+from billing.charging.deciding import RatedItem
+from billing.charging.holding import hold_item
+from billing.charging.outcomes import Authorized, Charged, Denied, Failed, Outcome, Quarantined, Recorded
 from billing.charging.planning import Planned, forget_global, plan_requests
 from billing.charging.problems import problem_of
 from billing.charging.reading import Known, KnownKey, StaleConfig, lock_and_read
-from billing.charging.replaying import conflict, named_payload, replay
+from billing.charging.repeating import answer_again, repeat
+from billing.charging.reporting import ReportedHolds, check_reports
 from billing.charging.requests import ChargeRequest, Mode
+from billing.funding import Part
 from core import clock
 from core.api.errors import as_tollgate_error
 from core.database_errors import Unavailable
@@ -34,7 +37,6 @@ from core.partitions import ensure_month
 from core.pipeline import STALE
 from core.sql import driver
 from metering.events import EventInput
-from metering.payload import differing_fields
 from metering.quarantine import QuarantineItem, quarantine_events
 
 log = logging.getLogger(__name__)
@@ -105,6 +107,8 @@ def charge_batch(requests: Sequence[Numbered], *, skip_locked: bool) -> dict[int
             directory.forget(stale.customer_ids)
             if stale.is_global:
                 forget_global()
+        except ReportedHolds as reported:
+            requests = reported.captured(requests)
         except Exception as error:
             if not _may_retry(error):
                 log.exception("a batch failed; its items are run alone")
@@ -143,8 +147,9 @@ def _transaction(requests: Sequence[Numbered], now: datetime, *, skip_locked: bo
 
 
 def _decide_and_write(
-    raw: psycopg.Connection[object], items: Sequence[Planned], known: Known, now: datetime
+    raw: psycopg.Connection[Any], items: Sequence[Planned], known: Known, now: datetime
 ) -> dict[int, Outcome]:
+    check_reports(items, known)
     outcomes: dict[int, Outcome] = {}
     batch = Batch(now)
     replays: list[tuple[Planned, KnownKey]] = []
@@ -158,13 +163,12 @@ def _decide_and_write(
         elif key in known.keys:
             replays.append((item, known.keys[key]))
         elif key in first_of:
-            outcomes[item.index] = _repeat(item, first_of[key], outcomes[first_of[key].index])
+            outcomes[item.index] = repeat(item, first_of[key], outcomes[first_of[key].index])
         else:
             outcomes[item.index] = outcome = _decide(raw, item, known, batch, quarantine)
-            if isinstance(outcome, Charged | Recorded):
+            if isinstance(outcome, Charged | Recorded | Authorized):
                 first_of[key] = item
-    for (item, _), answer in zip(replays, replay(raw, replays), strict=True):
-        outcomes[item.index] = answer
+    outcomes |= answer_again(raw, replays, known)
     quarantine_events(quarantine, received_at=now)
     write_batch(raw, batch, known, is_last=not batch.late)
     if batch.late:
@@ -173,7 +177,7 @@ def _decide_and_write(
 
 
 def _decide(
-    raw: psycopg.Connection[object],
+    raw: psycopg.Connection[Any],
     item: Planned,
     known: Known,
     batch: Batch,
@@ -198,25 +202,61 @@ def _decide(
         rated = deciding.rate_item(item, known)
     except TollgateError as error:
         return Failed(error)
-    if rated.not_priced is not None and item.request.mode is Mode.ASK:
+    hold = item.request.hold
+    names_amount = hold is not None and hold.amount is not None
+    if rated.not_priced is not None and item.request.mode is not Mode.REPORT and not names_amount:
         return Failed(rated.not_priced)
+    if hold is not None:
+        return hold_item(batch, item, book, rated)
     absorbed = late.settle_item(raw, item, known, rated) if item.late_segments else []
+    if item.request.authorization is not None:
+        return _capture(raw, item, known, batch, rated, absorbed)
     parts = deciding.fund(item, book, rated)
     denial = deciding.refuse(item, book, rated, parts)
     if denial is not None:
         note_denial(batch, item, denial)
         return denial
+    return _book(raw, item, known, batch, rated, parts, absorbed)
+
+
+def _capture(
+    raw: psycopg.Connection[Any],
+    item: Planned,
+    known: Known,
+    batch: Batch,
+    rated: RatedItem,
+    absorbed: list[Part],
+) -> Outcome:
+    capture = capturing.begin(item, known, rated)
+    if isinstance(capture, TollgateError):
+        return Failed(capture)
+    if isinstance(capture, Denied):
+        note_denial(batch, item, capture)
+        return capture
+    parts = deciding.fund(item, capture.book, rated)
+    denial = capture.refuse(rated, parts)
+    if denial is not None:
+        note_denial(batch, item, denial)
+        return capturing.late_error() if capture.is_late else denial
+    item.is_late_capture = capture.is_late
+    outcome = _book(raw, item, known, batch, rated, parts, absorbed + capture.absorbed)
+    capture.finish(outcome)
+    return outcome
+
+
+def _book(
+    raw: psycopg.Connection[Any],
+    item: Planned,
+    known: Known,
+    batch: Batch,
+    rated: RatedItem,
+    parts: list[Part],
+    absorbed: list[Part],
+) -> Charged | Recorded:
+    """Book what is allowed. `absorbed`: what the operator bears of it."""
+    payer = item.attribution.payer
+    assert payer is not None
+    book = known.books[payer.customer_id, payer.id]
     if any(amount < 0 for _, amount in rated.amounts):
         parts += giving_back.give_back_lines(raw, book, rated, batch.paid)
-    parts += absorbed
-    return book_item(batch, item, known, book, rated, parts)
-
-
-def _repeat(item: Planned, first: Planned, outcome: Outcome) -> Outcome:
-    """The same key twice in one batch: a replay of what was just decided."""
-    if item.payload_hash != first.payload_hash:
-        differing = differing_fields(named_payload(first), named_payload(item))
-        if differing:
-            return Failed(conflict(item, differing))
-    assert isinstance(outcome, Charged | Recorded)
-    return replace(outcome, is_replay=True)
+    return book_item(batch, item, known, book, rated, parts + absorbed)

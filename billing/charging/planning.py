@@ -18,8 +18,9 @@ from zoneinfo import ZoneInfo
 from accounts.attribution import Attribution, attribute
 from accounts.credentials import integration_keys, valid_keys
 from accounts.directory import NO_VERSION
-from billing.charging.requests import ChargeRequest
+from billing.charging.requests import ChargeRequest, Mode
 from billing.hours import hour_start
+from billing.models import Overspend
 from core.errors import AuthenticationFailed
 from core.ids import new_uuids7
 from core.models import ConfigVersion
@@ -82,7 +83,8 @@ class Planned:
     """A request with all that is known of it before the lock. `stored`: only to be re-rated.
 
     `occurred_at` and `hour` (the payer's local hour it falls in) are texts, as the rows have them.
-    `late_segments`: those that price it and are closed already.
+    `late_segments`: those that price it and are closed already. `is_late_capture`: it captures a hold whose
+    time is over.
     """
 
     index: int
@@ -103,6 +105,13 @@ class Planned:
     uniques: set[UniqueUse] = field(default_factory=set)
     stored: Stored | None = None
     late_segments: set[int] = field(default_factory=set)
+    is_late_capture: bool = False
+
+    def overspend_cause(self) -> str:
+        """Why it may be below the floor, if it is."""
+        if self.request.mode is not Mode.REPORT:
+            return Overspend.Cause.OVERDRAFT.value
+        return (Overspend.Cause.LATE_CAPTURE if self.is_late_capture else Overspend.Cause.REPORTED).value
 
 
 @dataclass(slots=True)
@@ -149,6 +158,8 @@ def plan_requests(requests: Sequence[tuple[int, ChargeRequest]], now: datetime) 
     versions = _customer_versions(attributions)
     earliest, latest = accept_bounds(now)
     for (_, request), found in zip(requests, attributions, strict=True):
+        if (held := request.authorization) is not None:  # it was attributed when it was authorized
+            found.workspace_id, found.api_key_id = held.workspace_id, held.api_key_id
         if not earliest <= request.event.occurred_at <= latest:
             found.problem = found.problem or request.window_problem(now)  # no period for the year 9999
     prices = _prices(requests, attributions)

@@ -15,7 +15,7 @@ from core.errors import AuthenticationFailed, PermissionDenied, TollgateError
 def problem_of(item: Planned) -> TollgateError | Quarantined | None:
     """The request's error, the reason to quarantine it, or None to go on."""
     problem = item.attribution.problem or _closed(item)
-    if problem is None or item.request.mode is Mode.ASK or isinstance(problem, AuthenticationFailed):
+    if problem is None or item.request.mode is not Mode.REPORT or isinstance(problem, AuthenticationFailed):
         return problem
     return Quarantined(problem.code, problem.message)
 

@@ -1,10 +1,13 @@
-"""What comes in: an event, and whether it asks (may be denied) or reports (has happened already)."""
+"""What comes in: an event, and whether it asks (may be denied), holds (what it is expected to cost), or
+reports (has happened already)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import Enum
+from uuid import UUID
 
 from accounts.credentials import IntegrationKeyRecord
 from core.errors import Unprocessable
@@ -13,10 +16,40 @@ from metering.events import EventInput
 
 
 class Mode(Enum):
-    """ASK: a charge that wants permission. REPORT: usage that has happened; always recorded."""
+    """ASK: a charge that wants permission. HOLD: an authorization, which asks and reserves. REPORT: usage
+    that has happened; always recorded."""
 
     ASK = "ask"
+    HOLD = "hold"
     REPORT = "report"
+
+
+class Over(Enum):
+    """What a capture does that costs more than is held: be refused, cost no more (the operator bears the
+    rest), or go on to the payer's limit."""
+
+    REJECT = "reject"
+    CAP = "cap"
+    OVERDRAFT = "overdraft"
+
+
+@dataclass(slots=True, frozen=True)
+class HoldTerms:
+    """For how long to hold, and how much; None = what the event is expected to cost."""
+
+    expires_in: timedelta
+    amount: Decimal | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class CaptureTerms:
+    """The hold that an event is charged to, and who called then: what is known of it since."""
+
+    customer_id: int
+    id: UUID
+    workspace_id: int | None = None
+    api_key_id: int | None = None
+    over: Over = Over.REJECT
 
 
 @dataclass(slots=True)
@@ -25,7 +58,8 @@ class ChargeRequest:
 
     `credential` is the integration key that it came with, perhaps from a cache: the path makes sure that
     it is still valid. `is_any_age` lets usage come as late as it likes: imports of history and
-    releases from quarantine.
+    releases from quarantine. `hold` belongs to the mode HOLD. With `authorization` the event captures that
+    hold; its `billing_entity` is the payer held.
     """
 
     event: EventInput
@@ -33,6 +67,8 @@ class ChargeRequest:
     source: str = "api"
     credential: IntegrationKeyRecord | None = None
     is_any_age: bool = False
+    hold: HoldTerms | None = None
+    authorization: CaptureTerms | None = None
 
     def window_problem(self, now: datetime) -> Unprocessable | None:
         """The error of usage that comes too late or has not happened yet; None when it may be taken."""

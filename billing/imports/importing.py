@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Final
 
-from billing.charging import Denied, Failed, Outcome, Quarantined, report_events
+from billing.charging import Authorized, Denied, Failed, Outcome, Quarantined, report_events
 from billing.imports.mapping import RowMapping
 from billing.imports.rows import Row
 from core import clock
@@ -96,7 +96,7 @@ def _count(
         elif isinstance(outcome, Failed):
             report.rejected += 1
             yield NotTaken(line, outcome.error.message)
-        elif isinstance(outcome, Denied):
+        elif isinstance(outcome, Denied | Authorized):
             raise AssertionError("reported usage is never denied")
         elif outcome.is_replay:
             report.known += 1

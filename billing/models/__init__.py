@@ -1,5 +1,6 @@
 """What is owed: charges, denials, the ledger, grants, and what dashboards read of them."""
 
+from billing.models.authorizations import Authorization
 from billing.models.charges import Charge, Denial, Overspend, ReRating
 from billing.models.closing import ClosingLine, CreditRelease
 from billing.models.coupons import CouponCredit
@@ -14,6 +15,7 @@ from billing.models.reversals import Reversal, ReversedCharge
 
 __all__ = [
     "Adjustment",
+    "Authorization",
     "BookedFee",
     "Charge",
     "ClosingLine",

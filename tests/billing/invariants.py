@@ -44,7 +44,30 @@ KEYS = """
     SELECT coalesce(e.customer_id, k.customer_id), coalesce(e.idempotency_key, k.key), e.id, k.event_id
     FROM metering_usageevent e
     FULL JOIN metering_idempotencykey k ON k.customer_id = e.customer_id AND k.key = e.idempotency_key
-    WHERE e.id IS DISTINCT FROM k.event_id OR e.recorded_at IS DISTINCT FROM k.recorded_at"""
+    WHERE (e.id IS DISTINCT FROM k.event_id OR e.recorded_at IS DISTINCT FROM k.recorded_at)
+        AND NOT EXISTS (SELECT 1 FROM billing_authorization a
+                        WHERE a.customer_id = k.customer_id AND a.id = k.event_id)"""
+HOLD_KEYS = """
+    SELECT a.customer_id, a.id, a.idempotency_key, k.event_id FROM billing_authorization a
+    LEFT JOIN metering_idempotencykey k
+        ON k.customer_id = a.customer_id AND k.key = a.idempotency_key AND k.event_id = a.id
+    WHERE k.recorded_at IS DISTINCT FROM a.authorized_at"""
+HELD = """
+    SELECT customer_id, billing_entity_id, a.held, h.held
+    FROM (SELECT customer_id, billing_entity_id, held FROM billing_ledgeraccount WHERE kind = 'wallet') a
+    FULL JOIN (SELECT customer_id, billing_entity_id, sum(held) AS held FROM billing_authorization
+               WHERE status = 'authorized' GROUP BY 1, 2) h USING (customer_id, billing_entity_id)
+    WHERE coalesce(a.held, 0) <> coalesce(h.held, 0)
+    UNION ALL
+    SELECT customer_id, billing_entity_id, held, NULL FROM billing_ledgeraccount
+    WHERE kind <> 'wallet' AND held <> 0"""
+CAPTURES = """
+    SELECT a.customer_id, a.id, a.event_id, a.captured_amount, c.amount FROM billing_authorization a
+    LEFT JOIN metering_usageevent e ON e.customer_id = a.customer_id AND e.id = a.event_id
+    LEFT JOIN billing_charge c ON c.customer_id = a.customer_id AND c.id = a.event_id
+    WHERE a.status = 'captured' AND a.kind = 'authorization'
+        AND (e.recorded_at IS DISTINCT FROM a.event_recorded_at OR c.amount IS DISTINCT FROM a.captured_amount
+             OR e.billing_entity_id <> a.billing_entity_id)"""
 CHARGED_TWICE = """
     SELECT customer_id, c.event_id, count(*) FROM billing_charge c
     WHERE NOT EXISTS (SELECT 1 FROM billing_reversal v
@@ -176,6 +199,9 @@ STATEMENTS = {
     "seq is gapless": SEQ,
     "seq is used once": SEQ_TWICE,
     "an event has its key": KEYS,
+    "an authorization has its key": HOLD_KEYS,
+    "what is held is the sum of open holds": HELD,
+    "a capture is the event that it names": CAPTURES,
     "an event is charged once": CHARGED_TWICE,
     "a reversed event costs nothing more": REVERSED_STANDS,
     "a charge is its transfers": USAGE_TRANSFERS,

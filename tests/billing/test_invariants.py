@@ -7,9 +7,10 @@ from decimal import Decimal
 import pytest
 from django.db import connection
 
+from billing.charging import Authorized, CaptureTerms, Charged, Mode, charge_many
 from core.sql import driver
 from tests.billing.invariants import STATEMENTS, broken_invariants
-from tests.billing.world import charge, make_meter, make_tenant, make_version
+from tests.billing.world import charge, make_meter, make_tenant, make_version, request
 
 pytestmark = pytest.mark.django_db
 COUNTERS = "charges are the counters' F"
@@ -21,6 +22,12 @@ DAMAGE = {
     "seq is gapless": "UPDATE billing_ledgeraccount SET seq = seq + 1 WHERE kind = 'wallet'",
     "seq is used once": "UPDATE metering_usageevent SET seq = 2",
     "an event has its key": "DELETE FROM metering_idempotencykey WHERE key = 'a'",
+    "an authorization has its key": "UPDATE metering_idempotencykey SET event_id = id FROM"
+    " billing_authorization a WHERE key = 'held' AND a.status = 'captured'",
+    "what is held is the sum of open holds": "UPDATE billing_authorization SET held = held / 2",
+    "a capture is the event that it names": (
+        "UPDATE billing_authorization SET captured_amount = captured_amount + 1 WHERE status = 'captured'"
+    ),
     "an event is charged once": (
         "UPDATE billing_charge SET event_id = (SELECT id FROM metering_usageevent"
         " WHERE idempotency_key = 'a')"
@@ -78,6 +85,12 @@ def _books() -> None:
     tenant = make_tenant(version, balance="10", overdraft=Decimal(0))
     for key in ("a", "b"):
         charge(tenant, key, properties={"tokens": 3})
+    for key in ("held", "captured"):
+        hold = charge_many([request(tenant, key, Mode.HOLD, properties={"tokens": 3})])[0]
+    assert isinstance(hold, Authorized)
+    capture = request(tenant, "capture", properties={"tokens": 3})
+    capture.authorization = CaptureTerms(hold.customer_id, hold.id)
+    assert isinstance(charge_many([capture])[0], Charged)
     assert broken_invariants(driver()) == []
 
 

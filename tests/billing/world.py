@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from typing import Any
 
 from accounts.models import BillingEntity, Customer, PayerAssignment, Workspace
-from billing.charging import ChargeRequest, Mode, Outcome, charge_many
+from billing.charging import ChargeRequest, HoldTerms, Mode, Outcome, charge_many
 from billing.models import LedgerAccount
 from billing.wallets import top_up
 from core import clock
@@ -84,7 +84,8 @@ def make_tenant(
 
 def request(tenant: Tenant, key: str, mode: Mode = Mode.ASK, **fields: Any) -> ChargeRequest:
     raw = {"idempotency_key": key, "event": "completion", "workspace": tenant.workspace.external_id} | fields
-    return ChargeRequest(parse_event(raw, clock.now()), mode)
+    hold = HoldTerms(timedelta(minutes=10)) if mode is Mode.HOLD else None
+    return ChargeRequest(parse_event(raw, clock.now()), mode, hold=hold)
 
 
 def charge(tenant: Tenant, key: str, mode: Mode = Mode.ASK, **fields: Any) -> Outcome:
