@@ -16,8 +16,8 @@ QUICK = Retries(3, first=0.001, longest=0.002)
 
 
 @pytest.fixture
-def in_process(db: None) -> Iterator[Client]:
-    """A client of the Tollgate of this test, in this thread and its transaction."""
+def way(db: None) -> httpx.MockTransport:
+    """The way to the Tollgate of this test, in this thread and its transaction."""
     tollgate = LaneClient(raise_request_exception=False)
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -27,8 +27,14 @@ def in_process(db: None) -> Iterator[Client]:
         response = tollgate.generic(request.method, path, body, kind, headers=headers)
         return httpx.Response(response.status_code, headers=dict(response.headers), content=response.content)
 
-    transport = httpx.MockTransport(answer)
-    with Client("http://testserver", Api("admin").secret, retries=QUICK, transport=transport) as client:
+    return httpx.MockTransport(answer)
+
+
+@pytest.fixture
+def in_process(way: httpx.MockTransport) -> Iterator[Client]:
+    """A client of the Tollgate of this test. Its background sleeps: the transaction is this thread's."""
+    secret = Api("admin").secret
+    with Client("http://testserver", secret, retries=QUICK, transport=way, backlog_seconds=3600) as client:
         yield client
 
 
