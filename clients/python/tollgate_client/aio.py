@@ -21,7 +21,7 @@ from tollgate_client.client import headers_for, utc_now
 from tollgate_client.errors import TollgateError
 from tollgate_client.events import Event, EventFields, make_event
 from tollgate_client.operations import Operation, Seconds, UsageQuestion, no_answer
-from tollgate_client.results import Authorization, Charge, PayerBalance, Report, Usage
+from tollgate_client.results import Authorization, Charge, Entitlement, PayerBalance, Report, Usage
 from tollgate_client.retrying import Retries
 
 T = TypeVar("T")
@@ -126,6 +126,12 @@ class AsyncClient:
     ) -> PayerBalance:
         """What the payer has, and whether it can spend. A customer's own key needs to name nothing."""
         return await self.send(operations.balance(workspace, billing_entity))
+
+    async def entitlements(
+        self, workspace: str | None = None, *, billing_entity: str | None = None
+    ) -> dict[str, Entitlement]:
+        """What the payer's versions grant, by feature, and what is used of it."""
+        return await self.send(operations.entitlements(workspace, billing_entity))
 
     async def usage(self, **question: Unpack[UsageQuestion]) -> Usage:
         """What was used in `[start, end)`, as time series; by default this month, by day."""

@@ -21,7 +21,7 @@ from tollgate_client.calls import Call
 from tollgate_client.errors import TollgateError
 from tollgate_client.events import Event, EventFields, make_event
 from tollgate_client.operations import Operation, Seconds, UsageQuestion, no_answer
-from tollgate_client.results import Charge, PayerBalance, Report, Usage
+from tollgate_client.results import Charge, Entitlement, PayerBalance, Report, Usage
 from tollgate_client.retrying import Retries
 
 T = TypeVar("T")
@@ -111,6 +111,12 @@ class Client:
     def balance(self, workspace: str | None = None, *, billing_entity: str | None = None) -> PayerBalance:
         """What the payer has, and whether it can spend. A customer's own key needs to name nothing."""
         return self.send(operations.balance(workspace, billing_entity))
+
+    def entitlements(
+        self, workspace: str | None = None, *, billing_entity: str | None = None
+    ) -> dict[str, Entitlement]:
+        """What the payer's versions grant, by feature, and what is used of it."""
+        return self.send(operations.entitlements(workspace, billing_entity))
 
     def usage(self, **question: Unpack[UsageQuestion]) -> Usage:
         """What was used in `[start, end)`, as time series; by default this month, by day."""

@@ -19,11 +19,13 @@ from tollgate_client.events import Cost, Event, costs_as_list, encode
 from tollgate_client.results import (
     Authorization,
     Charge,
+    Entitlement,
     PayerBalance,
     Report,
     Usage,
     authorization_in,
     charge_in,
+    entitlements_in,
     payer_balance_in,
     report_in,
     usage_in,
@@ -202,6 +204,12 @@ def balance(workspace: str | None, billing_entity: str | None) -> Operation[Paye
     """`GET /v1/balance`."""
     params = _given(workspace=workspace, billing_entity=billing_entity)
     return Operation("GET", "/v1/balance", lambda answer: payer_balance_in(answer.body), params=params)
+
+
+def entitlements(workspace: str | None, billing_entity: str | None) -> Operation[dict[str, Entitlement]]:
+    """`GET /v1/entitlements`."""
+    params = _given(workspace=workspace, billing_entity=billing_entity)
+    return Operation("GET", "/v1/entitlements", lambda answer: entitlements_in(answer.body), params=params)
 
 
 def usage(question: UsageQuestion) -> Operation[Usage]:

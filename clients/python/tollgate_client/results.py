@@ -125,6 +125,24 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Entitlement:
+    """What a version grants of a feature. Type boolean: `value`; limit: `limit`; metered: `used` of `limit`.
+
+    A quota begins again at `resets_at`.
+    """
+
+    feature: str
+    type: str
+    value: bool | None
+    limit: Decimal | None
+    meter: str | None
+    reset: str | None
+    used: Decimal | None
+    remaining: Decimal | None
+    resets_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class UsagePoint:
     """One period `[start, end)`; `value` is null where the aggregation has none."""
 
@@ -228,6 +246,25 @@ def payer_balance_in(body: Json) -> PayerBalance:
         settled=Decimal(body["settled"]),
         held=Decimal(body["held"]),
         owed=Decimal(body["owed"]),
+    )
+
+
+def entitlements_in(body: Json) -> dict[str, Entitlement]:
+    """The answer of `/v1/entitlements`, by feature."""
+    return {str(item["feature"]): _entitlement(item) for item in body["entitlements"]}
+
+
+def _entitlement(item: Json) -> Entitlement:
+    return Entitlement(
+        feature=str(item["feature"]),
+        type=str(item["type"]),
+        value=item.get("value"),
+        limit=amount_in(item, "limit"),
+        meter=item.get("meter"),
+        reset=item.get("reset"),
+        used=amount_in(item, "used"),
+        remaining=amount_in(item, "remaining"),
+        resets_at=instant_in(item, "resets_at"),
     )
 
 
