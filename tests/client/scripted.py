@@ -87,15 +87,17 @@ HOLD = {
 def well(request: httpx.Request) -> httpx.Response:
     """What a Tollgate answers with which all is well."""
     path = request.url.path
-    if path == "/v1/authorizations":
+    if path in ("/v1/authorizations", "/v1/leases"):
         return answer(201, HOLD)
     if path.endswith("/void"):
         return answer(200, HOLD | {"status": "voided"})
     if path.endswith("/extend"):
         return answer(200, HOLD | {"expires_at": "2026-03-01T12:40:00Z"})
+    if path.endswith("/return"):
+        return answer(200, HOLD | {"status": "returned"})
     if path.endswith("/capture"):
         return answer(201, CHARGE | {"authorization": "auth_1", "absorbed": "0"})
-    if path == "/v1/events":
+    if path == "/v1/events" or path.endswith("/report"):
         return taken(request)
     return answer(200, CHARGE)
 

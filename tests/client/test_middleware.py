@@ -13,7 +13,8 @@ import pytest
 
 from tests.client.apis import WordsASGI, WordsWSGI
 from tests.client.scripted import DENIAL, HOLD, SLEEPLESS, Script, answer, error, lost, script
-from tollgate_client.middleware import Payer, Request, Response, TollgateASGI, TollgateWSGI
+from tollgate_client import CallerFields
+from tollgate_client.middleware import Request, Response, TollgateASGI, TollgateWSGI
 from tollgate_client.middleware.rules import Rules
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -23,7 +24,7 @@ UNKNOWN_KEY = {
 }
 
 
-def payer(request: Request) -> Payer | None:
+def payer(request: Request) -> CallerFields | None:
     if request.path == "/health":
         return None
     return {"api_key": request.headers.get("x-api-key", ""), "user": "u1"}
@@ -298,7 +299,7 @@ def test_a_wsgi_application_may_write_in_the_old_way() -> None:
 def test_a_wsgi_request_has_its_headers_and_path() -> None:
     seen: list[Request] = []
 
-    def look(request: Request) -> Payer:
+    def look(request: Request) -> CallerFields:
         seen.append(request)
         return {"workspace": "w1"}
 

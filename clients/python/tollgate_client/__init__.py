@@ -1,6 +1,7 @@
 """Python client of Tollgate: charge, authorize and report API calls at the moment of use."""
 
 from tollgate_client.aio import AsyncClient
+from tollgate_client.allowance import LeaseDenied
 from tollgate_client.calls import AsyncCall, Call
 from tollgate_client.client import Client
 from tollgate_client.errors import (
@@ -19,7 +20,8 @@ from tollgate_client.errors import (
     Unavailable,
     Unreachable,
 )
-from tollgate_client.events import Cost, Event
+from tollgate_client.events import CallerFields, Cost, Event
+from tollgate_client.leases import AsyncLease, Lease
 from tollgate_client.results import (
     Authorization,
     Balance,
@@ -41,10 +43,12 @@ __all__ = [
     "ApiError",
     "AsyncCall",
     "AsyncClient",
+    "AsyncLease",
     "Authorization",
     "AuthorizationExpired",
     "Balance",
     "Call",
+    "CallerFields",
     "Charge",
     "ChargeLine",
     "Client",
@@ -55,6 +59,8 @@ __all__ = [
     "Event",
     "EventError",
     "InvalidRequest",
+    "Lease",
+    "LeaseDenied",
     "NotFound",
     "PayerBalance",
     "PermissionDenied",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -16,11 +17,13 @@ import httpx
 from tollgate_client import operations
 from tollgate_client.background import PAUSE_MAX, SLOWER
 from tollgate_client.backlog import Backlog
-from tollgate_client.calls import AsyncCall, Authorizing
-from tollgate_client.client import headers_for, utc_now
+from tollgate_client.calls import AsyncCall
+from tollgate_client.client import LIMITS, headers_for, utc_now
 from tollgate_client.errors import TollgateError
-from tollgate_client.events import Event, EventFields, make_event
-from tollgate_client.operations import Operation, Seconds, UsageQuestion, no_answer
+from tollgate_client.events import CallerFields, Event, EventFields, make_event
+from tollgate_client.leases import AsyncLease, Local, Price
+from tollgate_client.opening import Opening
+from tollgate_client.operations import LeaseTerms, Operation, Seconds, UsageQuestion, no_answer
 from tollgate_client.results import Authorization, Charge, Entitlement, PayerBalance, Report, Usage
 from tollgate_client.retrying import Retries
 
@@ -47,7 +50,9 @@ class AsyncClient:
         self.retries = Retries(retries) if isinstance(retries, int) else retries
         self.backlog = Backlog(backlog)
         self.clock = clock
-        self._http = httpx.AsyncClient(base_url=base_url, headers=headers_for(key), transport=transport)
+        self._http = httpx.AsyncClient(
+            base_url=base_url, headers=headers_for(key), limits=LIMITS, transport=transport
+        )
         self._flushing = asyncio.Lock()
         self._backlog_seconds = backlog_seconds
         self._reporting: asyncio.Task[None] | None = None
@@ -64,23 +69,52 @@ class AsyncClient:
         amount: Decimal | None = None,
         expires_in: Seconds | None = None,
         **fields: Unpack[EventFields],
-    ) -> Authorizing:
+    ) -> Opening[AsyncCall]:
         """As `Client.authorize`: `async with` it, or `await` it."""
-        return Authorizing(lambda: self._authorize(make_event(event, fields), amount, expires_in))
+        made = make_event(event, fields)
+        return Opening(lambda: self._authorize(made, amount, expires_in), AsyncCall.abandon)
 
     async def _authorize(self, event: Event, amount: Decimal | None, expires_in: Seconds | None) -> AsyncCall:
         started_at = self.clock()
-        held = self._start(self.send(operations.authorize(event, amount, expires_in)))
+        held = await self._hold(operations.authorize(event, amount, expires_in), operations.void)
+        return AsyncCall(self, event, held, started_at)
+
+    def lease(
+        self,
+        amount: Decimal,
+        *,
+        expires_in: Seconds = 600,
+        price: Price | None = None,
+        report_seconds: float = 1.0,
+        unreported: int = 10_000,
+        **caller: Unpack[CallerFields],
+    ) -> Opening[AsyncLease]:
+        """As `Client.lease`: `async with` it, or `await` it."""
+        terms = operations.lease_terms(amount, expires_in, caller)
+        local = Local(price, report_seconds, unreported)
+        return Opening(lambda: self._lease(terms, local), AsyncLease.aclose)
+
+    async def _lease(self, terms: LeaseTerms, local: Local) -> AsyncLease:
+        started = time.monotonic()
+        granted = await self._hold(operations.draw_lease(terms), operations.return_lease)
+        return AsyncLease(self, granted, terms, local, started)
+
+    async def _hold(
+        self, take: Operation[Authorization], give_back: Callable[[str], Operation[Authorization]]
+    ) -> Authorization:
+        """Hold money; if the caller is cancelled before the answer, give it back."""
+        held = self._start(self.send(take))
         try:
-            return AsyncCall(self, event, await asyncio.shield(held), started_at)
+            return await asyncio.shield(held)
         except asyncio.CancelledError:
-            self._start(self._give_back(held))
+            self._start(self._give_back(held, give_back))
             raise
 
-    async def _give_back(self, held: asyncio.Task[Authorization]) -> None:
-        """Void a hold that nobody waits for any more."""
+    async def _give_back(
+        self, held: asyncio.Task[Authorization], give_back: Callable[[str], Operation[Authorization]]
+    ) -> None:
         try:
-            await self.send(operations.void((await held).id))
+            await self.send(give_back((await held).id))
         except TollgateError as error:
             log.info("A hold whose caller was cancelled is left to expire: %s", error)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -252,30 +252,6 @@ class AsyncCall(Hold):
             await self.abandon()
         else:
             await self.settle(properties)
-
-
-class Authorizing:
-    """What `AsyncClient.authorize` gives: `call = await it`, or `async with it as call`."""
-
-    def __init__(self, start: Callable[[], Awaitable[AsyncCall]]) -> None:
-        self._start = start
-        self._call: AsyncCall | None = None
-
-    def __await__(self) -> Generator[Any, None, AsyncCall]:
-        return self._begin().__await__()
-
-    async def _begin(self) -> AsyncCall:
-        call = self._call = await self._start()
-        return call
-
-    async def __aenter__(self) -> AsyncCall:
-        return await self._begin()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._call is not None:
-            await self._call.abandon()
 
 
 def refused_event(error: EventError) -> InvalidRequest:

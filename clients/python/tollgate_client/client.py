@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -19,12 +20,16 @@ from tollgate_client.background import Background
 from tollgate_client.backlog import Backlog
 from tollgate_client.calls import Call
 from tollgate_client.errors import TollgateError
-from tollgate_client.events import Event, EventFields, make_event
+from tollgate_client.events import CallerFields, Event, EventFields, make_event
+from tollgate_client.leases import Lease, Local, Price
 from tollgate_client.operations import Operation, Seconds, UsageQuestion, no_answer
 from tollgate_client.results import Charge, Entitlement, PayerBalance, Report, Usage
 from tollgate_client.retrying import Retries
 
 T = TypeVar("T")
+log = logging.getLogger("tollgate_client")
+
+LIMITS = httpx.Limits(max_connections=1_000, max_keepalive_connections=100, keepalive_expiry=30)
 
 
 def utc_now() -> datetime:
@@ -32,15 +37,13 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-log = logging.getLogger("tollgate_client")
-
-
 class Client:
     """Tollgate's HTTP API with one integration key; safe for threads, made once per process.
 
     `timeout` is seconds for each attempt. `retries`: how many more attempts follow one without a verdict (no
     answer, 429, 5xx), under the same key. `backlog`: how many events `report_later` keeps, sent every
-    `backlog_seconds`. `clock` dates what is reported later. A context manager; `close` sends what waits.
+    `backlog_seconds`. `clock` dates what is reported later. A context manager; `close` sends what waits,
+    and so does the end of the program.
     """
 
     def __init__(
@@ -59,8 +62,11 @@ class Client:
         self.retries = Retries(retries) if isinstance(retries, int) else retries
         self.backlog = Backlog(backlog)
         self.clock = clock
-        self._http = httpx.Client(base_url=base_url, headers=headers_for(key), transport=transport)
+        self._http = httpx.Client(
+            base_url=base_url, headers=headers_for(key), limits=LIMITS, transport=transport
+        )
         self._flushing = Lock()
+        self._closes_at_exit = False
         self._background = Background("tollgate-backlog", self.flush, backlog_seconds)
 
     def charge(self, event: str | Event, **fields: Unpack[EventFields]) -> Charge:
@@ -84,6 +90,26 @@ class Client:
         authorization = self.send(operations.authorize(made, amount, expires_in))
         return Call(self, made, authorization, started_at)
 
+    def lease(
+        self,
+        amount: Decimal,
+        *,
+        expires_in: Seconds = 600,
+        price: Price | None = None,
+        report_seconds: float = 1.0,
+        unreported: int = 10_000,
+        **caller: Unpack[CallerFields],
+    ) -> Lease:
+        """Draw an allowance that is spent without a network call: `with client.lease(...) as lease`.
+
+        `price` is the most that a call costs (or a function of its event). Calls are reported every
+        `report_seconds`, and no more than `unreported` wait. Raises Denied when it may not be drawn.
+        """
+        terms, started = operations.lease_terms(amount, expires_in, caller), time.monotonic()
+        granted = self.send(operations.draw_lease(terms))
+        self._close_at_exit()  # after the lease, which is registered later
+        return Lease(self, granted, terms, Local(price, report_seconds, unreported), started)
+
     def report(self, events: Sequence[Event]) -> Report:
         """Report what has happened, in batches of 10,000; it is never denied.
 
@@ -94,6 +120,7 @@ class Client:
     def report_later(self, event: Event, *, is_reserved: bool = False) -> bool:
         """Report in the background; False when the backlog has no room (`Backlog.reserve` keeps some)."""
         is_kept = self.backlog.add(event, is_reserved=is_reserved)
+        self._close_at_exit()
         self._background.wake()
         return is_kept
 
@@ -141,8 +168,14 @@ class Client:
         except httpx.RequestError as error:
             raise no_answer(operation, error) from error
 
+    def _close_at_exit(self) -> None:
+        if not self._closes_at_exit:
+            self._closes_at_exit = True
+            atexit.register(self.close)
+
     def close(self) -> None:
         """Report what waits, once, and close the connections; what stays is logged with its number."""
+        atexit.unregister(self.close)
         self._background.stop()
         try:
             self.flush()

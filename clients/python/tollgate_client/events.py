@@ -25,16 +25,21 @@ class Cost:
     currency: str = "USD"
 
 
-class EventFields(TypedDict, total=False):
-    """The fields of an event beside its name; `Event` says what they mean."""
+class CallerFields(TypedDict, total=False):
+    """Whose call it is: at least one of the first three."""
 
     workspace: str | None
     api_key: str | None
     billing_entity: str | None
-    properties: Mapping[str, Any]
-    costs: Sequence[Cost] | None
     user: str | None
     trace: str | None
+
+
+class EventFields(CallerFields, total=False):
+    """The fields of an event beside its name; `Event` says what they mean."""
+
+    properties: Mapping[str, Any]
+    costs: Sequence[Cost] | None
     occurred_at: datetime | None
     idempotency_key: str
 

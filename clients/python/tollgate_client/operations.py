@@ -15,17 +15,19 @@ from typing import Any, Final, Generic, Literal, TypedDict, TypeVar
 import httpx
 
 from tollgate_client.errors import Unreachable, error_of
-from tollgate_client.events import Cost, Event, costs_as_list, encode
+from tollgate_client.events import CallerFields, Cost, Event, costs_as_list, encode, new_key
 from tollgate_client.results import (
     Authorization,
     Charge,
     Entitlement,
+    LeaseReport,
     PayerBalance,
     Report,
     Usage,
     authorization_in,
     charge_in,
     entitlements_in,
+    lease_report_in,
     payer_balance_in,
     report_in,
     usage_in,
@@ -56,6 +58,16 @@ class UsageQuestion(TypedDict, total=False):
     end: datetime | date | str
     granularity: str
     group_by: str | Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTerms:
+    """What is drawn: `amount` for the `caller`, for so many seconds, under a key."""
+
+    amount: Decimal
+    seconds: int
+    caller: CallerFields
+    key: str
 
 
 class CaptureFields(TypedDict, total=False):
@@ -173,6 +185,34 @@ def extend(authorization_id: str, expires_in: Seconds) -> Operation[Authorizatio
 
 def _authorization(answer: Answer) -> Authorization:
     return authorization_in(answer.body, is_replay=answer.is_replay)
+
+
+def lease_terms(amount: Decimal, expires_in: Seconds, caller: CallerFields) -> LeaseTerms:
+    """Terms under a new key."""
+    seconds = int(expires_in.total_seconds()) if isinstance(expires_in, timedelta) else expires_in
+    return LeaseTerms(amount, seconds, caller, new_key())
+
+
+def draw_lease(terms: LeaseTerms) -> Operation[Authorization]:
+    """`POST /v1/leases`."""
+    body = {**terms.caller, "idempotency_key": terms.key, "amount": terms.amount, "expires_in": terms.seconds}
+    return Operation("POST", "/v1/leases", _authorization, encode(body))
+
+
+def report_lease(lease_id: str, events: Sequence[Event]) -> Operation[LeaseReport]:
+    """`POST /v1/leases/{id}/report`."""
+    return Operation(
+        "POST",
+        f"/v1/leases/{lease_id}/report",
+        lambda answer: lease_report_in(answer.body),
+        encode({"events": [event.as_dict() for event in events]}),
+        seconds_min=REPORT_SECONDS_MIN,
+    )
+
+
+def return_lease(lease_id: str) -> Operation[Authorization]:
+    """`POST /v1/leases/{id}/return`."""
+    return Operation("POST", f"/v1/leases/{lease_id}/return", _authorization, b"{}")
 
 
 def reports(events: Sequence[Event]) -> Iterator[Operation[Report]]:

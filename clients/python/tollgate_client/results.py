@@ -125,6 +125,14 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class LeaseReport:
+    """What became of calls reported to a lease, and what it holds now."""
+
+    held: Decimal | None
+    errors: tuple[EventError, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Entitlement:
     """What a version grants of a feature. Type boolean: `value`; limit: `limit`; metered: `used` of `limit`.
 
@@ -231,6 +239,11 @@ def report_in(body: Json, first: int) -> Report:
         for item in body.get("errors") or ()
     )
     return Report(**{name: int(body.get(name, 0)) for name in names}, errors=errors)
+
+
+def lease_report_in(body: Json) -> LeaseReport:
+    """The answer to a report of a lease."""
+    return LeaseReport(held=amount_in(body, "held"), errors=report_in(body, 0).errors)
 
 
 def payer_balance_in(body: Json) -> PayerBalance:

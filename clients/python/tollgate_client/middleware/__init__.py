@@ -2,7 +2,6 @@
 
 from tollgate_client.middleware.asgi import TollgateASGI
 from tollgate_client.middleware.exchange import Request, Response
-from tollgate_client.middleware.rules import Payer
 from tollgate_client.middleware.wsgi import TollgateWSGI
 
-__all__ = ["Payer", "Request", "Response", "TollgateASGI", "TollgateWSGI"]
+__all__ = ["Request", "Response", "TollgateASGI", "TollgateWSGI"]

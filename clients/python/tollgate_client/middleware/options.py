@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Required, TypedDict
 
+from tollgate_client.events import CallerFields
 from tollgate_client.middleware.exchange import Request, Response
-from tollgate_client.middleware.rules import Fail, Payer, Properties
+from tollgate_client.middleware.rules import Fail, Properties
 from tollgate_client.operations import Seconds
 
 
@@ -14,7 +15,7 @@ class Options(TypedDict, total=False):
     """See `Rules`."""
 
     event: Required[str]
-    payer: Required[Callable[[Request], Payer | None]]
+    payer: Required[Callable[[Request], CallerFields | None]]
     quantity: Callable[[Response], Properties | None]
     expected: Callable[[Request], Properties]
     fail: Fail

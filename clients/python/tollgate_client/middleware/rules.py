@@ -7,10 +7,10 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal
 
 from tollgate_client.errors import ApiError, Denied, TollgateError
-from tollgate_client.events import Event
+from tollgate_client.events import CallerFields, Event
 from tollgate_client.middleware.exchange import Request, Response
 from tollgate_client.operations import Seconds
 
@@ -19,16 +19,6 @@ log = logging.getLogger("tollgate_client")
 CALLER: Final = frozenset({"workspace", "api_key", "billing_entity"})
 Fail = Literal["open", "closed"]
 Properties = Mapping[str, Any]
-
-
-class Payer(TypedDict, total=False):
-    """Whose call it is: at least one of the first three."""
-
-    workspace: str
-    api_key: str
-    billing_entity: str
-    user: str
-    trace: str
 
 
 def nothing(request: Request) -> Properties:
@@ -54,7 +44,7 @@ class Rules:
     """
 
     event: str
-    payer: Callable[[Request], Payer | None]
+    payer: Callable[[Request], CallerFields | None]
     quantity: Callable[[Response], Properties | None] = each_success
     expected: Callable[[Request], Properties] = nothing
     fail: Fail = "closed"
