@@ -243,6 +243,19 @@ def test_settling_reports_later_what_had_no_answer_under_the_holds_key() -> None
         assert client.backlog.state.reported == 1
 
 
+def test_what_is_reported_instead_says_all_that_the_capture_said() -> None:
+    server = script(answer(201, HOLD), EXPIRED)
+    costs = [Cost("openai", Decimal("0.01"))]
+    in_a_with(
+        server,
+        lambda call: call.settle({"tokens": 3}, costs=costs, user="u", trace="t", idempotency_key="mine"),
+    )
+    captured, reported = server.bodies[1], server.bodies[2]["events"][0]
+    assert captured.pop("over") == "overdraft"
+    assert reported == LATE | captured
+    assert reported["idempotency_key"] == "mine"
+
+
 def test_settling_reports_later_when_the_report_has_no_answer_either() -> None:
     for run in (in_a_with, in_an_async_with):
         server = script(answer(201, HOLD), EXPIRED, error(503))

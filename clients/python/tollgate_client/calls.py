@@ -64,14 +64,15 @@ class Hold:
         return self.authorization.balance
 
     def late_event(self, properties: Mapping[str, Any], fields: CaptureFields) -> Event:
-        """The real usage as an event to report, under the hold's key: it captures the hold, or stands alone.
+        """The real usage as an event to report, under the key of the capture that it stands for.
 
-        What an unanswered capture did already, it does not do again.
+        That is the hold's key, unless the capture had its own: it captures the hold, or stands alone. What an
+        unanswered capture did already, it does not do again.
         """
+        said = ("costs", "occurred_at", "user", "trace", "idempotency_key")
+        given = {name: fields[name] for name in said if fields.get(name) is not None}  # type: ignore[literal-required]
         occurred_at = self.event.occurred_at or self.started_at
-        event = replace(self.event, properties=properties, occurred_at=occurred_at)
-        costs = fields.get("costs")
-        return event if costs is None else replace(event, costs=costs)
+        return replace(self.event, **{"properties": properties, "occurred_at": occurred_at, **given})
 
     def _capture(self, properties: Mapping[str, Any] | None, fields: CaptureFields) -> Operation[Charge]:
         self.state = State.UNKNOWN
