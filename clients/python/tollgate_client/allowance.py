@@ -30,9 +30,10 @@ class LeaseDenied(Denied):
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """A call that was let pass: its event, and what it was taken to cost."""
+    """A call that was let pass: its event, as it is sent (`content`), and what it was taken to cost."""
 
     event: Event
+    content: bytes
     amount: Decimal
 
 
@@ -68,12 +69,12 @@ class Allowance:
         """Let a call pass that costs at most `amount`; raises LeaseDenied, ValueError for less than 0."""
         if not amount.is_finite() or amount < 0:
             raise ValueError(f"A call cannot cost {amount}.")
-        encode(event.as_dict())  # one that cannot be written would block all behind it
+        content = encode(event.as_dict())  # one that cannot be written would block all behind it
         with self._lock:
             refused = self._refusal(amount)
             if refused is None:
                 self._promised += amount
-                self._spends.append(Spend(event, amount))
+                self._spends.append(Spend(event, content, amount))
                 return
         raise LeaseDenied(*refused, self.lease, self.amount, self.amount - self.left)
 

@@ -128,15 +128,16 @@ class Lease(Drawn):
         """Report now what was let pass; raises Unavailable when it cannot, and all of it stays."""
         with self._flushing:
             while batch := self.allowance.batch():
-                events = [spend.event for spend in batch]
+                operation = operations.report_lease(self.id, [spend.content for spend in batch])
                 try:
-                    self._settle(batch, self._client.send(operations.report_lease(self.id, events)))
+                    self._settle(batch, self._client.send(operation))
                 except Unavailable as error:
                     log.warning("%d calls of %s wait: %s", self.allowance.unreported, self.id, error)
                     raise
                 except ApiError as error:
                     log.warning("%s takes no more reports: %s", self.id, error)
-                    self._settle_without(batch, self._client.report(events).errors)
+                    report = self._client.report([spend.event for spend in batch])
+                    self._settle_without(batch, report.errors)
 
     def close(self) -> None:
         """Report all, return what is left. What cannot be reported now goes to the client's backlog.
@@ -191,15 +192,16 @@ class AsyncLease(Drawn):
         """As `Lease.flush`."""
         async with self._flushing:
             while batch := self.allowance.batch():
-                events = [spend.event for spend in batch]
+                operation = operations.report_lease(self.id, [spend.content for spend in batch])
                 try:
-                    self._settle(batch, await self._client.send(operations.report_lease(self.id, events)))
+                    self._settle(batch, await self._client.send(operation))
                 except Unavailable as error:
                     log.warning("%d calls of %s wait: %s", self.allowance.unreported, self.id, error)
                     raise
                 except ApiError as error:
                     log.warning("%s takes no more reports: %s", self.id, error)
-                    self._settle_without(batch, (await self._client.report(events)).errors)
+                    report = await self._client.report([spend.event for spend in batch])
+                    self._settle_without(batch, report.errors)
 
     async def aclose(self) -> None:
         """As `Lease.close`."""

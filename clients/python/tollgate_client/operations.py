@@ -193,19 +193,23 @@ def lease_terms(amount: Decimal, expires_in: Seconds, caller: CallerFields) -> L
     return LeaseTerms(amount, seconds, caller, new_key())
 
 
+def _batch(events: Sequence[bytes]) -> bytes:
+    return b'{"events":[' + b",".join(events) + b"]}"
+
+
 def draw_lease(terms: LeaseTerms) -> Operation[Authorization]:
     """`POST /v1/leases`."""
     body = {**terms.caller, "idempotency_key": terms.key, "amount": terms.amount, "expires_in": terms.seconds}
     return Operation("POST", "/v1/leases", _authorization, encode(body))
 
 
-def report_lease(lease_id: str, events: Sequence[Event]) -> Operation[LeaseReport]:
-    """`POST /v1/leases/{id}/report`."""
+def report_lease(lease_id: str, events: Sequence[bytes]) -> Operation[LeaseReport]:
+    """`POST /v1/leases/{id}/report` of events that are written already."""
     return Operation(
         "POST",
         f"/v1/leases/{lease_id}/report",
         lambda answer: lease_report_in(answer.body),
-        encode({"events": [event.as_dict() for event in events]}),
+        _batch(events),
         seconds_min=REPORT_SECONDS_MIN,
     )
 
@@ -235,7 +239,7 @@ def _report(parts: Sequence[bytes], first: int) -> Operation[Report]:
         "POST",
         "/v1/events",
         lambda answer: report_in(answer.body, first),
-        b'{"events":[' + b",".join(parts) + b"]}",
+        _batch(parts),
         seconds_min=REPORT_SECONDS_MIN,
     )
 
