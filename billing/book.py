@@ -170,6 +170,8 @@ class PayerBook:
         """Let a hold reserve so much less."""
         hold.held = subtract(hold.held, amount)
         self.funds.held = subtract(self.funds.held, amount)
+        for grant_id, counted_on in hold.reserved.items() if not hold.held else ():
+            self.funds.count_on(grant_id, counted_on.copy_negate())
         self.changed_holds[hold.customer_id, hold.id] = hold
 
     def expire(self, holds: Iterable[Hold], now: datetime) -> None:
@@ -188,8 +190,7 @@ class PayerBook:
             reference = public_id("grt", grant.id)
             self.book_grant(grant, at, self.next_seq(), "grant", reference)
         for grant in [grant for grant in self.funds.grants if grant.expires_at and grant.expires_at <= at]:
-            free = max(ZERO, subtract(self.funds.wallet, self.funds.held))
-            lost = min(grant.remaining, free) if self.funds.held else grant.remaining
+            lost = self.funds.free_of(grant)
             if lost > 0:
                 self._expire(grant, lost, at)
 

@@ -60,6 +60,7 @@ class Funds:
     """What a payer has: the state that funding reads and changes, under the payer's lock.
 
     `wallet` = sum of the grants' `remaining` less what is overdrawn. `owed` >= 0 is the receivable.
+    `reserved`: what of `held` counts on grants that are limited to components, by grant.
     """
 
     settlement: str
@@ -69,6 +70,7 @@ class Funds:
     held: Decimal = ZERO
     owed: Decimal = ZERO
     grants: list[Grant] = field(default_factory=list)
+    reserved: dict[int, Decimal] = field(default_factory=dict)
 
     @property
     def overdrawn(self) -> Decimal:
@@ -88,22 +90,61 @@ class Funds:
             return spendable
         return add(spendable, subtract(self.credit_limit, self.owed))
 
+    def count_on(self, grant_id: int, amount: Decimal) -> None:
+        """Let holds count on so much more of a grant that is limited to components."""
+        self.reserved[grant_id] = add(self.reserved.get(grant_id, ZERO), amount)
+
+    def kept(self) -> dict[int, Decimal]:
+        """What open holds need of each grant. Empty unless a grant is limited to components: where all money
+        is good for everything, it is enough that the wallet has as much.
+
+        What holds do not count on of limited grants, the grants for everything keep that burn last.
+        """
+        if not self.held or not any(grant.components for grant in self.grants):
+            return {}
+        kept = dict(self.reserved)
+        left = self.held_anywhere
+        for grant in reversed(self.grants):
+            if left > 0 and not grant.components:
+                kept[grant.id] = min(left, grant.remaining)
+                left = subtract(left, kept[grant.id])
+        return kept
+
+    @property
+    def held_anywhere(self) -> Decimal:
+        """What is held and counts on no limited grant."""
+        left = self.held
+        for amount in self.reserved.values():
+            left = subtract(left, amount)
+        return left
+
+    def free_of(self, grant: Grant) -> Decimal:
+        """What of a grant may expire: holds keep what they need until they end."""
+        if not self.held:
+            return grant.remaining
+        kept = self.kept()
+        if kept:
+            return subtract(grant.remaining, kept.get(grant.id, ZERO))
+        return min(grant.remaining, max(ZERO, subtract(self.wallet, self.held)))
+
 
 def burn(
     funds: Funds,
     lines: Sequence[tuple[str, Decimal]],
     occurred_at: datetime,
     segments: Iterable[int | None] = repeat(None),
+    *,
+    keeps: bool = False,
 ) -> list[Part]:
     """Split the positive amounts of (component, amount) lines over who pays. Changes nothing.
 
     `segments` are the lines'. What no grant covers is the wallet's overdraft (`wallet_only`) or accrues to
-    the receivable.
+    the receivable. With `keeps`, what holds need of grants is left to them.
     """
     rest_account = WALLET if funds.settlement == "wallet_only" else RECEIVABLE
     grants = funds.grants if funds.settlement != "invoice_only" else []
     parts: list[Part] = []
-    burnt: dict[int, Decimal] = {}
+    burnt = funds.kept() if keeps and funds.held else {}
     for (component, amount), segment in zip(lines, segments, strict=False):
         for grant in grants if amount > 0 else ():
             taken_before = burnt.get(grant.id)
@@ -134,12 +175,28 @@ def is_allowed(funds: Funds, parts: Sequence[Part]) -> bool:
             return True
         after = subtract(subtract(funds.wallet, from_grants), from_rest)
         is_covered = add(after, funds.overdraft) >= funds.held
-        return is_covered and (not from_rest or add(funds.overdrawn, from_rest) <= funds.overdraft)
+        is_within = not from_rest or add(funds.overdrawn, from_rest) <= funds.overdraft
+        return is_covered and is_within and _keeps_promises(funds, parts, funds.overdraft, funds.overdrawn)
     if funds.credit_limit is None:
         return True
-    wallet_after = subtract(funds.wallet, from_grants)
+    wallet_after = subtract(funds.wallet, from_grants) if funds.settlement != "invoice_only" else ZERO
     held_on_credit = max(ZERO, subtract(funds.held, max(ZERO, wallet_after)))
-    return add(add(funds.owed, from_rest), held_on_credit) <= funds.credit_limit
+    is_within = add(add(funds.owed, from_rest), held_on_credit) <= funds.credit_limit
+    return is_within and _keeps_promises(funds, parts, funds.credit_limit, funds.owed)
+
+
+def _keeps_promises(funds: Funds, parts: Sequence[Part], bound: Decimal, used: Decimal) -> bool:
+    """Whether the money that is good for everything, with what is left of `bound`, still covers the holds
+    that count on no limited grant."""
+    limited = {grant.id for grant in funds.grants if grant.components}
+    if not funds.held or not limited or funds.settlement == "invoice_only":
+        return True
+    left = subtract(bound, used)
+    for grant in funds.grants:
+        left = left if grant.components else add(left, grant.remaining)
+    for part in parts:
+        left = left if part.grant_id in limited else subtract(left, part.amount)
+    return left >= funds.held_anywhere
 
 
 def overspent(funds: Funds) -> Decimal:

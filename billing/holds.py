@@ -7,7 +7,7 @@ sum of what holds reserve.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -45,6 +45,7 @@ class Hold:
     """One authorization or lease. `held`: what it reserves now; `amount`: what it reserved at first.
 
     `event_id` and `captured_amount` are what captured it. `counted_in`: the limits' counters that it is in.
+    `reserved`: what it counts on of grants that are limited to components.
     """
 
     customer_id: int
@@ -63,6 +64,8 @@ class Hold:
     event_id: UUID | None = None
     event_recorded_at: datetime | None = None
     captured_amount: Decimal | None = None
+    refused_key: str | None = None
+    reserved: dict[int, Decimal] = field(default_factory=dict)
 
     @property
     def payer(self) -> PayerId:

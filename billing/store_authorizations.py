@@ -14,7 +14,7 @@ from billing.holds import FirstAnswer, Hold, HoldId
 from billing.ledger import PayerId
 from core.jsonio import decode_json
 from core.pipeline import Answer
-from core.sql import HotTable, Session, execute, key_arrays, number_array, text_array
+from core.sql import HotTable, Session, execute, key_arrays, nullable_text_array, number_array, text_array
 
 encode = msgspec.json.Encoder(decimal_format="number").encode
 HOLDS: Final = HotTable(
@@ -37,6 +37,7 @@ HOLDS: Final = HotTable(
         "expires_at": "timestamptz",
         "status": "text",
         "held": "numeric",
+        "reserved": "jsonb",
         "counted_in": "jsonb",
         "available_after": "numeric",
         "settled_after": "numeric",
@@ -47,7 +48,7 @@ COLUMNS: Final = """
     a.customer_id, a.id, a.billing_entity_id, a.workspace_id, a.api_key_id, a.kind, a.status, a.amount,
     a.held, a.expires_at, a.counted_in, a.settled_at, a.event_id, a.event_recorded_at, a.captured_amount,
     a.idempotency_key, a.payload, a.currency, a.authorized_at + a.expires_in * interval '1 second',
-    a.available_after, a.settled_after, a.held_after"""
+    a.available_after, a.settled_after, a.held_after, a.refused_key, a.reserved"""
 # OFFSET 0 keeps the planner to one index lookup a payer, as for grants.
 READ: Final = f"""
     SELECT {COLUMNS} FROM unnest(%s::bigint[], %s::uuid[]) AS t(c, i)
@@ -57,15 +58,27 @@ READ: Final = f"""
         SELECT * FROM billing_authorization
         WHERE customer_id = t.c AND billing_entity_id = t.b AND status = 'authorized' AND expires_at <= %s
         OFFSET 0) AS a"""  # noqa: S608
+READ_REFUSED: Final = f"""
+    SELECT {COLUMNS} FROM unnest(%s::bigint[], %s::text[]) AS t(c, k)
+    JOIN billing_authorization a ON a.customer_id = t.c AND a.refused_key = t.k
+    WHERE a.status = 'expired'"""  # noqa: S608
 WRITE: Final = """
     UPDATE billing_authorization AS a
     SET status = t.status, held = t.held, expires_at = t.expires_at, settled_at = t.settled_at,
-        event_id = t.event_id, event_recorded_at = t.event_recorded_at, captured_amount = t.captured_amount
+        event_id = t.event_id, event_recorded_at = t.event_recorded_at,
+        captured_amount = t.captured_amount, refused_key = t.refused_key
     FROM unnest(%s::bigint[], %s::uuid[], %s::text[], %s::numeric[], %s::timestamptz[], %s::timestamptz[],
-                %s::uuid[], %s::timestamptz[], %s::numeric[])
+                %s::uuid[], %s::timestamptz[], %s::numeric[], %s::text[])
         AS t(customer_id, id, status, held, expires_at, settled_at, event_id, event_recorded_at,
-             captured_amount)
+             captured_amount, refused_key)
     WHERE a.customer_id = t.customer_id AND a.id = t.id"""
+RESERVED: Final = """
+    SELECT a.customer_id, a.billing_entity_id, r.key::bigint, sum(r.value::numeric)
+    FROM unnest(%s::bigint[], %s::bigint[]) AS t(c, b), LATERAL (
+        SELECT * FROM billing_authorization
+        WHERE customer_id = t.c AND billing_entity_id = t.b AND status = 'authorized'
+        OFFSET 0) AS a, jsonb_each_text(a.reserved) AS r
+    GROUP BY 1, 2, 3"""
 DUE: Final = """
     SELECT DISTINCT customer_id, billing_entity_id FROM billing_authorization
     WHERE status = 'authorized' AND expires_at <= %s ORDER BY 1, 2 LIMIT %s"""
@@ -75,6 +88,14 @@ def read_holds(raw: Session, ids: Sequence[HoldId], payers: Sequence[PayerId], n
     """The holds of these ids, and those of the payers that are open though their time is over."""
     wanted = (number_array(customer_id for customer_id, _ in ids), text_array(str(uuid) for _, uuid in ids))
     return execute(raw, READ, (*wanted, *key_arrays(payers, "nn"), now))
+
+
+def read_reserved(raw: Session, payers: Sequence[PayerId]) -> dict[PayerId, dict[int, Decimal]]:
+    """What the payers' open holds count on of grants that are limited to components, by grant."""
+    reserved: dict[PayerId, dict[int, Decimal]] = {}
+    for customer_id, payer_id, grant_id, amount in execute(raw, RESERVED, key_arrays(payers, "nn")):
+        reserved.setdefault((customer_id, payer_id), {})[grant_id] = amount
+    return reserved
 
 
 def read_due(raw: Session, now: datetime, limit: int) -> list[Any]:
@@ -100,8 +121,15 @@ def hold_from_row(row: Sequence[Any]) -> Hold:
         event_id=row[12],
         event_recorded_at=row[13],
         captured_amount=row[14],
+        refused_key=row[22],
+        reserved={int(grant): Decimal(amount) for grant, amount in _decoded(row[23]).items()},
         first=FirstAnswer(row[15], _decoded(row[16]), row[7], row[17], *row[18:22]),
     )
+
+
+def read_refused(raw: Session, keys: Sequence[tuple[int, str]]) -> list[Hold]:
+    """The expired holds whose captures were refused under these keys of customers."""
+    return [hold_from_row(row) for row in execute(raw, READ_REFUSED, key_arrays(keys, "nt"))]
 
 
 def write_holds(raw: Session, holds: Sequence[Hold]) -> None:
@@ -118,6 +146,7 @@ def write_holds(raw: Session, holds: Sequence[Hold]) -> None:
         _array(hold.event_id for hold in holds),
         _array(hold.event_recorded_at for hold in holds),
         _array(hold.captured_amount for hold in holds),
+        nullable_text_array(hold.refused_key for hold in holds),
     )
     execute(raw, WRITE, params)
 

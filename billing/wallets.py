@@ -18,7 +18,7 @@ from billing.book import PayerBook, grant_from_row, read_grants, transfers_of, w
 from billing.funding import Funds, Grant, burn
 from billing.ledger import ADJUSTMENTS, RECEIVABLE, Transfer, lock_accounts, read_owed
 from billing.models import Adjustment, CreditGrant, TopUp
-from billing.store_authorizations import hold_from_row, read_holds
+from billing.standing import read_standing
 from core import clock
 from core.errors import InvalidRequest, PermissionDenied
 from core.ids import public_id
@@ -50,13 +50,15 @@ def open_books(entities: Iterable[BillingEntity], now: datetime) -> Iterator[dic
             for row in locked
         }
         pending: dict[int, list[Grant]] = {pk: [] for pk in books}
-        for row in read_grants(raw, payers, now).fetchall():
+        grants = read_grants(raw, payers, now).fetchall()
+        for row in grants:
             (books[row[1]].funds.grants if row[9] else pending[row[1]]).append(grant_from_row(row))
-        holding = [book.payer for book in books.values() if book.funds.held]
-        for row in read_holds(raw, [], holding, now).fetchall() if holding else ():
-            books[row[2]].expire([hold_from_row(row)], now)
-        for pk, book in books.items():
+        for book in books.values():
             book.funds.grants.sort(key=Grant.burn_order)
+        read_standing(raw, None, [], locked, grants, now).settle(
+            {book.payer: book for book in books.values()}, now
+        )
+        for pk, book in books.items():
             book.settle_due(pending[pk], now)
         yield books
         insert_few(raw, copy_many(raw, [transfers_of(books.values())]))

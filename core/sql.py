@@ -122,3 +122,8 @@ def text_array(values: Iterable[str]) -> str:
     """An array literal of texts."""
     quoted = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
     return '{"' + '","'.join(quoted) + '"}' if quoted else "{}"
+
+
+def nullable_text_array(values: Iterable[str | None]) -> str:
+    """The same, where None is null."""
+    return _quoted_array(NULL if value is None else value for value in values)

@@ -41,6 +41,7 @@ from core.api.filters import InstantFilter
 from core.errors import InvalidRequest, NotFound
 from core.ids import hot_row, public_id
 from core.numbers import ZERO, plain
+from metering.event_values import shown
 
 OPEN: Final = Authorization.Status.AUTHORIZED
 OVER: Final = Authorization.Status.EXPIRED
@@ -160,6 +161,7 @@ class VoidView(APIView):
     )
     def post(self, request: Request, authorization_id: str) -> Response:
         """Nothing was used: free what is held."""
+        _body(request)
         row = _find(request, authorization_id)
         return Response(_settled(row, authorizations.void(row)))
 
@@ -177,11 +179,20 @@ class ExtendView(APIView):
     )
     def post(self, request: Request, authorization_id: str) -> Response:
         """Let it last until `expires_in` seconds from now; never shorter than it would."""
+        seconds = seconds_of(_body(request, "expires_in").get("expires_in"))
         row = _find(request, authorization_id)
-        if not isinstance(request.data, dict) or request.data.keys() - {"expires_in"}:
-            raise InvalidRequest("invalid_body", 'The body is {"expires_in": seconds}.', "expires_in")
-        seconds = seconds_of(request.data.get("expires_in"))
         return Response(_settled(row, authorizations.extend(row, timedelta(seconds=seconds))))
+
+
+def _body(request: Request, *known: str) -> dict[str, Any]:
+    """The body; raises InvalidRequest unless it is an object of these fields, or empty."""
+    body = request.data
+    if not isinstance(body, dict):
+        raise InvalidRequest("invalid_type", "The body must be a JSON object.")
+    for name in body:
+        if name not in known:
+            raise InvalidRequest("unknown_field", f"There is no field {shown(name)!r} here.", shown(name))
+    return body
 
 
 def _find(request: Request, authorization_id: str) -> Authorization:

@@ -113,7 +113,9 @@ def _cap(rated: RatedItem, excess: Decimal) -> list[Part]:
     return parts
 
 
-def late_error() -> Failed:
-    """The answer to a capture after expiry that is refused as a charge."""
+def late_error(capture: Capture) -> Failed:
+    """The answer to a capture after expiry that is refused as a charge; its key is kept for a report."""
+    capture.hold.refused_key = capture.item.request.event.idempotency_key
+    capture.book.changed_holds[capture.hold.customer_id, capture.hold.id] = capture.hold
     says = "The authorization is over, and a charge was refused; report the usage by /v1/events."
     return Failed(Conflict("authorization_expired", says))

@@ -160,5 +160,11 @@ def denied(item: Planned, reason: str, funds: Funds, amount: Decimal) -> Denied:
 
 
 def fund(item: Planned, book: PayerBook, rated: RatedItem) -> list[Part]:
-    """Who would pay for the item's positive lines."""
-    return burn(book.funds, rated.amounts, item.request.event.occurred_at, rated.segments)
+    """Who would pay for the item's positive lines. What has happened already may take what holds need."""
+    return burn(
+        book.funds,
+        rated.amounts,
+        item.request.event.occurred_at,
+        rated.segments,
+        keeps=item.request.mode is not Mode.REPORT,
+    )

@@ -5,6 +5,7 @@ A key that an authorization has used counts as any other: docs/adr/0011-keys-of-
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from billing.book import PayerBook
@@ -13,10 +14,11 @@ from billing.charging.deciding import RatedItem, fund, refuse
 from billing.charging.outcomes import Authorized, Denied
 from billing.charging.planning import Planned
 from billing.charging.replaying import named_payload
+from billing.funding import Funds, Part
 from billing.holds import AUTHORIZED
 from billing.models import Authorization
 from billing.store_authorizations import as_json
-from core.numbers import ZERO
+from core.numbers import CONTEXT, ZERO, plain
 from core.sql import NULL
 
 
@@ -26,13 +28,14 @@ def hold_item(batch: Batch, item: Planned, book: PayerBook, rated: RatedItem) ->
     assert terms is not None
     if terms.amount is not None:
         _price_at(rated, terms.amount)
-    denial = refuse(item, book, rated, fund(item, book, rated))
+    parts = fund(item, book, rated)
+    denial = refuse(item, book, rated, parts)
     if denial is not None:
         note_denial(batch, item, denial)
         return denial
     amount = max(ZERO, rated.amount)
     book.reserve(amount)
-    _add_hold(batch, item, book, amount)
+    _add_hold(batch, item, book, amount, _count_on(book.funds, parts, amount))
     return _answer(batch, item, book, amount)
 
 
@@ -44,7 +47,21 @@ def _price_at(rated: RatedItem, amount: Decimal) -> None:
     rated.segments = rated.segments[:1]
 
 
-def _add_hold(batch: Batch, item: Planned, book: PayerBook, amount: Decimal) -> None:
+def _count_on(funds: Funds, parts: Sequence[Part], amount: Decimal) -> dict[str, str]:
+    """Let the hold count on the limited grants that would pay for it, `{grant: amount}`."""
+    limited = {grant.id for grant in funds.grants if grant.components}
+    counted: dict[str, str] = {}
+    for part in parts if limited else ():
+        if part.grant_id in limited and (on := min(part.amount, amount)) > 0:
+            funds.count_on(part.grant_id, on)
+            counted[str(part.grant_id)] = plain(CONTEXT.add(Decimal(counted.get(str(part.grant_id), 0)), on))
+            amount = CONTEXT.subtract(amount, on)
+    return counted
+
+
+def _add_hold(
+    batch: Batch, item: Planned, book: PayerBook, amount: Decimal, counted_on: dict[str, str]
+) -> None:
     terms, found, event = item.request.hold, item.attribution, item.request.event
     payer, funds = found.payer, book.funds
     assert terms is not None
@@ -71,6 +88,7 @@ def _add_hold(batch: Batch, item: Planned, book: PayerBook, amount: Decimal) -> 
             (batch.now + terms.expires_in).isoformat(),
             AUTHORIZED,
             str(amount),
+            as_json(counted_on),
             "[]",
             str(funds.available),
             str(funds.wallet),

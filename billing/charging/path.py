@@ -26,7 +26,7 @@ from billing.charging.planning import Planned, forget_global, plan_requests
 from billing.charging.problems import problem_of
 from billing.charging.reading import Known, KnownKey, StaleConfig, lock_and_read
 from billing.charging.repeating import answer_again, repeat
-from billing.charging.reporting import ReportedHolds, check_reports
+from billing.charging.reporting import ReportedHolds, check_reports, name_late_captures
 from billing.charging.requests import ChargeRequest, Mode
 from billing.funding import Part
 from core import clock
@@ -170,6 +170,7 @@ def _decide_and_write(
                 first_of[key] = item
     outcomes |= answer_again(raw, replays, known)
     quarantine_events(quarantine, received_at=now)
+    name_late_captures(raw, items, outcomes, batch, known)
     write_batch(raw, batch, known, is_last=not batch.late)
     if batch.late:
         late.settle_closed(batch.late, now)
@@ -237,7 +238,7 @@ def _capture(
     denial = capture.refuse(rated, parts)
     if denial is not None:
         note_denial(batch, item, denial)
-        return capturing.late_error() if capture.is_late else denial
+        return capturing.late_error(capture) if capture.is_late else denial
     item.is_late_capture = capture.is_late
     outcome = _book(raw, item, known, batch, rated, parts, absorbed + capture.absorbed)
     capture.finish(outcome)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -13,11 +13,12 @@ import psycopg
 
 from accounts.models import BillingEntity
 from billing.book import PayerBook, grant_from_row, read_grants
-from billing.charging import standing
 from billing.charging.planning import Plan, Planned, UniqueUse
+from billing.charging.wanted import send_wanted
 from billing.funding import Funds, Grant
 from billing.holds import Hold, HoldId
 from billing.ledger import PayerId, open_missing, read_owed, send_lock
+from billing.standing import Standing, read_standing
 from core.database_errors import Unavailable
 from core.numbers import ZERO
 from core.pipeline import Pipeline
@@ -85,7 +86,7 @@ def lock_and_read(
         owed = read_owed(pipe, invoiced) if invoiced else None
         grants = read_grants(pipe, payers, now)
         found_uniques = find_uniques(pipe, uniques) if uniques else None
-        wanted = standing.send_wanted(pipe, plan.items, payers, now)
+        wanted = send_wanted(pipe, plan.items, payers, now)
     _check_versions(plan, versions.fetchall())
     locked = locks.fetchall()
     if open_missing(raw, payers, locked, skip_locked=skip_locked):
@@ -97,9 +98,10 @@ def lock_and_read(
         known.counters[CounterKey(*row[:4])] = State(row[4], row[5], row[6], row[7])
     if found_uniques is not None:
         known.uniques = {uniques[position - 1] for (position,) in found_uniques}
-    known.holds = standing.read_standing(raw, wanted, found_keys, locked, now)
+    standing = read_standing(raw, wanted, found_keys, locked, grants.fetchall(), now)
+    known.holds = standing.holds
     known.books = _open_books(
-        plan.items, locked, owed.fetchall() if owed else [], grants.fetchall(), known.holds, now
+        plan.items, locked, owed.fetchall() if owed else [], grants.fetchall(), standing, now
     )
     return [item for item in plan.items if _is_open(item, known)], known
 
@@ -164,7 +166,7 @@ def _open_books(
     locked: Sequence[Any],
     owed: Sequence[tuple[int, int, Decimal]],
     grants: Sequence[Any],
-    holds: Mapping[HoldId, Hold],
+    standing: Standing,
     now: datetime,
 ) -> dict[PayerId, PayerBook]:
     payers = {
@@ -194,8 +196,9 @@ def _open_books(
             books[row[0], row[1]].funds.grants.append(grant)
         else:
             pending.setdefault((row[0], row[1]), []).append(grant)
-    standing.expire(books, holds.values(), now)  # before grants: what they free may expire
-    for key, book in books.items():
+    for book in books.values():
         book.funds.grants.sort(key=Grant.burn_order)
+    standing.settle(books, now)  # before grants: what they free may expire
+    for key, book in books.items():
         book.settle_due(pending.get(key, ()), now)
     return books

@@ -8,19 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any, Final
 
+import psycopg
+
+from billing.charging.booking import Batch
+from billing.charging.outcomes import Charged, Outcome
 from billing.charging.planning import Planned
 from billing.charging.reading import Known
 from billing.charging.replaying import named_payload
 from billing.charging.requests import CaptureTerms, ChargeRequest, Mode
-from billing.charging.standing import named_hold
+from billing.charging.wanted import named_hold
 from billing.holds import Hold
+from billing.models import Overspend
+from billing.store_authorizations import read_refused
 from core.ids import public_id
 from metering.events import EventInput
 from metering.payload import differing_fields
 
 Numbered = tuple[int, ChargeRequest]
-CALLER = ("workspace", "api_key", "billing_entity")
+CALLER: Final = ("workspace", "api_key", "billing_entity")
+REPORTED: Final = Overspend.Cause.REPORTED.value
+LATE_CAPTURE: Final = Overspend.Cause.LATE_CAPTURE.value
 
 
 class ReportedHolds(Exception):
@@ -68,6 +77,32 @@ def _is_its_call(item: Planned, hold: Hold) -> bool:
         {name: first[name] for name in names if name in first},
         {name: sent[name] for name in names if name in sent},
     )
+
+
+def name_late_captures(
+    raw: psycopg.Connection[Any],
+    items: Sequence[Planned],
+    outcomes: Mapping[int, Outcome],
+    batch: Batch,
+    known: Known,
+) -> None:
+    """Let overspend by usage whose capture was refused before have its own cause, and end those holds.
+
+    One statement, and none where nothing reported went below the floor.
+    """
+    reported = {row.charge_id: at for at, row in enumerate(batch.overspend) if row.cause == REPORTED}
+    overspent = {
+        (item.attribution.config.customer_id, item.request.event.idempotency_key): item
+        for item in (items if reported else ())
+        if item.id in reported and item.attribution.config is not None
+    }
+    for hold in read_refused(raw, list(overspent)) if overspent else ():
+        item = overspent[hold.customer_id, hold.refused_key or ""]
+        at, outcome, book = reported[item.id], outcomes[item.index], known.books.get(hold.payer)
+        batch.overspend[at] = batch.overspend[at]._replace(cause=LATE_CAPTURE)
+        if book is not None and isinstance(outcome, Charged):
+            hold.captured_by(outcome.id, outcome.recorded_at, outcome.amount)
+            book.changed_holds.setdefault((hold.customer_id, hold.id), hold)
 
 
 def _capture(request: ChargeRequest, hold: Hold) -> ChargeRequest:

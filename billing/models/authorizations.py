@@ -24,6 +24,7 @@ TERMS = (
     "occurred_at",
     "authorized_at",
     "expires_in",
+    "reserved",
     "available_after",
     "settled_after",
     "held_after",
@@ -38,8 +39,14 @@ class Authorization(models.Model):
     what was sent, with who calls by the rows' ids: what a replay is compared with; `available_after`,
     `settled_after` and `held_after` are the balance answered. `expires_in` (seconds) is the term of the
     first answer, `expires_at` the instant that counts. `event_id` is the event that captured it, and
-    `captured_amount` the price of its charge: null where nothing priced the event. `counted_in`: the limits'
-    counters that the hold is in. A capture after expiry makes an expired hold a captured one.
+    `captured_amount` the price of its charge: null where nothing priced the event. `refused_key`: of a
+    capture that was refused after expiry; usage that is reported under it is this call's. `counted_in`: the
+    limits' counters that the hold is in. A capture after expiry makes an expired hold a captured one.
+
+    `reserved`: of grants that are limited to components, what the hold counts on, `{grant: amount}`.
+
+    A lease is a hold for many calls: `captured_amount` is what was reported against it, `voided` means
+    returned, and `idempotency_key` is empty.
     """
 
     class Kind(models.TextChoices):
@@ -74,6 +81,8 @@ class Authorization(models.Model):
     event_id = models.UUIDField(null=True)
     event_recorded_at = models.DateTimeField(null=True)
     captured_amount = AmountField(null=True)
+    reserved = models.JSONField(default=dict)
+    refused_key = models.TextField(null=True)
     counted_in = models.JSONField(default=list)
     available_after = AmountField()
     settled_after = AmountField()
@@ -102,7 +111,7 @@ class Authorization(models.Model):
                 name="hold_settled_at",
             ),
             models.CheckConstraint(
-                condition=Q(event_id=None, captured_amount=None) | Q(status="captured"),
+                condition=Q(event_id=None) | Q(status="captured", kind="authorization"),
                 name="captured_by_an_event",
             ),
             models.CheckConstraint(
@@ -118,6 +127,11 @@ class Authorization(models.Model):
             models.Index(fields=["expires_at"], name="hold_due", condition=Q(status="authorized")),
             models.Index(fields=["customer_id", "billing_entity_id", "-id"], name="hold_payer"),
             models.Index(fields=["-id"], name="hold_latest"),
+            models.Index(
+                fields=["customer_id", "refused_key"],
+                name="hold_refused",
+                condition=Q(refused_key__isnull=False),
+            ),
         ]
 
     @property

@@ -38,6 +38,7 @@ class World:
     version: str
     waiting: str
     rollout: str = ""
+    hold: str = ""
 
     @property
     def workspace(self) -> str:
@@ -65,6 +66,7 @@ def make_world() -> World:
     assert tenant.subscription is not None
     change = rollout_body(world.version, tenant.subscription.public_id, tenant.customer.public_id)
     world.rollout = caller.made("/v1/rollouts", change)["id"]
+    world.hold = caller.made("/v1/authorizations", world.event("held"))["id"]
     return world
 
 
@@ -74,6 +76,7 @@ def bodies(world: World) -> Bodies:
     assert caller_with("events:write").post("/v1/events", {"events": [unheard]}).status == 200
     return (
         _billing(world)
+        | _authorizations(world)
         | _pricing(world)
         | _subscriptions(world)
         | _rollouts(world)
@@ -128,6 +131,23 @@ def _billing(world: World) -> Bodies:
         },
         ("POST", f"/v1/quarantine/{world.waiting}/release"): {},
         ("POST", f"/v1/quarantine/{world.waiting}/write-off"): {},
+    }
+
+
+def _authorizations(world: World) -> Bodies:
+    address = f"/v1/authorizations/{world.hold}"
+    usage = {
+        "occurred_at": INSTANT,
+        "properties": {"tokens": 100},
+        "user": "u",
+        "trace": "t",
+        "costs": [{"vendor": "v", "amount": "0.1", "currency": "USD"}],
+    }
+    return {
+        ("POST", "/v1/authorizations"): world.event("door-hold") | usage | {"amount": "1", "expires_in": 60},
+        ("POST", f"{address}/capture"): {"idempotency_key": "door-capture", "over": "cap"} | usage,
+        ("POST", f"{address}/extend"): {"expires_in": 60},
+        ("POST", f"{address}/void"): {},
     }
 
 
@@ -321,7 +341,8 @@ def _accounts(world: World) -> Bodies:
 
 
 LISTS = (  # noqa: SIM905
-    "charges wallets top-ups credit-grants adjustments denials quarantine plans plan-versions subscriptions"
+    "charges authorizations wallets top-ups credit-grants adjustments denials quarantine plans plan-versions"
+    " subscriptions"
     " customers organizations workspaces billing-entities payer-assignments api-keys integration-keys meters"
     " cost-rates exchange-rates currencies rollouts usage-ceilings reversals closing-lines coupons"
     " simulations"

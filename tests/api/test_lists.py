@@ -26,6 +26,7 @@ def world() -> World:
     for number in range(ROWS):
         charge(world.tenant, f"charged-{number}", properties={"tokens": 1})
         charge(world.tenant, f"denied-{number}", properties={"tokens": 10**7})
+        caller.made("/v1/authorizations", world.event(f"held-{number}"))
         top_up(payer, Decimal(1))
         grant_credit(payer, Decimal(1))
         adjust(payer, Decimal(1), reason="r")

@@ -89,7 +89,7 @@ def _books() -> None:
         hold = charge_many([request(tenant, key, Mode.HOLD, properties={"tokens": 3})])[0]
     assert isinstance(hold, Authorized)
     capture = request(tenant, "capture", properties={"tokens": 3})
-    capture.authorization = CaptureTerms(hold.customer_id, hold.id)
+    capture.authorization = CaptureTerms(hold.customer_id, hold.id, tenant.workspace.pk)
     assert isinstance(charge_many([capture])[0], Charged)
     assert broken_invariants(driver()) == []
 
