@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tollgate_client import Denied, Event, LeaseDenied
@@ -116,6 +116,7 @@ def test_a_call_that_cannot_be_written_is_refused_before_it_is_promised() -> Non
     assert (lease.left, lease.unreported) == (Decimal(1), 0)
 
 
+@settings(deadline=None)
 @given(st.lists(CENTS, max_size=30))
 def test_what_passes_is_what_fits_in_order(costs: list[Decimal]) -> None:
     lease, expected = allowance("5"), Decimal(5)
