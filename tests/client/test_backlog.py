@@ -17,7 +17,7 @@ from tests.client.scripted import Script, error, lost, taken
 from tollgate_client import AsyncClient, Client, Event, ServerError, Unreachable
 from tollgate_client.backlog import BacklogState
 
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 60.0
 
 
 def sent(server: Script) -> list[list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
@@ -66,14 +67,15 @@ def charge_async(server: Script, **options: object) -> Charge:
     return asyncio.run(run())
 
 
+Charging = Callable[..., Charge]
 BOTH = pytest.mark.parametrize("call", [charge, charge_async], ids=["threads", "asyncio"])
 
 
 @BOTH
 @pytest.mark.parametrize("step", NO_VERDICT)
-def test_what_has_no_verdict_is_sent_again_with_the_same_body(call: object, step: Step) -> None:
+def test_what_has_no_verdict_is_sent_again_with_the_same_body(call: Charging, step: Step) -> None:
     server = script(step, step)
-    assert call(server).amount == Decimal("0.03")  # type: ignore[operator]
+    assert call(server).amount == Decimal("0.03")
     assert len(server.requests) == 3
     assert len({request.content for request in server.requests}) == 1
     assert server.bodies[0]["idempotency_key"]
@@ -81,19 +83,19 @@ def test_what_has_no_verdict_is_sent_again_with_the_same_body(call: object, step
 
 @BOTH
 @pytest.mark.parametrize(("step", "kind"), VERDICTS)
-def test_a_verdict_is_never_asked_for_again(call: object, step: Step, kind: type[Exception]) -> None:
+def test_a_verdict_is_never_asked_for_again(call: Charging, step: Step, kind: type[Exception]) -> None:
     server = script(step)
     with pytest.raises(kind) as raised:
-        call(server)  # type: ignore[operator]
+        call(server)
     assert type(raised.value) is kind
     assert len(server.requests) == 1
 
 
 @BOTH
-def test_the_last_error_is_raised_when_the_retries_are_used_up(call: object) -> None:
+def test_the_last_error_is_raised_when_the_retries_are_used_up(call: Charging) -> None:
     server = script(error(503), error(503), lost())
     with pytest.raises(Unreachable, match="connection reset"):
-        call(server, retries=Retries(2, first=0))  # type: ignore[operator]
+        call(server, retries=Retries(2, first=0))
     assert len(server.requests) == 3
 
 
@@ -117,10 +119,10 @@ def test_every_call_has_a_key_of_its_own() -> None:
 
 
 @BOTH
-def test_retry_after_is_waited_for(call: object) -> None:
+def test_retry_after_is_waited_for(call: Charging) -> None:
     server = script(error(429, Retry_After="1"))
     before = time.monotonic()
-    call(server)  # type: ignore[operator]
+    call(server)
     assert time.monotonic() - before >= 1
     assert len(server.requests) == 2
 
