@@ -70,6 +70,14 @@ def test_a_lease_is_drawn_spent_reported_at_its_end_and_returned(run: Callable[.
 
 
 @BOTH
+def test_user_and_trace_are_those_of_its_calls(run: Callable[..., Any]) -> None:
+    server = script()
+    run(server, three, user="u1", trace="t1")
+    assert server.bodies[0].keys() == {"workspace", "amount", "expires_in", "idempotency_key"}
+    assert {(event["user"], event["trace"]) for event in server.bodies[1]["events"]} == {("u1", "t1")}
+
+
+@BOTH
 def test_deciding_needs_no_call(run: Callable[..., Any]) -> None:
     server = script()
 

@@ -93,9 +93,13 @@ def test_the_examples_do_what_the_page_says(
     key = str(issue_api_key(workspace=acme.workspace, name="main").secret)
     assert asyncio.run(status_of(app, key)) == 200
     assert balance(acme) == Decimal("989.46") - Decimal("0.13")
-    assert len(EXAMPLES) == 5
+
+    world(5)
+    assert capsys.readouterr().out == "3.25\n"
+    assert balance(acme) == Decimal("989.33") - Decimal("1.75")
+    assert len(EXAMPLES) == 6
     assert not Authorization.objects.filter(status="authorized").exists()
-    assert Charge.objects.filter(billing_entity_id=acme.payer.pk).count() == 8
+    assert Charge.objects.filter(billing_entity_id=acme.payer.pk).count() == 11
 
 
 async def status_of(app: Any, key: str) -> int:

@@ -62,7 +62,10 @@ class UsageQuestion(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class LeaseTerms:
-    """What is drawn: `amount` for the `caller`, for so many seconds, under a key."""
+    """What is drawn: `amount` for the `caller`, for so many seconds, under a key.
+
+    The caller's `user` and `trace` are those of the calls that follow.
+    """
 
     amount: Decimal
     seconds: int
@@ -199,7 +202,8 @@ def _batch(events: Sequence[bytes]) -> bytes:
 
 def draw_lease(terms: LeaseTerms) -> Operation[Authorization]:
     """`POST /v1/leases`."""
-    body = {**terms.caller, "idempotency_key": terms.key, "amount": terms.amount, "expires_in": terms.seconds}
+    who = _given(**{name: terms.caller.get(name) for name in ("workspace", "api_key", "billing_entity")})
+    body = who | {"idempotency_key": terms.key, "amount": terms.amount, "expires_in": terms.seconds}
     return Operation("POST", "/v1/leases", _authorization, encode(body))
 
 
