@@ -16,7 +16,9 @@ from uuid import UUID
 from billing.ledger import PayerId
 from core.errors import Conflict
 from core.ids import hot_id
+from core.numbers import CONTEXT, ZERO
 
+LEASE: Final = "lease"
 AUTHORIZED: Final = "authorized"
 CAPTURED: Final = "captured"
 VOIDED: Final = "voided"
@@ -75,7 +77,12 @@ class Hold:
     @property
     def public_id(self) -> str:
         """The id that the outside sees."""
-        return hot_id("auth", self.customer_id, self.id)
+        return hot_id("lease" if self.is_lease else "auth", self.customer_id, self.id)
+
+    @property
+    def is_lease(self) -> bool:
+        """Whether it is for many calls, which are decided elsewhere."""
+        return self.kind == LEASE
 
     @property
     def is_open(self) -> bool:
@@ -85,6 +92,10 @@ class Hold:
     def settle(self, status: str, at: datetime) -> None:
         """End it; what it reserves is freed by `PayerBook.free`."""
         self.status, self.settled_at = status, at
+
+    def draw(self, price: Decimal) -> None:
+        """Note of a lease what one of its calls cost."""
+        self.captured_amount = CONTEXT.add(self.captured_amount or ZERO, price)
 
     def captured_by(self, event_id: UUID, recorded_at: datetime, amount: Decimal | None) -> None:
         """Note the event that it was for, and the price of its charge (None: nothing priced it)."""

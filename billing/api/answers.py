@@ -51,8 +51,8 @@ def absorbed_of(lines: Iterable[Mapping[str, Any]]) -> Decimal:
 def authorized_answer(authorized: Authorized) -> dict[str, Any]:
     """The body of an authorization's 201 (or of the 200 of a replay)."""
     return {
-        "id": hot_id("auth", authorized.customer_id, authorized.id),
-        "status": "authorized",
+        "id": hot_id("lease" if authorized.is_lease else "auth", authorized.customer_id, authorized.id),
+        "status": "open" if authorized.is_lease else "authorized",
         "billing_entity": authorized.billing_entity,
         "amount": plain(authorized.amount),
         "currency": authorized.currency,

@@ -161,7 +161,7 @@ class VoidView(APIView):
     )
     def post(self, request: Request, authorization_id: str) -> Response:
         """Nothing was used: free what is held."""
-        _body(request)
+        body_of(request)
         row = _find(request, authorization_id)
         return Response(_settled(row, authorizations.void(row)))
 
@@ -179,12 +179,12 @@ class ExtendView(APIView):
     )
     def post(self, request: Request, authorization_id: str) -> Response:
         """Let it last until `expires_in` seconds from now; never shorter than it would."""
-        seconds = seconds_of(_body(request, "expires_in").get("expires_in"))
+        seconds = seconds_of(body_of(request, "expires_in").get("expires_in"))
         row = _find(request, authorization_id)
         return Response(_settled(row, authorizations.extend(row, timedelta(seconds=seconds))))
 
 
-def _body(request: Request, *known: str) -> dict[str, Any]:
+def body_of(request: Request, *known: str) -> dict[str, Any]:
     """The body; raises InvalidRequest unless it is an object of these fields, or empty."""
     body = request.data
     if not isinstance(body, dict):
@@ -198,7 +198,9 @@ def _body(request: Request, *known: str) -> dict[str, Any]:
 def _find(request: Request, authorization_id: str) -> Authorization:
     """The authorization of that id, with `payload_text`; raises NotFound."""
     customer_id, uuid = hot_row("auth", authorization_id)
-    rows = visible(Authorization, viewer_of(request)).filter(customer_id=customer_id, id=uuid)
+    rows = visible(Authorization, viewer_of(request)).filter(
+        customer_id=customer_id, id=uuid, kind=Authorization.Kind.AUTHORIZATION
+    )
     row = rows.defer("payload").annotate(payload_text=Cast("payload", TextField())).first()
     if row is None:
         raise NotFound("not_found", f"There is no authorization {authorization_id!r}.")

@@ -46,7 +46,7 @@ class EventsView(APIView):
         now = clock.now()
         events, errors = parse_events(items, parse, now)
         outcomes = report_events([event for _, event in events], credential=credential(request))
-        return Response(_answer(request, events, outcomes, errors))
+        return Response(report_answer(request, events, outcomes, errors))
 
 
 def read_batch(request: Request) -> tuple[Sequence[Any], Parse]:
@@ -92,12 +92,13 @@ def _concerns_all(error: TollgateError) -> bool:
     return error.status == 401 or error.status >= 500 or error.code == "busy"
 
 
-def _answer(
+def report_answer(
     request: Request,
     events: Sequence[tuple[int, EventInput]],
     outcomes: Sequence[Outcome],
     errors: dict[int, TollgateError],
 ) -> dict[str, Any]:
+    """What became of a batch; raises what concerns all of it."""
     counts = dict.fromkeys(("accepted", "duplicates", "quarantined", "rejected", "unmatched", "unpriced"), 0)
     for (index, _), outcome in zip(events, outcomes, strict=True):
         if isinstance(outcome, Failed):

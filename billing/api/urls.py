@@ -19,6 +19,7 @@ from billing.api.charges import ChargesView
 from billing.api.closing_lines import ClosingLineResource
 from billing.api.denials import DenialResource
 from billing.api.events import EventsView
+from billing.api.leases import LeaseReportView, LeaseReturnView, LeasesView, LeaseView
 from billing.api.margins import CostsView, MarginsView
 from billing.api.metrics import CompareMetricsView
 from billing.api.operations import AdjustmentResource, GrantResource, TopUpResource
@@ -52,6 +53,10 @@ urlpatterns = [
     path("authorizations/<str:authorization_id>/capture", CaptureView.as_view(), name="capture"),
     path("authorizations/<str:authorization_id>/void", VoidView.as_view(), name="void"),
     path("authorizations/<str:authorization_id>/extend", ExtendView.as_view(), name="extend"),
+    path("leases", LeasesView.as_view(), name="leases"),
+    path("leases/<str:lease_id>", LeaseView.as_view(), name="lease"),
+    path("leases/<str:lease_id>/report", LeaseReportView.as_view(), name="lease_report"),
+    path("leases/<str:lease_id>/return", LeaseReturnView.as_view(), name="lease_return"),
     path("events", EventsView.as_view(), name="api_events"),
     path("quarantine/<id>/release", ReleaseResource.as_view({"post": "release"}), name="release"),
     path("rollouts/<id>/members", RolloutMemberResource.as_view({"get": "list"}), name="rollout_members"),

@@ -37,7 +37,7 @@ def void(row: Authorization) -> Settled:
     Raises Conflict `authorization_captured` or `authorization_expired`.
     """
     now = clock.now()
-    with _locked(row, now) as (book, hold):
+    with locked_hold(row, now) as (book, hold):
         if hold.status != VOIDED:
             _check_open(hold)
             book.free(hold, hold.held)
@@ -52,7 +52,7 @@ def extend(row: Authorization, expires_in: timedelta) -> Settled:
     Raises Conflict `authorization_captured`, `authorization_voided` or `authorization_expired`.
     """
     now = clock.now()
-    with _locked(row, now) as (book, hold):
+    with locked_hold(row, now) as (book, hold):
         _check_open(hold)
         hold.expires_at = max(hold.expires_at, now + expires_in)
         book.changed_holds[hold.customer_id, hold.id] = hold
@@ -75,7 +75,7 @@ def expire_due(now: datetime) -> int:
 
 
 @contextmanager
-def _locked(row: Authorization, now: datetime) -> Iterator[tuple[PayerBook, Hold]]:
+def locked_hold(row: Authorization, now: datetime) -> Iterator[tuple[PayerBook, Hold]]:
     """The payer's book and the hold as it is now, under the payer's lock."""
     with open_book(BillingEntity.objects.get(pk=row.billing_entity_id), now) as book:
         key = (row.customer_id, row.id)

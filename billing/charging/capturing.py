@@ -69,7 +69,7 @@ def begin(item: Planned, known: Known, rated: RatedItem) -> Capture | TollgateEr
     assert payer is not None
     book = known.books[payer.customer_id, payer.id]
     hold = known.holds.get((terms.customer_id, terms.id))
-    if hold is None or hold.payer != book.payer:
+    if hold is None or hold.payer != book.payer or hold.is_lease:
         return NotFound("not_found", "There is no such authorization.")
     capture = Capture(item, book, hold)
     is_report = item.request.mode is Mode.REPORT

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -159,12 +160,16 @@ def denied(item: Planned, reason: str, funds: Funds, amount: Decimal) -> Denied:
     )
 
 
-def fund(item: Planned, book: PayerBook, rated: RatedItem) -> list[Part]:
-    """Who would pay for the item's positive lines. What has happened already may take what holds need."""
+def fund(item: Planned, book: PayerBook, rated: RatedItem, captured_at: datetime | None = None) -> list[Part]:
+    """Who would pay for the item's positive lines. What has happened already may take what holds need.
+
+    A capture is paid with what the wallet has then: a hold reserves the wallet, so a grant that came after
+    the call began may stand in for one that others have used meanwhile.
+    """
     return burn(
         book.funds,
         rated.amounts,
-        item.request.event.occurred_at,
+        captured_at or item.request.event.occurred_at,
         rated.segments,
         keeps=item.request.mode is not Mode.REPORT,
     )

@@ -14,7 +14,7 @@ from billing.charging.deciding import RatedItem, fund, refuse
 from billing.charging.outcomes import Authorized, Denied
 from billing.charging.planning import Planned
 from billing.charging.replaying import named_payload
-from billing.funding import Funds, Part
+from billing.funding import Funds, Part, burn
 from billing.holds import AUTHORIZED
 from billing.models import Authorization
 from billing.store_authorizations import as_json
@@ -26,9 +26,7 @@ def hold_item(batch: Batch, item: Planned, book: PayerBook, rated: RatedItem) ->
     """Hold what an item is expected to cost, or the amount that it names; refused as the charge would be."""
     terms = item.request.hold
     assert terms is not None
-    if terms.amount is not None:
-        _price_at(rated, terms.amount)
-    parts = fund(item, book, rated)
+    parts = fund(item, book, rated) if terms.amount is None else _fund_at(terms.amount, item, book, rated)
     denial = refuse(item, book, rated, parts)
     if denial is not None:
         note_denial(batch, item, denial)
@@ -39,12 +37,13 @@ def hold_item(batch: Batch, item: Planned, book: PayerBook, rated: RatedItem) ->
     return _answer(batch, item, book, amount)
 
 
-def _price_at(rated: RatedItem, amount: Decimal) -> None:
-    """Let an item cost `amount`: of its component where it has one, for a grant may be limited to that."""
+def _fund_at(amount: Decimal, item: Planned, book: PayerBook, rated: RatedItem) -> list[Part]:
+    """Let an item cost `amount`, and who would pay: of its component where it has one, for a grant may be
+    limited to that."""
     components = {component for component, _ in rated.amounts}
     rated.amount = amount
-    rated.amounts = [(components.pop() if len(components) == 1 else "", amount)]
-    rated.segments = rated.segments[:1]
+    line = (components.pop() if len(components) == 1 else "", amount)
+    return burn(book.funds, [line], item.request.event.occurred_at, keeps=True)
 
 
 def _count_on(funds: Funds, parts: Sequence[Part], amount: Decimal) -> dict[str, str]:
@@ -76,7 +75,7 @@ def _add_hold(
             str(payer.id),
             NULL if found.workspace_id is None else str(found.workspace_id),
             NULL if found.api_key_id is None else str(found.api_key_id),
-            Authorization.Kind.AUTHORIZATION,
+            (Authorization.Kind.LEASE if terms.is_lease else Authorization.Kind.AUTHORIZATION).value,
             key,
             event.event,
             as_json(named_payload(item)),
@@ -111,4 +110,5 @@ def _answer(batch: Batch, item: Planned, book: PayerBook, amount: Decimal) -> Au
         available=funds.available,
         settled=funds.wallet,
         held=funds.held,
+        is_lease=terms.is_lease,
     )

@@ -61,6 +61,7 @@ class Authorized:
     available: Decimal
     settled: Decimal
     held: Decimal
+    is_lease: bool = False
     is_replay: bool = False
 
 

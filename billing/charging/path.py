@@ -17,7 +17,7 @@ from django.db import transaction
 
 from accounts.credentials import IntegrationKeyRecord
 from accounts.directory import directory
-from billing.charging import capturing, deciding, giving_back, late
+from billing.charging import capturing, deciding, drawing, giving_back, late
 from billing.charging.booking import Batch, book_item, note_denial, write_batch
 from billing.charging.deciding import RatedItem
 from billing.charging.holding import hold_item
@@ -210,6 +210,8 @@ def _decide(
     if hold is not None:
         return hold_item(batch, item, book, rated)
     absorbed = late.settle_item(raw, item, known, rated) if item.late_segments else []
+    if item.request.authorization is not None and item.request.authorization.is_lease:
+        return _draw(raw, item, known, batch, rated, absorbed)
     if item.request.authorization is not None:
         return _capture(raw, item, known, batch, rated, absorbed)
     parts = deciding.fund(item, book, rated)
@@ -234,7 +236,7 @@ def _capture(
     if isinstance(capture, Denied):
         note_denial(batch, item, capture)
         return capture
-    parts = deciding.fund(item, capture.book, rated)
+    parts = deciding.fund(item, capture.book, rated, batch.now)
     denial = capture.refuse(rated, parts)
     if denial is not None:
         note_denial(batch, item, denial)
@@ -243,6 +245,21 @@ def _capture(
     outcome = _book(raw, item, known, batch, rated, parts, absorbed + capture.absorbed)
     capture.finish(outcome)
     return outcome
+
+
+def _draw(
+    raw: psycopg.Connection[Any],
+    item: Planned,
+    known: Known,
+    batch: Batch,
+    rated: RatedItem,
+    absorbed: list[Part],
+) -> Outcome:
+    payer = item.attribution.payer
+    assert payer is not None
+    drawing.draw(item, known, rated)
+    parts = deciding.fund(item, known.books[payer.customer_id, payer.id], rated, batch.now)
+    return _book(raw, item, known, batch, rated, parts, absorbed)
 
 
 def _book(

@@ -84,7 +84,7 @@ class Planned:
 
     `occurred_at` and `hour` (the payer's local hour it falls in) are texts, as the rows have them.
     `late_segments`: those that price it and are closed already. `is_late_capture`: it captures a hold whose
-    time is over.
+    time is over. `is_of_lease`: it is charged to a lease.
     """
 
     index: int
@@ -106,11 +106,14 @@ class Planned:
     stored: Stored | None = None
     late_segments: set[int] = field(default_factory=set)
     is_late_capture: bool = False
+    is_of_lease: bool = False
 
     def overspend_cause(self) -> str:
         """Why it may be below the floor, if it is."""
         if self.request.mode is not Mode.REPORT:
             return Overspend.Cause.OVERDRAFT.value
+        if self.is_of_lease:
+            return Overspend.Cause.LEASE.value
         return (Overspend.Cause.LATE_CAPTURE if self.is_late_capture else Overspend.Cause.REPORTED).value
 
 
@@ -158,8 +161,8 @@ def plan_requests(requests: Sequence[tuple[int, ChargeRequest]], now: datetime) 
     versions = _customer_versions(attributions)
     earliest, latest = accept_bounds(now)
     for (_, request), found in zip(requests, attributions, strict=True):
-        if (held := request.authorization) is not None:  # it was attributed when it was authorized
-            found.workspace_id, found.api_key_id = held.workspace_id, held.api_key_id
+        if request.authorization is not None:
+            request.authorization.attribute(found)
         if not earliest <= request.event.occurred_at <= latest:
             found.problem = found.problem or request.window_problem(now)  # no period for the year 9999
     prices = _prices(requests, attributions)

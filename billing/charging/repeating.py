@@ -48,13 +48,16 @@ def answer_again(raw: psycopg.Connection[Any], found: Sequence[Found], known: Kn
 def _captures_another(item: Planned, known: Known, key: KnownKey) -> bool:
     """Whether an item captures a hold under the key of an event that did not."""
     terms = item.request.authorization
-    if terms is None:
+    if terms is None or terms.is_lease:
         return False
     hold = known.holds.get((terms.customer_id, terms.id))
     return hold is None or hold.event_id != key.event_id
 
 
 def _authorized_again(item: Planned, hold: Hold, key: KnownKey) -> Authorized | Failed:
+    terms = item.request.hold
+    if terms is not None and terms.is_lease != hold.is_lease:
+        return used_by(item, "a lease" if hold.is_lease else "an authorization")
     if item.payload_hash != key.payload_hash:
         differing = differing_fields(hold.first.payload, named_payload(item))
         if differing:
@@ -69,6 +72,7 @@ def _authorized_again(item: Planned, hold: Hold, key: KnownKey) -> Authorized | 
         available=hold.first.available,
         settled=hold.first.settled,
         held=hold.first.held,
+        is_lease=hold.is_lease,
         is_replay=True,
     )
 

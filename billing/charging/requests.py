@@ -9,6 +9,7 @@ from decimal import Decimal
 from enum import Enum
 from uuid import UUID
 
+from accounts.attribution import Attribution
 from accounts.credentials import IntegrationKeyRecord
 from core.errors import Unprocessable
 from metering.accept import accept_window
@@ -35,21 +36,48 @@ class Over(Enum):
 
 @dataclass(slots=True, frozen=True)
 class HoldTerms:
-    """For how long to hold, and how much; None = what the event is expected to cost."""
+    """For how long to hold, and how much; None = what the event is expected to cost. `is_lease`: for many
+    calls, which are decided elsewhere."""
 
     expires_in: timedelta
     amount: Decimal | None = None
+    is_lease: bool = False
 
 
 @dataclass(slots=True, frozen=True)
 class CaptureTerms:
-    """The hold that an event is charged to, and who called then: what is known of it since."""
+    """The hold that an event is charged to, and who called then: what is known of it since.
+
+    Of a lease, whose calls come as events of their own, also who pays: `lease_payer_id`.
+    """
 
     customer_id: int
     id: UUID
     workspace_id: int | None = None
     api_key_id: int | None = None
     over: Over = Over.REJECT
+    lease_payer_id: int | None = None
+
+    @property
+    def is_lease(self) -> bool:
+        """Whether the hold is a lease."""
+        return self.lease_payer_id is not None
+
+    def attribute(self, found: Attribution) -> None:
+        """Let a call belong to whom it was promised, whoever pays by now.
+
+        What a capture is for was attributed when it was authorized; a lease pays for its workspace's calls.
+        """
+        if self.lease_payer_id is None:
+            found.workspace_id, found.api_key_id = self.workspace_id, self.api_key_id
+        elif found.config is not None and self._is_of(found):
+            found.payer = found.config.payers.get(self.lease_payer_id, found.payer)
+            if found.problem is not None and found.problem.code == "no_payer":
+                found.problem = None
+
+    def _is_of(self, found: Attribution) -> bool:
+        customer_id = found.config.customer_id if found.config else None
+        return (customer_id, found.workspace_id) == (self.customer_id, self.workspace_id)
 
 
 @dataclass(slots=True)

@@ -45,8 +45,8 @@ class Authorization(models.Model):
 
     `reserved`: of grants that are limited to components, what the hold counts on, `{grant: amount}`.
 
-    A lease is a hold for many calls: `captured_amount` is what was reported against it, `voided` means
-    returned, and `idempotency_key` is empty.
+    A lease is a hold for many calls: `captured_amount` is what was reported against it, also after its time,
+    and `voided` means returned.
     """
 
     class Kind(models.TextChoices):
@@ -137,7 +137,7 @@ class Authorization(models.Model):
     @property
     def public_id(self) -> str:
         """The id that the outside sees."""
-        return hot_id("auth", self.customer_id, self.id)
+        return hot_id("lease" if self.kind == self.Kind.LEASE else "auth", self.customer_id, self.id)
 
     @property
     def charge_public_id(self) -> str | None:

@@ -20,12 +20,12 @@ NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 PER_TOKEN = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "0.01"}
 
 
-def table(first_column: str) -> list[dict[str, str]]:
-    """The rows of the document's table that has this column first and as many others as it has."""
-    lines = iter(DOCUMENT.read_text().splitlines())
-    heads = [line for line in lines if line.startswith(f"| {first_column} |")]
+def table(first_columns: str, document: Path = DOCUMENT) -> list[dict[str, str]]:
+    """The rows of the document's table that begins with these columns."""
+    text = document.read_text()
+    heads = [line for line in text.splitlines() if line.startswith(f"| {first_columns} |")]
     assert len(heads) == 1, heads
-    rows = DOCUMENT.read_text().split(heads[0] + "\n")[1].split("\n\n")[0].splitlines()[1:]
+    rows = text.split(heads[0] + "\n")[1].split("\n\n")[0].splitlines()[1:]
     names = _cells(heads[0])
     return [dict(zip(names, _cells(row), strict=True)) for row in rows]
 

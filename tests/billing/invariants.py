@@ -51,7 +51,7 @@ HOLD_KEYS = """
     SELECT a.customer_id, a.id, a.idempotency_key, k.event_id FROM billing_authorization a
     LEFT JOIN metering_idempotencykey k
         ON k.customer_id = a.customer_id AND k.key = a.idempotency_key AND k.event_id = a.id
-    WHERE a.kind = 'authorization' AND k.recorded_at IS DISTINCT FROM a.authorized_at"""
+    WHERE k.recorded_at IS DISTINCT FROM a.authorized_at"""
 HELD = """
     SELECT customer_id, billing_entity_id, a.held, h.held
     FROM (SELECT customer_id, billing_entity_id, held FROM billing_ledgeraccount WHERE kind = 'wallet') a

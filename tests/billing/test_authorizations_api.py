@@ -40,6 +40,7 @@ def test_an_amount_is_held_as_it_is_with_an_event_or_without() -> None:
     desk = Desk("10")
     assert desk.authorize(1, amount="4.25").json()["amount"] == "4.25"
     alone = {"idempotency_key": "alone", "workspace": desk.tenant.workspace.external_id, "amount": "5.75"}
+    assert desk.api.post("/v1/authorizations", alone | {"amount": "5.76"}).status_code == 402
     answer = desk.api.post("/v1/authorizations", alone)
     assert (answer.status_code, answer.json()["balance"]["available"]) == (201, "0")
     hold = answer.json()["id"]

@@ -34,6 +34,19 @@ class Api:
         """`POST /v1/events`."""
         return self._post("/v1/events", {"events": events})
 
+    def authorize(self, event: dict[str, Any]) -> Any:
+        """`POST /v1/authorizations`."""
+        return self._post("/v1/authorizations", event)
+
+    def capture(self, hold: str, tokens: int, **fields: Any) -> Any:
+        """`POST /v1/authorizations/{id}/capture`."""
+        body = {"properties": {"tokens": tokens}} | fields
+        return self._post(f"/v1/authorizations/{hold}/capture", body)
+
+    def void(self, hold: str) -> Any:
+        """`POST /v1/authorizations/{id}/void`."""
+        return self._post(f"/v1/authorizations/{hold}/void", {})
+
     def _post(self, path: str, body: Any) -> Any:
         client = Client(raise_request_exception=False)
         return client.post(path, body, content_type="application/json", headers=self._headers)

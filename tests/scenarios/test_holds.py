@@ -214,3 +214,19 @@ def test_reported_usage_may_eat_what_was_promised_and_the_promise_is_kept(money:
     assert money.balance(payer) | {"settled": "1", "held": "8", "available": "-7"} == money.balance(payer)
     assert calls.capture(hold, 800).status_code == 201
     assert money.settled(payer) == -7
+
+
+def test_a_grant_that_came_after_the_authorization_pays_where_others_used_the_older_one(
+    money: Story, calls: Calls
+) -> None:
+    version = money.plan(per_token("0.01"))
+    payer = money.payer(version, top_up="3")
+    money.at(3, 2)
+    hold = calls.hold(payer, 300, expires_in=7200)
+    money.at(3, 2, 1)
+    money.top_up(payer, "3")
+    assert money.charge(payer, tokens=300) == "3"
+    assert money.remaining(payer) == ["0", "3"]
+    assert calls.capture(hold, 300).status_code == 201
+    assert money.balance(payer)["settled"] == "0"
+    assert money.api.get("/v1/charges", billing_entity=payer).json()["data"][0]["lines"][0]["amount"] == "3"
