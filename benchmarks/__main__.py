@@ -12,6 +12,7 @@ from benchmarks.charge import measure_charge
 from benchmarks.hot_wallet import measure_hot_wallet
 from benchmarks.ingest import measure_ingest
 from benchmarks.installation import Installation
+from benchmarks.lease import measure_lease
 from benchmarks.measurement import Measurement, table, write_json
 from benchmarks.simulation import measure_simulation
 from config.environment import VAR_DIR
@@ -20,6 +21,7 @@ BENCHMARKS: Final[dict[str, Callable[[Installation], Measurement]]] = {
     "ingest": measure_ingest,
     "charge": measure_charge,
     "hot_wallet": measure_hot_wallet,
+    "lease": measure_lease,
     "simulation": measure_simulation,
 }
 

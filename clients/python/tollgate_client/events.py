@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, TypedDict
-from uuid import uuid4
+from secrets import token_hex
+from typing import Any, Final, TypedDict
 
 
 def new_key() -> str:
     """An idempotency key that nobody has used."""
-    return str(uuid4())
+    return token_hex(16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def encode(body: Any) -> bytes:
     Raises ValueError for NaN, infinities and datetimes without a time zone, TypeError for what JSON does not
     know.
     """
-    return json.dumps(body, default=_encode, allow_nan=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(body).encode()
 
 
 def _encode(value: object) -> object:
@@ -113,3 +113,6 @@ def _encode(value: object) -> object:
     if isinstance(value, Sequence):
         return list(value)
     raise TypeError(f"{type(value).__name__} is not a JSON value.")
+
+
+_ENCODER: Final = json.JSONEncoder(default=_encode, allow_nan=False, separators=(",", ":"))

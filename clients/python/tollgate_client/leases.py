@@ -17,7 +17,7 @@ from tollgate_client import operations
 from tollgate_client.allowance import ZERO, Allowance, Spend
 from tollgate_client.background import PAUSE_MAX, SLOWER, Background
 from tollgate_client.errors import ApiError, TollgateError, Unavailable
-from tollgate_client.events import Event, EventFields, make_event
+from tollgate_client.events import Event, EventFields
 from tollgate_client.operations import LeaseTerms
 from tollgate_client.results import Authorization, EventError, LeaseReport
 
@@ -70,17 +70,23 @@ class Drawn:
         return self.allowance.left
 
     def _take(self, event: str | Event, amount: Decimal | None, fields: EventFields) -> None:
-        made = make_event(event, self._named(fields) if isinstance(event, str) else fields)
-        if made.occurred_at is None:
-            made = replace(made, occurred_at=self._clock())
+        if isinstance(event, str):
+            made = Event(event, **self._named(fields))
+        else:
+            made = replace(event, **fields)
+            if made.occurred_at is None:
+                made = replace(made, occurred_at=self._clock())
         price = self._local.price if amount is None else amount
         if price is None:
             raise ValueError("Say what the call costs at most, or give the lease a price.")
         self.allowance.take(made, price(made) if callable(price) else price)
 
     def _named(self, fields: EventFields) -> EventFields:
-        """An event of the lease's caller, unless it names another of the same payer."""
-        return {**self._terms.caller, **fields}
+        """An event of the lease's caller, now, unless it says otherwise."""
+        named: EventFields = {**self._terms.caller, **fields}
+        if named.get("occurred_at") is None:
+            named["occurred_at"] = self._clock()
+        return named
 
     def _settle(self, batch: Sequence[Spend], report: LeaseReport) -> None:
         _log_refused(batch, report.errors)
