@@ -169,7 +169,7 @@ def test_calls_of_the_leases_workspace_are_paid_by_who_gave_it() -> None:
     )
     answer = desk.tell(lease, "1", workspace=other.public_id)
     assert (answer["accepted"], answer["held"]) == (1, "3")
-    assert UsageEvent.objects.order_by("-id")[0].billing_entity_id == heir.pk
+    assert UsageEvent.objects.get(workspace_id=other.pk).billing_entity_id == heir.pk
 
 
 def test_the_list_shows_leases_and_no_authorizations() -> None:
