@@ -16,6 +16,7 @@ from benchmarks.hold_capture import measure_hold_capture
 from benchmarks.hot_wallet import measure_hot_wallet
 from benchmarks.ingest import measure_ingest
 from benchmarks.installation import Installation
+from benchmarks.lease import measure_lease
 from benchmarks.measurement import Measurement, table, write_json
 from benchmarks.simulation import measure_simulation
 from config.environment import VAR_DIR
@@ -27,6 +28,7 @@ BENCHMARKS: Final[dict[str, Callable[[Installation], Measurement]]] = {
     "hold_capture": measure_hold_capture,
     "hot_wallet": measure_hot_wallet,
     "gateway": measure_gateway,
+    "lease": measure_lease,
     "simulation": measure_simulation,
     "close_periods": measure_close_periods,
 }

@@ -10,7 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 APPS = ("core", "accounts", "metering", "pricing", "billing", "config")
-_PYTHON_FOLDERS = (*APPS, "benchmarks", "tests")
+CLIENTS = "clients"
+_PYTHON_FOLDERS = (*APPS, CLIENTS, "benchmarks", "tests")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -57,6 +58,11 @@ def app_sources() -> tuple[Source, ...]:
     return tuple(
         source for source in sources() if source.path.split("/")[0] in APPS and not source.is_migration
     )
+
+
+def client_sources() -> tuple[Source, ...]:
+    """The Python files of what runs in other people's programs."""
+    return tuple(source for source in sources() if source.path.startswith(f"{CLIENTS}/"))
 
 
 def written_sources() -> tuple[Source, ...]:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.architecture.sources import APPS, ROOT, Source, app_sources
+from tests.architecture.sources import APPS, ROOT, Source, app_sources, client_sources
 
 PURE = ("pricing/rating", "pricing/cycles", "metering/aggregation", "metering/payload")
 """Packages (or modules) that calculate only: numbers in, numbers out, no clock, nothing stored."""
@@ -38,6 +38,20 @@ def test_pure_code_imports_only_the_standard_library_and_cores_calculations(pack
         if name.split(".")[0] not in allowed
         and not any(_is_inside(name.replace(".", "/"), pure) for pure in PURE)
         and not any(_is_inside(name, module) for module in OPEN_TO_PURE)
+    ]
+    assert not found
+
+
+def test_the_client_needs_nothing_but_the_standard_library_and_httpx() -> None:
+    """It runs in other people's programs, without Tollgate's own code beside it."""
+    allowed = {*sys.stdlib_module_names, "httpx", "tollgate_client"}
+    assert len(client_sources()) >= 10
+    found = [
+        f"{source.at(node)} {name}"
+        for source in client_sources()
+        for node in ast.walk(source.tree)
+        for name in _imported(node)
+        if name.split(".")[0] not in allowed
     ]
     assert not found
 

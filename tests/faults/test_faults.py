@@ -29,6 +29,7 @@ from config.supervisor.groups import signal_group
 from core.ids import hot_id
 from tests.faults.bodies import MB, Memory, bomb, hang_up, send, zeros
 from tests.faults.clients import Client, Crowd, HoldClient
+from tests.faults.metered import MeteredApi
 
 STORED = """
     SELECT e.idempotency_key, c.amount FROM metering_usageevent e
@@ -36,6 +37,11 @@ STORED = """
     WHERE e.idempotency_key LIKE %s"""
 HOLDS = "SELECT customer_id, id, status, captured_amount FROM billing_authorization"
 STILL_HELD = "SELECT customer_id, held FROM billing_ledgeraccount WHERE held <> 0"
+PAID = """
+    SELECT e.idempotency_key, e.properties ->> 'tokens' FROM metering_usageevent e
+    JOIN billing_charge c ON c.customer_id = e.customer_id AND c.event_id = e.id
+    WHERE e."user" = %s"""
+HELD_OF_USER = "SELECT id FROM billing_authorization WHERE status = 'authorized' AND payload ->> 'user' = %s"
 SUSPEND = """
     UPDATE accounts_billingentity SET status = %s WHERE customer_id =
         (SELECT customer_id FROM accounts_workspace WHERE external_id = %s)"""
@@ -178,6 +184,35 @@ def test_one_key_that_both_processes_hear_at_once_is_charged_once(
     assert len(stored) == len(dict(stored)) == KEYS
 
 
+def test_an_api_that_fails_open_serves_on_and_every_call_is_paid_once(
+    installation: Installation, callers: Callers
+) -> None:
+    with MeteredApi(installation, callers, "open", "open") as api:
+        api.wait_for(200, 30)
+        signal_group(installation.web_group, signal.SIGKILL)
+        installation.stop_web()
+        api.wait_for(200, 30)
+        installation.start_web()
+        api.wait_for(200, 30)
+    assert api.statuses.keys() == {200}
+    assert _paid(installation, "open") == {Decimal(7): api.statuses[200]}
+    with psycopg.connect(installation.postgres.dsn) as connection:
+        assert connection.execute(HELD_OF_USER, ("open",)).fetchall() == []
+
+
+def test_an_api_that_fails_closed_answers_503_and_charges_only_what_it_served(
+    installation: Installation, callers: Callers
+) -> None:
+    with MeteredApi(installation, callers, "closed", "closed") as api:
+        api.wait_for(200, 30)
+        installation.stop_web()
+        api.wait_for(503, 30)
+        installation.start_web()
+        api.wait_for(200, 30)
+    assert api.statuses.keys() == {200, 503}
+    assert _paid(installation, "closed") == {Decimal(7): api.statuses[200]}
+
+
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/charges"])
 @pytest.mark.parametrize("is_chunked", [False, True])
 def test_a_body_of_50_mb_is_refused_and_not_kept(
@@ -249,6 +284,14 @@ def test_a_caller_who_hangs_up_in_the_middle_of_a_body_charges_nothing_and_harms
 def _change(installation: Installation, statement: str, *values: Any) -> None:
     with psycopg.connect(installation.postgres.dsn) as connection:
         assert connection.execute(statement.encode(), values).rowcount == 1
+
+
+def _paid(installation: Installation, name: str) -> Counter[Decimal]:
+    """How many charges there are for each number of tokens, of a metered API's calls."""
+    with psycopg.connect(installation.postgres.dsn) as connection:
+        rows = connection.execute(PAID, (name,)).fetchall()
+    assert len(rows) == len({key for key, _ in rows}), "each key once"
+    return Counter(Decimal(tokens) for _, tokens in rows)
 
 
 def _statuses(installation: Installation, callers: Callers) -> Counter[int]:
