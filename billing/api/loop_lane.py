@@ -2,7 +2,7 @@
 
 Of a charge, only the transaction needs a thread; a thread per waiting caller, woken by its leader, woken by
 the interpreter's lock and waking the server again, cost more than the transaction (docs/performance.md,
-ADR 11). Nothing here asks the database. What the lane does not take goes on to Django, in a thread.
+ADR 15). Nothing here asks the database. What the lane does not take goes on to Django, in a thread.
 """
 
 from __future__ import annotations

@@ -8,54 +8,114 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('billing', '0002_hot_tables'),
+        ("billing", "0002_hot_tables"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ReversedCharge',
+            name="ReversedCharge",
             fields=[
-                ('pk', models.CompositePrimaryKey('customer_id', 'charge_id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('customer_id', models.BigIntegerField()),
-                ('charge_id', models.UUIDField()),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "customer_id",
+                        "charge_id",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("customer_id", models.BigIntegerField()),
+                ("charge_id", models.UUIDField()),
             ],
         ),
         migrations.CreateModel(
-            name='Reversal',
+            name="Reversal",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('customer_id', models.BigIntegerField()),
-                ('billing_entity_id', models.BigIntegerField()),
-                ('cause', models.CharField(choices=[('event', 'Event'), ('rerating', 'Rerating')], max_length=10)),
-                ('event_id', models.UUIDField()),
-                ('event_recorded_at', models.DateTimeField()),
-                ('charge_id', models.UUIDField()),
-                ('seq', models.BigIntegerField()),
-                ('amount', core.fields.AmountField(decimal_places=18, max_digits=60)),
-                ('currency', models.CharField(max_length=12)),
-                ('replaced_by', models.UUIDField(null=True)),
-                ('reason', models.TextField()),
-                ('created_by', models.CharField(blank=True, default='', max_length=200)),
-                ('recorded_at', models.DateTimeField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("customer_id", models.BigIntegerField()),
+                ("billing_entity_id", models.BigIntegerField()),
+                (
+                    "cause",
+                    models.CharField(choices=[("event", "Event"), ("rerating", "Rerating")], max_length=10),
+                ),
+                ("event_id", models.UUIDField()),
+                ("event_recorded_at", models.DateTimeField()),
+                ("charge_id", models.UUIDField()),
+                ("seq", models.BigIntegerField()),
+                ("amount", core.fields.AmountField(decimal_places=18, max_digits=60)),
+                ("currency", models.CharField(max_length=12)),
+                ("replaced_by", models.UUIDField(null=True)),
+                ("reason", models.TextField()),
+                ("created_by", models.CharField(blank=True, default="", max_length=200)),
+                ("recorded_at", models.DateTimeField()),
             ],
             options={
-                'indexes': [models.Index(fields=['customer_id', 'event_id'], name='reversal_event'), models.Index(fields=['customer_id', 'billing_entity_id', '-id'], name='reversal_payer')],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('cause', 'event')), fields=('customer_id', 'event_id'), name='event_reversed_once'), models.UniqueConstraint(fields=('customer_id', 'charge_id'), name='one_reversal_per_charge'), models.CheckConstraint(condition=models.Q(('reason', ''), _negated=True), name='reversal_has_reason'), models.CheckConstraint(condition=models.Q(('cause', 'rerating'), ('replaced_by', None), _connector='OR'), name='reversed_event_is_not_charged_again')],
+                "indexes": [
+                    models.Index(fields=["customer_id", "event_id"], name="reversal_event"),
+                    models.Index(fields=["customer_id", "billing_entity_id", "-id"], name="reversal_payer"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("cause", "event")),
+                        fields=("customer_id", "event_id"),
+                        name="event_reversed_once",
+                    ),
+                    models.UniqueConstraint(
+                        fields=("customer_id", "charge_id"), name="one_reversal_per_charge"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("reason", ""), _negated=True), name="reversal_has_reason"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("cause", "rerating"), ("replaced_by", None), _connector="OR"),
+                        name="reversed_event_is_not_charged_again",
+                    ),
+                ],
             },
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='reversal',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='00ad53a89bf1f659a1189e08414464b621a5eb45', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_ae3bf', table='billing_reversal', when='BEFORE')),
+            model_name="reversal",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="00ad53a89bf1f659a1189e08414464b621a5eb45",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_ae3bf",
+                    table="billing_reversal",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddField(
-            model_name='reversedcharge',
-            name='reversal',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reversed_charges', to='billing.reversal'),
+            model_name="reversedcharge",
+            name="reversal",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="reversed_charges",
+                to="billing.reversal",
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='reversedcharge',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='9e0d13246f558a6272f538ebea81f5f80d8f447c', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_f194b', table='billing_reversedcharge', when='BEFORE')),
+            model_name="reversedcharge",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="9e0d13246f558a6272f538ebea81f5f80d8f447c",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_f194b",
+                    table="billing_reversedcharge",
+                    when="BEFORE",
+                ),
+            ),
         ),
     ]

@@ -7,78 +7,164 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('billing', '0003_reversals'),
+        ("billing", "0003_reversals"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='CreditRelease',
+            name="CreditRelease",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('customer_id', models.BigIntegerField()),
-                ('billing_entity_id', models.BigIntegerField()),
-                ('subscription_id', models.BigIntegerField()),
-                ('version_id', models.BigIntegerField()),
-                ('key', models.CharField(max_length=100)),
-                ('starts_at', models.DateTimeField()),
-                ('ends_at', models.DateTimeField()),
-                ('amount', core.fields.AmountField(decimal_places=18, max_digits=60)),
-                ('rolled_over', core.fields.AmountField(decimal_places=18, max_digits=60)),
-                ('rollover', core.fields.AmountField(decimal_places=18, max_digits=60)),
-                ('grant_id', models.BigIntegerField()),
-                ('seq', models.BigIntegerField()),
-                ('recorded_at', models.DateTimeField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("customer_id", models.BigIntegerField()),
+                ("billing_entity_id", models.BigIntegerField()),
+                ("subscription_id", models.BigIntegerField()),
+                ("version_id", models.BigIntegerField()),
+                ("key", models.CharField(max_length=100)),
+                ("starts_at", models.DateTimeField()),
+                ("ends_at", models.DateTimeField()),
+                ("amount", core.fields.AmountField(decimal_places=18, max_digits=60)),
+                ("rolled_over", core.fields.AmountField(decimal_places=18, max_digits=60)),
+                ("rollover", core.fields.AmountField(decimal_places=18, max_digits=60)),
+                ("grant_id", models.BigIntegerField()),
+                ("seq", models.BigIntegerField()),
+                ("recorded_at", models.DateTimeField()),
             ],
         ),
         migrations.AlterField(
-            model_name='transfer',
-            name='reason',
-            field=models.TextField(choices=[('usage', 'Usage'), ('base_fee', 'Base Fee'), ('top_up', 'Top Up'), ('grant', 'Grant'), ('expiry', 'Expiry'), ('adjustment', 'Adjustment'), ('reversal', 'Reversal'), ('close', 'Close'), ('rollover', 'Rollover')]),
+            model_name="transfer",
+            name="reason",
+            field=models.TextField(
+                choices=[
+                    ("usage", "Usage"),
+                    ("base_fee", "Base Fee"),
+                    ("top_up", "Top Up"),
+                    ("grant", "Grant"),
+                    ("expiry", "Expiry"),
+                    ("adjustment", "Adjustment"),
+                    ("reversal", "Reversal"),
+                    ("close", "Close"),
+                    ("rollover", "Rollover"),
+                ]
+            ),
         ),
         migrations.CreateModel(
-            name='ClosingLine',
+            name="ClosingLine",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('customer_id', models.BigIntegerField()),
-                ('billing_entity_id', models.BigIntegerField()),
-                ('subscription_id', models.BigIntegerField()),
-                ('period_id', models.BigIntegerField()),
-                ('segment_id', models.BigIntegerField(null=True)),
-                ('component_id', models.BigIntegerField(null=True)),
-                ('version_id', models.BigIntegerField()),
-                ('key', models.CharField(max_length=100)),
-                ('kind', models.CharField(choices=[('usage', 'Usage'), ('zero_usage', 'Zero Usage'), ('minimum', 'Minimum'), ('commitment', 'Commitment')], max_length=12)),
-                ('cause', models.CharField(choices=[('close', 'Close'), ('late', 'Late')], max_length=8)),
-                ('late_policy', models.CharField(blank=True, default='', max_length=12)),
-                ('event_id', models.UUIDField(null=True)),
-                ('amount', core.fields.AmountField(decimal_places=18, max_digits=60)),
-                ('currency', models.CharField(max_length=12)),
-                ('detail', models.JSONField()),
-                ('funding', models.JSONField()),
-                ('seq', models.BigIntegerField(null=True)),
-                ('recorded_at', models.DateTimeField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("customer_id", models.BigIntegerField()),
+                ("billing_entity_id", models.BigIntegerField()),
+                ("subscription_id", models.BigIntegerField()),
+                ("period_id", models.BigIntegerField()),
+                ("segment_id", models.BigIntegerField(null=True)),
+                ("component_id", models.BigIntegerField(null=True)),
+                ("version_id", models.BigIntegerField()),
+                ("key", models.CharField(max_length=100)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("usage", "Usage"),
+                            ("zero_usage", "Zero Usage"),
+                            ("minimum", "Minimum"),
+                            ("commitment", "Commitment"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("cause", models.CharField(choices=[("close", "Close"), ("late", "Late")], max_length=8)),
+                ("late_policy", models.CharField(blank=True, default="", max_length=12)),
+                ("event_id", models.UUIDField(null=True)),
+                ("amount", core.fields.AmountField(decimal_places=18, max_digits=60)),
+                ("currency", models.CharField(max_length=12)),
+                ("detail", models.JSONField()),
+                ("funding", models.JSONField()),
+                ("seq", models.BigIntegerField(null=True)),
+                ("recorded_at", models.DateTimeField()),
             ],
             options={
-                'indexes': [models.Index(fields=['period_id'], name='closing_line_period'), models.Index(fields=['customer_id', 'billing_entity_id', '-id'], name='closing_line_payer')],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('cause', 'close')), fields=('period_id', 'kind', 'segment_id', 'component_id'), name='closed_once', nulls_distinct=False), models.UniqueConstraint(condition=models.Q(('seq__isnull', False)), fields=('customer_id', 'billing_entity_id', 'seq'), name='one_closing_line_per_number'), models.CheckConstraint(condition=models.Q(models.Q(('amount', 0), ('seq', None)), models.Q(('seq__isnull', False), models.Q(('amount', 0), _negated=True)), _connector='OR'), name='closing_line_booked_unless_zero'), models.CheckConstraint(condition=models.Q(('cause', 'late'), ('amount__gte', 0), _connector='OR'), name='close_gives_nothing_back')],
+                "indexes": [
+                    models.Index(fields=["period_id"], name="closing_line_period"),
+                    models.Index(
+                        fields=["customer_id", "billing_entity_id", "-id"], name="closing_line_payer"
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("cause", "close")),
+                        fields=("period_id", "kind", "segment_id", "component_id"),
+                        name="closed_once",
+                        nulls_distinct=False,
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("seq__isnull", False)),
+                        fields=("customer_id", "billing_entity_id", "seq"),
+                        name="one_closing_line_per_number",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("amount", 0), ("seq", None)),
+                            models.Q(("seq__isnull", False), models.Q(("amount", 0), _negated=True)),
+                            _connector="OR",
+                        ),
+                        name="closing_line_booked_unless_zero",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("cause", "late"), ("amount__gte", 0), _connector="OR"),
+                        name="close_gives_nothing_back",
+                    ),
+                ],
             },
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='closingline',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='4e851dab938b76d2e42fa468b1d9a70f16cea8ea', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_74d3d', table='billing_closingline', when='BEFORE')),
+            model_name="closingline",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="4e851dab938b76d2e42fa468b1d9a70f16cea8ea",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_74d3d",
+                    table="billing_closingline",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddConstraint(
-            model_name='creditrelease',
-            constraint=models.UniqueConstraint(fields=('subscription_id', 'key', 'starts_at'), name='credit_released_once'),
+            model_name="creditrelease",
+            constraint=models.UniqueConstraint(
+                fields=("subscription_id", "key", "starts_at"), name="credit_released_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='creditrelease',
-            constraint=models.CheckConstraint(condition=models.Q(('rolled_over__gte', 0), ('rolled_over__lte', models.F('rollover'))), name='rolled_over_within_terms'),
+            model_name="creditrelease",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("rolled_over__gte", 0), ("rolled_over__lte", models.F("rollover"))),
+                name="rolled_over_within_terms",
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='creditrelease',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='1790906d9234f3f5053744995496bf471aca67bd', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_efefd', table='billing_creditrelease', when='BEFORE')),
+            model_name="creditrelease",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="1790906d9234f3f5053744995496bf471aca67bd",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_efefd",
+                    table="billing_creditrelease",
+                    when="BEFORE",
+                ),
+            ),
         ),
     ]

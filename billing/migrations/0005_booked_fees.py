@@ -7,37 +7,62 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('billing', '0004_closing'),
+        ("billing", "0004_closing"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='BookedFee',
+            name="BookedFee",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('customer_id', models.BigIntegerField()),
-                ('billing_entity_id', models.BigIntegerField()),
-                ('subscription_id', models.BigIntegerField()),
-                ('period_id', models.BigIntegerField()),
-                ('key', models.CharField(max_length=100)),
-                ('timing', models.CharField(max_length=12)),
-                ('covers_start', models.DateTimeField()),
-                ('covers_end', models.DateTimeField()),
-                ('due_at', models.DateTimeField()),
-                ('amount', core.fields.AmountField(decimal_places=18, max_digits=60)),
-                ('funding', models.JSONField()),
-                ('seq', models.BigIntegerField()),
-                ('recorded_at', models.DateTimeField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("customer_id", models.BigIntegerField()),
+                ("billing_entity_id", models.BigIntegerField()),
+                ("subscription_id", models.BigIntegerField()),
+                ("period_id", models.BigIntegerField()),
+                ("key", models.CharField(max_length=100)),
+                ("timing", models.CharField(max_length=12)),
+                ("covers_start", models.DateTimeField()),
+                ("covers_end", models.DateTimeField()),
+                ("due_at", models.DateTimeField()),
+                ("amount", core.fields.AmountField(decimal_places=18, max_digits=60)),
+                ("funding", models.JSONField()),
+                ("seq", models.BigIntegerField()),
+                ("recorded_at", models.DateTimeField()),
             ],
             options={
-                'indexes': [models.Index(fields=['period_id'], name='booked_fee_period')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('amount', 0), _negated=True), name='booked_fee_not_zero'), models.CheckConstraint(condition=models.Q(('covers_end__gt', models.F('covers_start'))), name='booked_fee_covers_something'), models.UniqueConstraint(fields=('customer_id', 'billing_entity_id', 'seq'), name='one_booked_fee_per_number')],
+                "indexes": [models.Index(fields=["period_id"], name="booked_fee_period")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("amount", 0), _negated=True), name="booked_fee_not_zero"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("covers_end__gt", models.F("covers_start"))),
+                        name="booked_fee_covers_something",
+                    ),
+                    models.UniqueConstraint(
+                        fields=("customer_id", "billing_entity_id", "seq"), name="one_booked_fee_per_number"
+                    ),
+                ],
             },
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='bookedfee',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='d0f8e2d005cc0b9fa6c386bcdb9a8516add420cd', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_e3ad0', table='billing_bookedfee', when='BEFORE')),
+            model_name="bookedfee",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="d0f8e2d005cc0b9fa6c386bcdb9a8516add420cd",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_e3ad0",
+                    table="billing_bookedfee",
+                    when="BEFORE",
+                ),
+            ),
         ),
     ]

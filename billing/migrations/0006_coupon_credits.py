@@ -7,40 +7,81 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('billing', '0005_booked_fees'),
+        ("billing", "0005_booked_fees"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='transfer',
-            name='reason',
-            field=models.TextField(choices=[('usage', 'Usage'), ('base_fee', 'Base Fee'), ('top_up', 'Top Up'), ('grant', 'Grant'), ('expiry', 'Expiry'), ('adjustment', 'Adjustment'), ('reversal', 'Reversal'), ('close', 'Close'), ('rollover', 'Rollover'), ('coupon', 'Coupon')]),
+            model_name="transfer",
+            name="reason",
+            field=models.TextField(
+                choices=[
+                    ("usage", "Usage"),
+                    ("base_fee", "Base Fee"),
+                    ("top_up", "Top Up"),
+                    ("grant", "Grant"),
+                    ("expiry", "Expiry"),
+                    ("adjustment", "Adjustment"),
+                    ("reversal", "Reversal"),
+                    ("close", "Close"),
+                    ("rollover", "Rollover"),
+                    ("coupon", "Coupon"),
+                ]
+            ),
         ),
         migrations.CreateModel(
-            name='CouponCredit',
+            name="CouponCredit",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('customer_id', models.BigIntegerField()),
-                ('billing_entity_id', models.BigIntegerField()),
-                ('subscription_id', models.BigIntegerField()),
-                ('period_id', models.BigIntegerField()),
-                ('segment_id', models.BigIntegerField(null=True)),
-                ('key', models.CharField(max_length=100)),
-                ('line_amount', core.fields.AmountField(decimal_places=18, max_digits=60)),
-                ('amount', core.fields.AmountField(decimal_places=18, max_digits=60)),
-                ('currency', models.CharField(max_length=12)),
-                ('funding', models.JSONField()),
-                ('seq', models.BigIntegerField()),
-                ('recorded_at', models.DateTimeField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("customer_id", models.BigIntegerField()),
+                ("billing_entity_id", models.BigIntegerField()),
+                ("subscription_id", models.BigIntegerField()),
+                ("period_id", models.BigIntegerField()),
+                ("segment_id", models.BigIntegerField(null=True)),
+                ("key", models.CharField(max_length=100)),
+                ("line_amount", core.fields.AmountField(decimal_places=18, max_digits=60)),
+                ("amount", core.fields.AmountField(decimal_places=18, max_digits=60)),
+                ("currency", models.CharField(max_length=12)),
+                ("funding", models.JSONField()),
+                ("seq", models.BigIntegerField()),
+                ("recorded_at", models.DateTimeField()),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('period_id', 'key', 'segment_id'), name='coupons_once_per_line', nulls_distinct=False), models.UniqueConstraint(fields=('customer_id', 'billing_entity_id', 'seq'), name='one_coupon_credit_per_number'), models.CheckConstraint(condition=models.Q(('amount__gt', 0), ('amount__lte', models.F('line_amount'))), name='coupon_within_line')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("period_id", "key", "segment_id"),
+                        name="coupons_once_per_line",
+                        nulls_distinct=False,
+                    ),
+                    models.UniqueConstraint(
+                        fields=("customer_id", "billing_entity_id", "seq"),
+                        name="one_coupon_credit_per_number",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("amount__gt", 0), ("amount__lte", models.F("line_amount"))),
+                        name="coupon_within_line",
+                    ),
+                ],
             },
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='couponcredit',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='cf5d4fc829bb96981957d484a8e3f2f73b25d2b8', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_54cde', table='billing_couponcredit', when='BEFORE')),
+            model_name="couponcredit",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="cf5d4fc829bb96981957d484a8e3f2f73b25d2b8",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_54cde",
+                    table="billing_couponcredit",
+                    when="BEFORE",
+                ),
+            ),
         ),
     ]

@@ -8,63 +8,122 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('billing', '0006_coupon_credits'),
+        ("billing", "0006_coupon_credits"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='OutboxMessage',
+            name="OutboxMessage",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(max_length=40)),
-                ('key', models.CharField(max_length=200, unique=True)),
-                ('customer_id', models.BigIntegerField()),
-                ('payload', models.JSONField()),
-                ('created_at', models.DateTimeField()),
-                ('delivered_at', models.DateTimeField(null=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("kind", models.CharField(max_length=40)),
+                ("key", models.CharField(max_length=200, unique=True)),
+                ("customer_id", models.BigIntegerField()),
+                ("payload", models.JSONField()),
+                ("created_at", models.DateTimeField()),
+                ("delivered_at", models.DateTimeField(null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='MakeWholeCredit',
+            name="MakeWholeCredit",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('customer_id', models.BigIntegerField()),
-                ('billing_entity_id', models.BigIntegerField()),
-                ('rollout_id', models.BigIntegerField()),
-                ('subscription_id', models.BigIntegerField()),
-                ('old_amount', core.fields.AmountField(decimal_places=18, max_digits=60)),
-                ('new_amount', core.fields.AmountField(decimal_places=18, max_digits=60)),
-                ('amount', core.fields.AmountField(decimal_places=18, max_digits=60)),
-                ('to_wallet', core.fields.AmountField(decimal_places=18, max_digits=60)),
-                ('seq', models.BigIntegerField()),
-                ('until', models.DateTimeField()),
-                ('created_at', models.DateTimeField()),
-                ('created_by', models.CharField(max_length=200)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("customer_id", models.BigIntegerField()),
+                ("billing_entity_id", models.BigIntegerField()),
+                ("rollout_id", models.BigIntegerField()),
+                ("subscription_id", models.BigIntegerField()),
+                ("old_amount", core.fields.AmountField(decimal_places=18, max_digits=60)),
+                ("new_amount", core.fields.AmountField(decimal_places=18, max_digits=60)),
+                ("amount", core.fields.AmountField(decimal_places=18, max_digits=60)),
+                ("to_wallet", core.fields.AmountField(decimal_places=18, max_digits=60)),
+                ("seq", models.BigIntegerField()),
+                ("until", models.DateTimeField()),
+                ("created_at", models.DateTimeField()),
+                ("created_by", models.CharField(max_length=200)),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('rollout_id', 'subscription_id'), name='made_whole_once'), models.CheckConstraint(condition=models.Q(('amount__gt', 0), ('to_wallet__gte', 0), ('to_wallet__lte', models.F('amount')), ('amount', django.db.models.expressions.CombinedExpression(models.F('new_amount'), '-', models.F('old_amount')))), name='made_whole_is_the_difference')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("rollout_id", "subscription_id"), name="made_whole_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("amount__gt", 0),
+                            ("to_wallet__gte", 0),
+                            ("to_wallet__lte", models.F("amount")),
+                            (
+                                "amount",
+                                django.db.models.expressions.CombinedExpression(
+                                    models.F("new_amount"), "-", models.F("old_amount")
+                                ),
+                            ),
+                        ),
+                        name="made_whole_is_the_difference",
+                    ),
+                ],
             },
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='makewholecredit',
-            trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='bd8ebf1cc3f081146055a52cc91030817f654ea1', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_3d2ff', table='billing_makewholecredit', when='BEFORE')),
+            model_name="makewholecredit",
+            trigger=pgtrigger.compiler.Trigger(
+                name="append_only",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;",
+                    hash="bd8ebf1cc3f081146055a52cc91030817f654ea1",
+                    operation="UPDATE OR DELETE",
+                    pgid="pgtrigger_append_only_3d2ff",
+                    table="billing_makewholecredit",
+                    when="BEFORE",
+                ),
+            ),
         ),
         migrations.AddIndex(
-            model_name='outboxmessage',
-            index=models.Index(condition=models.Q(('delivered_at__isnull', True)), fields=['id'], name='outbox_waiting'),
+            model_name="outboxmessage",
+            index=models.Index(
+                condition=models.Q(("delivered_at__isnull", True)), fields=["id"], name="outbox_waiting"
+            ),
         ),
         migrations.AddIndex(
-            model_name='outboxmessage',
-            index=models.Index(fields=['customer_id', '-id'], name='outbox_customer'),
+            model_name="outboxmessage",
+            index=models.Index(fields=["customer_id", "-id"], name="outbox_customer"),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='outboxmessage',
-            trigger=pgtrigger.compiler.Trigger(name='message_stays', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.id IS NOT NULL AND ROW(OLD.kind, OLD.key, OLD.customer_id, OLD.payload, OLD.created_at) IS DISTINCT FROM ROW(NEW.kind, NEW.key, NEW.customer_id, NEW.payload, NEW.created_at))', func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;", hash='057cda76b705b7f773751d34a00fd416e8dcbcd9', operation='UPDATE', pgid='pgtrigger_message_stays_e53e0', table='billing_outboxmessage', when='BEFORE')),
+            model_name="outboxmessage",
+            trigger=pgtrigger.compiler.Trigger(
+                name="message_stays",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    condition="WHEN (OLD.id IS NOT NULL AND ROW(OLD.kind, OLD.key, OLD.customer_id, OLD.payload, OLD.created_at) IS DISTINCT FROM ROW(NEW.kind, NEW.key, NEW.customer_id, NEW.payload, NEW.created_at))",
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;",
+                    hash="057cda76b705b7f773751d34a00fd416e8dcbcd9",
+                    operation="UPDATE",
+                    pgid="pgtrigger_message_stays_e53e0",
+                    table="billing_outboxmessage",
+                    when="BEFORE",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='outboxmessage',
-            trigger=pgtrigger.compiler.Trigger(name='message_kept', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.id IS NOT NULL)', func="RAISE EXCEPTION 'pgtrigger: Cannot delete rows from % table', TG_TABLE_NAME;", hash='27f1a63882f38a74a13a1cf5946286885551baab', operation='DELETE', pgid='pgtrigger_message_kept_20c2d', table='billing_outboxmessage', when='BEFORE')),
+            model_name="outboxmessage",
+            trigger=pgtrigger.compiler.Trigger(
+                name="message_kept",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    condition="WHEN (OLD.id IS NOT NULL)",
+                    func="RAISE EXCEPTION 'pgtrigger: Cannot delete rows from % table', TG_TABLE_NAME;",
+                    hash="27f1a63882f38a74a13a1cf5946286885551baab",
+                    operation="DELETE",
+                    pgid="pgtrigger_message_kept_20c2d",
+                    table="billing_outboxmessage",
+                    when="BEFORE",
+                ),
+            ),
         ),
     ]

@@ -5,25 +5,40 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('billing', '0009_d_authorizations'),
-        ('billing', '0009_e_limits'),
+        ("billing", "0012_limits"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='LimitHold',
+            name="LimitHold",
             fields=[
-                ('pk', models.CompositePrimaryKey('customer_id', 'authorization_id', 'counter', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('customer_id', models.BigIntegerField()),
-                ('authorization_id', models.UUIDField()),
-                ('counter', models.TextField()),
-                ('amount', core.fields.AmountField(decimal_places=18, max_digits=60)),
-                ('expires_at', models.DateTimeField()),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "customer_id",
+                        "authorization_id",
+                        "counter",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("customer_id", models.BigIntegerField()),
+                ("authorization_id", models.UUIDField()),
+                ("counter", models.TextField()),
+                ("amount", core.fields.AmountField(decimal_places=18, max_digits=60)),
+                ("expires_at", models.DateTimeField()),
             ],
             options={
-                'indexes': [models.Index(fields=['customer_id', 'counter', 'expires_at'], include=('amount',), name='limit_held')],
+                "indexes": [
+                    models.Index(
+                        fields=["customer_id", "counter", "expires_at"],
+                        include=("amount",),
+                        name="limit_held",
+                    )
+                ],
             },
         ),
         migrations.RunSQL(

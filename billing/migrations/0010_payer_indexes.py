@@ -4,7 +4,9 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0009_b_coupons_after_the_close")]
+    dependencies = [
+        ("billing", "0009_coupons_after_the_close"),
+    ]
 
     operations = [
         migrations.AddIndex(
