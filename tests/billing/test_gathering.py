@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from billing.charging import batching
-from billing.charging.batching import SIBLINGS_MIN, Queue, Ticket
+from billing.charging.batching import SIBLINGS_MIN, Queue, ThreadTicket
 from billing.charging.requests import ChargeRequest
 
 LONG = 20.0
@@ -47,13 +47,13 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 @pytest.fixture
-def queue() -> Queue:
-    return Queue(1, skip_locked=False)
+def queue(pool: ThreadPoolExecutor) -> Queue:
+    return Queue(pool, skip_locked=False)
 
 
 def charged(queue: Queue) -> Callable[[], Any]:
     def run() -> Any:
-        ticket = Ticket(cast(ChargeRequest, None))
+        ticket = ThreadTicket(cast(ChargeRequest, None))
         queue.charge(ticket)
         return ticket.outcome
 
