@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 from functools import partial
 from typing import Final
 
-from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -19,6 +17,7 @@ from accounts.scoping import Viewer, viewer_of, visible
 from accounts.staff_pages import staff_page
 from billing.models import Authorization
 from billing.reports.comparing import currency_units
+from billing.reports.holds import held_sums, live_holds
 from billing.views.listings import DescribedListing
 from core import clock
 from core.pages import columns
@@ -81,20 +80,6 @@ def holds(request: HttpRequest) -> HttpResponseBase:
     rows = visible(Authorization, viewer) if is_all else live
     listing = replace(HOLDS, describe=partial(describe_holds, viewer, units, now))
     return listing.respond(request, rows, "billing/holds/list.html", context)
-
-
-def live_holds(viewer: Viewer, now: datetime) -> QuerySet[Authorization]:
-    """What reserves money at `now`: a hold that has expired does not, written down or not."""
-    open_ones = visible(Authorization, viewer).filter(status=Authorization.Status.AUTHORIZED)
-    return open_ones.filter(expires_at__gt=now)
-
-
-def held_sums(live: QuerySet[Authorization]) -> list[tuple[str, int, Decimal]]:
-    """(currency, number, amount) of live holds; one statement."""
-    currency = BillingEntity.objects.filter(pk=OuterRef("billing_entity_id")).values("currency")
-    summed = live.order_by().annotate(code=Subquery(currency)).values("code")
-    rows = summed.annotate(number=Count("*"), total=Sum("held")).order_by("code")
-    return [(row["code"], row["number"], row["total"]) for row in rows]
 
 
 def describe_holds(

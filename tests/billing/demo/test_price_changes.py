@@ -21,8 +21,8 @@ from billing.demo.loading import load
 from billing.limits.filling import fills_of
 from billing.models import ClosingLine, OutboxMessage, SpendLimit
 from billing.reports.coming_prices import coming_prices
+from billing.reports.holds import live_holds
 from billing.rollouts import make_whole, preview_make_whole
-from billing.views.holds import live_holds
 from core import clock
 from pricing.models import BillingPeriod, PlanVersion, Rollout, RolloutMember, Simulation, Subscription
 

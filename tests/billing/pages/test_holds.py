@@ -14,7 +14,7 @@ from accounts.users import add_member, create_user
 from billing.authorizations import authorization_request, void
 from billing.charging import charge_many
 from billing.models import Authorization
-from billing.views.holds import held_sums, live_holds
+from billing.reports.holds import held_sums, live_holds
 from core import clock
 from tests.billing.pages.conftest import NOW, now_is, signed
 from tests.billing.pages.reading import page, read, rows
