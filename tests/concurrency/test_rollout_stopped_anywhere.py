@@ -64,7 +64,7 @@ def test_it_goes_on_from_wherever_it_stopped(transactional_db: None, seed: int) 
     stops, moved = 0, [0]
     while True:
         try:
-            with stopping_at(dice.randint(1, 300)):
+            with stopping_at(dice.randint(20, 110)):
                 execute_rollouts(clock.now())
         except Stopped:
             stops += 1
