@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from django.db.models import QuerySet
 
 from billing.reversals.finding import that_count
 from metering.api.usage import UsageView
-from metering.usage.narrow import EventFilter
+from metering.models import UsageEvent
 
 
 class UsageThatCountsView(UsageView):
     """Usage of a customer, a payer or a workspace; what was reversed counts for nothing."""
 
-    counting: ClassVar[EventFilter] = staticmethod(that_count)
+    def counting(self, events: QuerySet[UsageEvent]) -> QuerySet[UsageEvent]:
+        """Those that were not reversed."""
+        return that_count(events)

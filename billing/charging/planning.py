@@ -237,15 +237,23 @@ def _hear(meter: CompiledMeter, item: Planned, segments: Sequence[SegmentPrices]
     dimensions = group_text(group) if group else NO_DIMENSIONS
     if not isinstance(contribution, str):
         return Heard(meter, dimensions, contribution)
-    # Scoped by the segment that prices it, so that bucket and counter count the same.
-    priced_in = [segment for segment in segments if meter.id in segment.version.by_meter]
     payer = item.attribution.payer
     assert payer is not None
-    scope = priced_in[0].starts_at if priced_in else _month_start(event.occurred_at, payer.time_zone)
     digest = sha256(contribution.encode()).hexdigest()[:32]
-    # What no price has counted is still new to the price that may come: see `billing.rerating`.
-    counted_in = dimensions if priced_in else f"{UNPRICED}:{dimensions}"
-    return Heard(meter, dimensions, ONE, UniqueUse(meter.id, scope, counted_in, digest))
+    # Scoped by the segment that prices it, so that bucket and counter count the same.
+    priced_in = [segment for segment in segments if meter.id in segment.version.by_meter]
+    if not priced_in:
+        return Heard(meter, dimensions, ONE, unpriced_use(item, meter.id, dimensions, digest))
+    return Heard(meter, dimensions, ONE, UniqueUse(meter.id, priced_in[0].starts_at, dimensions, digest))
+
+
+def unpriced_use(item: Planned, meter_id: int, dimensions: str, value_hash: str) -> UniqueUse:
+    """Where a unique value is counted while nothing prices it: it is still new to the price that may come
+    (see `billing.rerating`)."""
+    payer = item.attribution.payer
+    assert payer is not None
+    scope = _month_start(item.request.event.occurred_at, payer.time_zone)
+    return UniqueUse(meter_id, scope, f"{UNPRICED}:{dimensions}", value_hash)
 
 
 def _month_start(instant: datetime, time_zone: str) -> datetime:

@@ -27,7 +27,13 @@ from billing.funding import Part, overspent
 from billing.models import ReRating, Reversal, ReversedCharge, Transfer
 from billing.rerating import charge_stored, stored_event
 from billing.reversals.undoing import Undoing
-from billing.reversals.usage import Extreme, change_usage, heard_then, settle_extremes
+from billing.reversals.usage import (
+    Extreme,
+    change_usage,
+    forget_unpriced,
+    heard_then,
+    settle_extremes,
+)
 from billing.store_reversals import StandingCharge, standing_charges
 from core.errors import Conflict
 from core.ids import new_uuid7
@@ -159,6 +165,18 @@ def _take_back(work: Work, item: Planned) -> None:
     batch.states.update(rated.states)
     if item.late_segments:
         batch.late.append(item)
+    _book(work, item, rated, parts, charges)
+    _note_paid(work, parts)
+    _take_usage(work, item, row, rated)
+    if any(part.amount < 0 for part in parts):
+        book.settle_due((), work.now)  # what returned to an expired grant is breakage at once
+
+
+def _book(
+    work: Work, item: Planned, rated: RatedItem, parts: list[Part], charges: list[StandingCharge]
+) -> None:
+    """The charge that takes back, and the reversal that names it."""
+    row, book, batch = work.rows[item.index], work.book_of(item), work.batch
     seq = book.next_seq()
     uuid = new_uuid7(work.now)
     taking = replace(item, id=uuid, id_text=uuid.hex)
@@ -166,10 +184,6 @@ def _take_back(work: Work, item: Planned) -> None:
     book.pay(seq, batch.recorded_at, Transfer.Reason.REVERSAL, taking.id_text, parts)
     note_overspend(batch, taking, book, seq, CONTEXT.subtract(overspent(book.funds), before))
     add_charge(batch, taking, book, seq, rated, parts)
-    _note_paid(work, parts)
-    _take_usage(work, item, row, rated)
-    if any(part.amount < 0 for part in parts):
-        book.settle_due((), work.now)  # what returned to an expired grant is breakage at once
     work.reversals[item.index] = (
         Reversal(
             customer_id=row.customer_id,
@@ -231,11 +245,17 @@ def _charge_again(work: Work, item: Planned) -> None:
         return
     new = {unique_key(item, use) for use in item.uniques} - work.known.uniques
     charged = charge_stored(work.raw, item, work.known, work.batch, is_partial=True)
+    has_stood = item.index in work.reversals
     if charged is not None:
         work.charged.append(charged)
-        if item.index in work.reversals:
-            work.reversals[item.index][0].replaced_by = charged.id
-    else:
+        if not has_stood:  # an earlier re-rating left it without a price: a reversal of nothing leads on
+            _book(work, item, RatedItem(), [], [])
+        work.reversals[item.index][0].replaced_by = charged.id
+    if not has_stood:
+        if charged is None:
+            return  # its usage counts as it does already
+        forget_unpriced(work.raw, work.batch, item, work.heard[item.index])
+    elif charged is None:
         work.known.uniques |= new
         for use in item.uniques:
             key = unique_key(item, use)

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+import psycopg
 from django.conf import settings
 from django.db.models import Exists, F, OuterRef, TextField
 from django.db.models.functions import Cast
 
 from billing.charging.booking import BUCKET_MERGE, Batch
-from billing.charging.planning import Heard, Planned
+from billing.charging.planning import Heard, Planned, unpriced_use
+from billing.charging.reading import unique_key
 from billing.hours import hour_start
 from billing.models import ReRating, Reversal
 from core.jsonio import decode_json
 from core.numbers import CONTEXT, ONE, ZERO
 from metering.catalogue import CompiledMeter
 from metering.models import Meter, UsageBucket, UsageEvent
-from metering.store import BucketKey, UniqueKey
+from metering.store import BucketKey, UniqueKey, read_occurrences
 from pricing.rating.groups import group_text
 
 HOUR: Final = timedelta(hours=1)
@@ -63,6 +65,23 @@ def _was_frozen(frozen_at: datetime | None, heard_at: datetime | None) -> bool:
     return frozen_at is not None and heard_at is not None and frozen_at <= heard_at
 
 
+def forget_unpriced(
+    raw: psycopg.Connection[Any], batch: Batch, item: Planned, heard: Iterable[Heard]
+) -> None:
+    """Take an event's unique values out of what was counted while nothing priced it."""
+    uses = []
+    for one in heard:
+        if one.unique is not None:
+            use = unpriced_use(item, one.meter.id, one.dimensions, one.unique.value_hash)
+            uses.append((unique_key(item, use), replace(one, unique=use)))
+    there = read_occurrences(raw, [key for key, _ in uses]) if uses else {}
+    counted = [(key, one) for key, one in uses if key in there]
+    last = {key for key, _ in counted if there[key] + batch.uniques.get(key, 0) == 1}
+    for key, _ in counted:
+        batch.uniques[key] = batch.uniques.get(key, 0) - 1
+    change_usage(batch, item, [one for _, one in counted], -1, last)
+
+
 def change_usage(
     batch: Batch, item: Planned, heard: Iterable[Heard], sign: int, uniques: set[UniqueKey]
 ) -> list[Extreme]:
@@ -92,8 +111,9 @@ def change_usage(
 def _quantity(heard: Heard, uniques: set[UniqueKey]) -> Decimal:
     if heard.unique is None:
         return heard.quantity
-    value = (heard.unique.meter_id, heard.unique.value_hash, heard.dimensions)
-    is_alone = any((key.meter_id, key.value_hash, key.dimensions) == value for key in uniques)
+    scopes = (heard.dimensions, heard.unique.dimensions)
+    value = (heard.unique.meter_id, heard.unique.value_hash)
+    is_alone = any((key.meter_id, key.value_hash) == value and key.dimensions in scopes for key in uniques)
     return ONE if is_alone else ZERO
 
 

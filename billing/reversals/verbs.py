@@ -69,7 +69,8 @@ def rerate_charges(
     if not rows:
         return done
     work = run(rows, payer.currency, now, cause=Cause.RERATING, reason=reason, by=by)
-    done.reversed, done.charged = len(work.reversals), len(work.charged)
+    done.reversed = sum(bool(charges) for _, charges in work.reversals.values())
+    done.charged = len(work.charged)
     for reversal, _ in work.reversals.values():
         done.reversed_amount = CONTEXT.add(done.reversed_amount, reversal.amount)
     for charged in work.charged:

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from django.conf import settings
 
-from billing.models import Charge
+from accounts.models import BillingEntity
+from billing.models import Charge, Reversal
 from billing.rerating import rerate_events
 from billing.reversals import rerate_charges, rerate_usage
 from billing.store_subscriptions import UsageQuestion, used_since
@@ -70,11 +71,21 @@ def rerate_since(
         recorded_at__gte=since - settings.EVENT_AHEAD_MAX,
         occurred_at__gte=since,
     )
-    segments = list(subscription.segments.all())
-    adds_meters = _adds_meters(*versions)
-    charges = [row for row in rows.order_by("seq") if _is_moved(row, segments, adds_meters)]
+    segments, charged = list(subscription.segments.all()), list(rows.order_by("seq"))
+    adds_meters, left = _adds_meters(*versions), _left_without_price(entity, charged)
+    charges = [row for row in charged if row.event_id in left or _is_moved(row, segments, adds_meters)]
     done = rerate_charges(entity, charges, now, reason)
     return CONTEXT.add(done.difference, rerate_events(entity, since=since).amount)
+
+
+def _left_without_price(entity: BillingEntity, charges: Sequence[Charge]) -> set[UUID]:
+    """The events of charges which an earlier change has left without a price; it may be back."""
+    ids = {charge.event_id for charge in charges}
+    if not ids:
+        return set()
+    rows = Reversal.objects.filter(customer_id=entity.customer_id, event_id__in=ids)
+    latest = {row.event_id: row for row in rows.order_by("seq")}
+    return {event_id for event_id, row in latest.items() if row.replaced_by is None}
 
 
 def _adds_meters(before: PlanVersion, after: PlanVersion) -> bool:

@@ -1,8 +1,10 @@
 """A machine that lets subscriptions live: usage in time and late, reversals, changes of version at once and
-backdated, and time in which periods close and credits come."""
+backdated, pauses, coupons, and time in which periods close and credits come."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,12 +20,20 @@ from billing.periods import book_base_fees
 from billing.recompute import charges_of, is_proved, recompute_charges
 from billing.recurring_credits import release_credits
 from billing.replay import replay_differences
-from billing.reversals import rerate_usage, reverse_event
-from billing.subscriptions import start_subscription
+from billing.reversals import reverse_event
+from billing.subscriptions import (
+    cancel_subscription,
+    change_subscription,
+    pause_subscription,
+    resume_subscription,
+    start_subscription,
+)
 from core import clock
+from core.errors import Conflict
 from core.sql import driver
 from metering.models import UsageEvent
-from pricing.models import BillingPeriod, PlanVersion, Segment, Subscription
+from pricing.coupons import create_coupon, redeem_coupon
+from pricing.models import PlanVersion, Subscription
 from tests.billing.invariants import broken_invariants
 from tests.billing.world import START, Tenant, make_meter, make_tenant, make_version, request
 
@@ -91,8 +101,10 @@ class History(RuleBasedStateMachine):
     def _now(self) -> datetime:
         return self.now
 
-    @initialize(is_invoiced=st.booleans(), calls=st.lists(CALLS, min_size=2, max_size=4))
-    def open(self, is_invoiced: bool, calls: list[dict[str, Any]]) -> None:
+    @initialize(
+        is_invoiced=st.booleans(), has_coupons=st.booleans(), calls=st.lists(CALLS, min_size=2, max_size=4)
+    )
+    def open(self, is_invoiced: bool, has_coupons: bool, calls: list[dict[str, Any]]) -> None:
         """Meters, two versions that differ in everything, and a subscription that began with the year."""
         for key, fields in METERS.items():
             make_meter(key, **fields)
@@ -104,7 +116,11 @@ class History(RuleBasedStateMachine):
         ]
         settlement = "wallet_then_invoice" if is_invoiced else "wallet_only"
         self.tenant: Tenant = make_tenant(balance="20", settlement=settlement)
-        start_subscription(self.tenant.payer, self.versions[0], starts_at=START)
+        subscription = start_subscription(self.tenant.payer, self.versions[0], starts_at=START)
+        create_coupon({"key": "tenth", "percent": "10", "components": ["graduated", "volume", "mean"]})
+        create_coupon({"key": "two", "amount": "2", "currency": "USD"})
+        for key in ("tenth", "two") if has_coupons else ():
+            redeem_coupon(subscription, key, self.now)
         self.use(calls)
 
     @rule(calls=st.lists(CALLS, min_size=1, max_size=5))
@@ -121,24 +137,40 @@ class History(RuleBasedStateMachine):
         if events:
             reverse_event(events[which % len(events)], reason="A mistake")
 
-    @rule(quarters=st.sampled_from([0, 1, 2, 4]))
-    def change(self, quarters: int) -> None:
-        """The payer goes over to the other version, now (4) or backdated as far as nothing is closed (0)."""
-        closed = BillingPeriod.objects.filter(status="closed").order_by("ends_at").last()
-        latest = Subscription.objects.latest("starts_at").starts_at + timedelta(hours=1)
-        first = latest if closed is None else max(latest, closed.ends_at)
-        at = first + (self.now - first) * quarters / 4
-        if first > self.now:
-            return
-        self.versions.reverse()
-        with transaction.atomic():
-            Segment.objects.filter(starts_at__gte=at).delete()
-            BillingPeriod.objects.filter(starts_at__gte=at).delete()
-            Segment.objects.filter(ends_at__gt=at).update(ends_at=at)
-            BillingPeriod.objects.filter(ends_at__gt=at).update(ends_at=at)
-            Subscription.objects.filter(ends_at=None).update(ends_at=at)
-            start_subscription(self.tenant.payer, self.versions[0], starts_at=at)
-            rerate_usage(self.tenant.payer, at, None, self.now, "A change was backdated")
+    @rule(quarters=st.sampled_from([0, 1, 2, 4]), which=st.integers(0, 1))
+    def move(self, quarters: int, which: int) -> None:
+        """The subscription is changed to a version: now (4), or backdated as far as nothing is closed (0)."""
+        subscription = Subscription.objects.filter(ends_at=None).latest("starts_at")
+        closed = subscription.periods.filter(status="closed").order_by("ends_at").last()
+        first = max(subscription.starts_at, subscription.starts_at if closed is None else closed.ends_at)
+        if first <= self.now:
+            at = first + (self.now - first) * quarters / 4
+            self._unless_refused(
+                lambda: change_subscription(subscription, version=self.versions[which], at=at)
+            )
+
+    @rule()
+    def pause_or_resume(self) -> None:
+        """The subscription rests, or goes on."""
+        subscription = Subscription.objects.filter(ends_at=None).latest("starts_at")
+        verb = resume_subscription if subscription.status == "paused" else pause_subscription
+        self._unless_refused(lambda: verb(subscription))
+
+    @rule(which=st.integers(0, 1), credit_unused=st.booleans())
+    def begin_again(self, which: int, credit_unused: bool) -> None:
+        """The subscription ends now, and another one begins."""
+
+        def end_and_start() -> None:
+            subscription = Subscription.objects.filter(ends_at=None).latest("starts_at")
+            cancel_subscription(subscription, credit_unused=credit_unused)
+            start_subscription(self.tenant.payer, self.versions[which], starts_at=self.now)
+
+        self._unless_refused(end_and_start)
+
+    def _unless_refused(self, verb: Callable[[], object]) -> None:
+        """Do something that usage of this very instant may stand against; then nothing has happened."""
+        with suppress(Conflict), transaction.atomic():
+            verb()
 
     @rule(days=st.integers(1, 25))
     def wait(self, days: int) -> None:
