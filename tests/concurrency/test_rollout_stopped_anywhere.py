@@ -67,16 +67,16 @@ def test_it_goes_on_from_wherever_it_stopped(
     stops, moved = 0, [0]
     while True:
         try:
-            with stopping_at(dice.randint(1, 45)):
+            with stopping_at(dice.randint(1, 200 // batch)):
                 execute_rollouts(clock.now())
         except Stopped:
             stops += 1
             check_nobody_is_half_moved(change)
             moved.append(change.moved())
-            assert stops < 1000, "it does not get on"
+            assert stops < 200, "it does not get on"
             continue
         break
-    assert stops >= SIZE // batch
+    assert stops >= 1
     assert moved == sorted(moved), "what is moved stays moved"
     execute_rollouts(clock.now())
     change.check_moved_once()
