@@ -10,6 +10,7 @@ from typing import Final
 
 from benchmarks.charge import measure_charge
 from benchmarks.charge_full import measure_charge_full
+from benchmarks.hold_capture import measure_hold_capture
 from benchmarks.hot_wallet import measure_hot_wallet
 from benchmarks.ingest import measure_ingest
 from benchmarks.installation import Installation
@@ -21,6 +22,7 @@ BENCHMARKS: Final[dict[str, Callable[[Installation], Measurement]]] = {
     "ingest": measure_ingest,
     "charge": measure_charge,
     "charge_full": measure_charge_full,
+    "hold_capture": measure_hold_capture,
     "hot_wallet": measure_hot_wallet,
     "simulation": measure_simulation,
 }

@@ -249,3 +249,33 @@ def test_calls_dealt_to_many_hands_share_commits(version: PlanVersion, api: Api)
     assert found[201] == 100
     assert found[402] == 60
     assert (balance(tenant), held(tenant), Charge.objects.count()) == (0, 0, 100)
+
+
+def test_calls_of_a_lease_reported_by_many_at_once_are_drawn_once(version: PlanVersion, api: Api) -> None:
+    """Every report is sent by three, in orders of their own, while the lease is returned."""
+    tenant = make_tenant(version, balance="1", overdraft=Decimal(0))
+    space = tenant.workspace.external_id
+    drawn = api._post("/v1/leases", {"workspace": space, "amount": "0.60"})
+    lease = drawn.json()["id"]
+    events = [call(tenant, f"call-{number}", 2) for number in range(30)]
+
+    def report(seed: int) -> int:
+        mine = random.Random(seed).sample(events, len(events))
+        taken = 0
+        for start in range(0, len(mine), 5):
+            answer = api._post(f"/v1/leases/{lease}/report", {"events": mine[start : start + 5]})
+            assert answer.status_code == 200, answer.content
+            taken += answer.json()["accepted"]
+        return taken
+
+    others = [partial(api.charge, call(tenant, f"other-{number}", 10)) for number in range(10)]
+    works: list[Callable[[], Any]] = [partial(report, 1), partial(report, 2), partial(report, 3), *others]
+    answers = at_once(works)
+    assert sum(answers[:3]) == 30
+    assert Counter(answer.status_code for answer in answers[3:]) == {201: 4, 402: 6}
+    row = Authorization.objects.get()
+    assert (row.captured_amount, row.held) == (Decimal("0.60"), 0)
+    assert (balance(tenant), held(tenant)) == (0, 0)
+    returns = [partial(api._post, f"/v1/leases/{lease}/return", {})] * 3
+    assert statuses(returns) == {200: 3}
+    assert not Overspend.objects.exists()

@@ -26,13 +26,16 @@ from accounts.secrets import INTEGRATION, new_secret
 from benchmarks.calls import Callers
 from benchmarks.installation import HOST, Installation
 from config.supervisor.groups import signal_group
+from core.ids import hot_id
 from tests.faults.bodies import MB, Memory, bomb, hang_up, send, zeros
-from tests.faults.clients import Client, Crowd
+from tests.faults.clients import Client, Crowd, HoldClient
 
 STORED = """
     SELECT e.idempotency_key, c.amount FROM metering_usageevent e
     LEFT JOIN billing_charge c ON c.customer_id = e.customer_id AND c.event_id = e.id
     WHERE e.idempotency_key LIKE %s"""
+HOLDS = "SELECT customer_id, id, status, captured_amount FROM billing_authorization"
+STILL_HELD = "SELECT customer_id, held FROM billing_ledgeraccount WHERE held <> 0"
 SUSPEND = """
     UPDATE accounts_billingentity SET status = %s WHERE customer_id =
         (SELECT customer_id FROM accounts_workspace WHERE external_id = %s)"""
@@ -77,6 +80,27 @@ def test_a_killed_postgres_loses_no_charge(installation: Installation, callers: 
         installation.postgres.start()
         crowd.wait_for(30)
     _check_acknowledged(installation, crowd, "postgres")
+
+
+def test_killed_workers_and_a_killed_postgres_leave_no_hold_behind(
+    installation: Installation, callers: Callers
+) -> None:
+    with Crowd(installation, callers, "holds", kind=HoldClient) as crowd:
+        crowd.wait_for(30)
+        _workers(installation)[0].kill()
+        crowd.wait_for(30)
+        installation.postgres.kill9()
+        installation.postgres.start()
+        crowd.wait_for(30)
+    with psycopg.connect(installation.postgres.dsn) as connection:
+        stored = {
+            hot_id("auth", customer_id, uuid): (status, amount)
+            for customer_id, uuid, status, amount in connection.execute(HOLDS).fetchall()
+        }
+        assert connection.execute(STILL_HELD).fetchall() == []
+    voided = [hold for client in crowd.clients if isinstance(client, HoldClient) for hold in client.voided]
+    captured = {hold: ("captured", amount) for hold, amount in crowd.charged.items()}
+    assert stored == captured | dict.fromkeys(voided, ("voided", None))
 
 
 def test_while_postgres_is_down_callers_hear_that_it_is_us(
