@@ -176,7 +176,7 @@ class Limiting:
         """Count an item that is booked, whatever it asked, and note the thresholds that it reaches."""
         for bound in self.bounds.get(item.index, ()):
             amount = rated.amount if bound.limit.meter_key is None else amount_for(bound.limit, rated)
-            if item.request.authorization is not None:
+            if item.request.authorization is not None or item.stored is not None:
                 amount = subtract(amount, absorbed_of(bound.limit, rated))
             if amount:
                 bound.tally.add(amount, bound.starts_at)

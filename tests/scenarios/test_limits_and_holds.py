@@ -111,9 +111,13 @@ def test_a_capture_beyond_what_is_held_asks_the_limits_for_the_rest(story: Limit
 
 def test_what_a_capped_capture_leaves_to_the_operator_is_nobodys_spend(story: LimitStory) -> None:
     limit = story.limit("10", workspace="north")
-    held = hold(story, 6)
+    event = story.event({"tokens": 6}, "north")
+    held = story.api.make("/v1/authorizations", **event)["id"]
     assert capture(story, held, 9, over="cap").json()["amount"] == "6"
     assert story.used(limit) == 6
+    body = {"event": event["idempotency_key"], "customer": story.customer, "reason": "r"}
+    story.api.make("/v1/reversals", idempotency_key="back", **body)
+    assert story.used(limit) == 0
 
 
 def test_what_was_promised_is_kept_when_a_limit_is_lowered(story: LimitStory) -> None:
