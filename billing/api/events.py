@@ -114,6 +114,5 @@ def report_answer(
             counts["accepted"] += 1
             counts["unmatched"] += outcome.unmatched
             counts["unpriced"] += outcome.unpriced
-    counts["rejected"] = len(errors)
     listed = [{"index": index, **error_body(errors[index], request._request)} for index in sorted(errors)]
-    return {**counts, "errors": listed}
+    return {**counts, "rejected": len(errors), "errors": listed}
