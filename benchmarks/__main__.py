@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.charge import measure_charge
+from benchmarks.hold_capture import measure_hold_capture
 from benchmarks.hot_wallet import measure_hot_wallet
 from benchmarks.ingest import measure_ingest
 from benchmarks.installation import Installation
@@ -20,6 +21,7 @@ from config.environment import VAR_DIR
 BENCHMARKS: Final[dict[str, Callable[[Installation], Measurement]]] = {
     "ingest": measure_ingest,
     "charge": measure_charge,
+    "hold_capture": measure_hold_capture,
     "hot_wallet": measure_hot_wallet,
     "lease": measure_lease,
     "simulation": measure_simulation,

@@ -45,9 +45,9 @@ def fill(installation: Installation, payers: int) -> Callers:
     return callers
 
 
-def event(workspace: str) -> bytes:
-    """An event of `workspace` as JSON, with a key that was never used."""
-    tokens = random.randint(1, 500)
+def event(workspace: str, tokens: int | None = None) -> bytes:
+    """An event of `workspace` as JSON, with a key that was never used; of 1 to 500 tokens."""
+    tokens = tokens or random.randint(1, 500)
     return (
         f'{{"idempotency_key":"{uuid4()}","event":"completion","workspace":"{workspace}",'
         f'"properties":{{"tokens":{tokens},"model":"gpt-4o","region":"eu"}}}}'

@@ -7,7 +7,7 @@ import re
 import select
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final
@@ -73,9 +73,16 @@ class _Connection:
         return None
 
 
-def send_load(port: int, requests: Iterator[bytes], *, connections: int, seconds: float = inf) -> Load:
+def send_load(
+    port: int,
+    requests: Iterator[bytes],
+    *,
+    connections: int,
+    seconds: float = inf,
+    follow: Callable[[bytes], bytes | None] = lambda _: None,
+) -> Load:
     """Keep `connections` busy with `requests` for `seconds`, or until there are no more; what is under way
-    then is waited for."""
+    then is waited for. `follow` gives what an answer is followed by on its connection, if it is."""
     load, epoll = Load(), select.epoll()
     opened = {connection.socket.fileno(): connection for connection in map(_Connection, [port] * connections)}
     started = time.perf_counter()
@@ -95,7 +102,10 @@ def send_load(port: int, requests: Iterator[bytes], *, connections: int, seconds
                 continue
             at = time.perf_counter()
             _note(load, answer, at - connection.sent_at)
-            busy -= not connection.send(next(requests, None) if at < deadline else None)
+            following = follow(answer)
+            if following is None and at < deadline:
+                following = next(requests, None)
+            busy -= not connection.send(following)
     load.seconds = time.perf_counter() - started
     epoll.close()
     for connection in opened.values():

@@ -19,7 +19,7 @@ def measure_rounds(
     against: str,
     theirs: Callable[[float], float],
     *,
-    units_per_call: int = 1,
+    units_per_call: float = 1,
 ) -> Measurement:
     """Run both sides ROUNDS times in turn, for so many seconds each, after a warm-up of both.
 

@@ -27,15 +27,18 @@ RETRYABLE: Final = frozenset({"insufficient_funds", "suspended", "spend_limit"})
 
 def charge_answer(charged: Charged) -> dict[str, Any]:
     """The body of a 201 (or of the 200 of a replay). `amount` is what the payer is charged."""
+    absorbed = absorbed_of(charged.lines)
+    captured = {"authorization": charged.authorization, "absorbed": plain(absorbed)}
     return {
         "id": hot_id("ch", charged.customer_id, charged.id),
         "status": "charged",
         "billing_entity": charged.billing_entity,
-        "amount": plain(CONTEXT.subtract(charged.amount, absorbed_of(charged.lines))),
+        "amount": plain(CONTEXT.subtract(charged.amount, absorbed)),
         "currency": charged.currency,
         "cost": None if charged.cost is None else plain(charged.cost),
         "lines": [{name: line[name] for name in LINE_FIELDS} for line in charged.lines],
         "balance": balance_answer(charged.available, charged.settled, charged.held),
+        **(captured if charged.authorization is not None else {}),
     }
 
 

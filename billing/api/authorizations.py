@@ -6,8 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
 import django_filters
-from django.db.models import Q, QuerySet, TextField
-from django.db.models.functions import Cast
+from django.db.models import Q, QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.generics import GenericAPIView
@@ -19,7 +18,7 @@ from accounts.api.tenants import TenantFilter
 from accounts.models import BillingEntity, Customer, Workspace
 from accounts.scoping import viewer_of, visible
 from billing import authorizations
-from billing.api.answers import absorbed_of, balance_answer
+from billing.api.answers import balance_answer
 from billing.api.authentication import ChargePathAuthentication, credential
 from billing.api.authorization_shapes import (
     AuthorizationInput,
@@ -29,18 +28,19 @@ from billing.api.authorization_shapes import (
     CaptureSerializer,
     ExtensionInput,
 )
+from billing.api.calls import asked_capture, find_authorization
 from billing.api.charge_reads import OwnerFilter
 from billing.api.charges import CHARGE_SCOPE, answer, check_header_key
 from billing.api.schemas import DenialSerializer
 from billing.authorizations.bodies import seconds_of
 from billing.authorizations.verbs import Settled
-from billing.charging import Charged, charge_one
+from billing.charging import charge_one
 from billing.models import Authorization
 from core import clock
 from core.api.filters import InstantFilter
-from core.errors import InvalidRequest, NotFound
-from core.ids import hot_row, public_id
-from core.numbers import ZERO, plain
+from core.errors import InvalidRequest
+from core.ids import public_id
+from core.numbers import ZERO
 from metering.event_values import shown
 
 OPEN: Final = Authorization.Status.AUTHORIZED
@@ -121,7 +121,7 @@ class AuthorizationView(APIView):
     )
     def get(self, request: Request, authorization_id: str) -> Response:
         """It, as it stands now."""
-        return Response(_row(_find(request, authorization_id), clock.now()))
+        return Response(_row(find_authorization(viewer_of(request), authorization_id), clock.now()))
 
 
 class CaptureView(APIView):
@@ -138,13 +138,9 @@ class CaptureView(APIView):
     )
     def post(self, request: Request, authorization_id: str) -> Response:
         """Rate and charge the real usage. The same key again gives the first answer."""
-        row = _find(request, authorization_id)
-        check_header_key(request.META.get("HTTP_IDEMPOTENCY_KEY"), request.data, row.public_id)
-        asked = authorizations.capture_request(request.data, row, clock.now(), credential(request))
-        outcome = charge_one(asked)
-        status, body, headers = answer(outcome, lambda: request._request)
-        if isinstance(outcome, Charged):
-            body |= {"authorization": row.public_id, "absorbed": plain(absorbed_of(outcome.lines))}
+        header_key = request.META.get("HTTP_IDEMPOTENCY_KEY")
+        asked = asked_capture(authorization_id, request.data, header_key, credential(request))
+        status, body, headers = answer(charge_one(asked), lambda: request._request)
         return Response(body, status=status, headers=headers)
 
 
@@ -162,7 +158,7 @@ class VoidView(APIView):
     def post(self, request: Request, authorization_id: str) -> Response:
         """Nothing was used: free what is held."""
         body_of(request)
-        row = _find(request, authorization_id)
+        row = find_authorization(viewer_of(request), authorization_id)
         return Response(_settled(row, authorizations.void(row)))
 
 
@@ -180,7 +176,7 @@ class ExtendView(APIView):
     def post(self, request: Request, authorization_id: str) -> Response:
         """Let it last until `expires_in` seconds from now; never shorter than it would."""
         seconds = seconds_of(body_of(request, "expires_in").get("expires_in"))
-        row = _find(request, authorization_id)
+        row = find_authorization(viewer_of(request), authorization_id)
         return Response(_settled(row, authorizations.extend(row, timedelta(seconds=seconds))))
 
 
@@ -193,18 +189,6 @@ def body_of(request: Request, *known: str) -> dict[str, Any]:
         if name not in known:
             raise InvalidRequest("unknown_field", f"There is no field {shown(name)!r} here.", shown(name))
     return body
-
-
-def _find(request: Request, authorization_id: str) -> Authorization:
-    """The authorization of that id, with `payload_text`; raises NotFound."""
-    customer_id, uuid = hot_row("auth", authorization_id)
-    rows = visible(Authorization, viewer_of(request)).filter(
-        customer_id=customer_id, id=uuid, kind=Authorization.Kind.AUTHORIZATION
-    )
-    row = rows.defer("payload").annotate(payload_text=Cast("payload", TextField())).first()
-    if row is None:
-        raise NotFound("not_found", f"There is no authorization {authorization_id!r}.")
-    return row
 
 
 def _row(row: Authorization, now: datetime) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 from accounts.api.tenants import TenantFilter
 from accounts.models import BillingEntity, Customer, Workspace
 from accounts.scoping import viewer_of, visible
-from billing.api.answers import LINE_FIELDS, balance_answer
+from billing.api.answers import LINE_FIELDS, absorbed_of, balance_answer
 from billing.api.charge_shapes import (
     ChargeExplanationSerializer,
     ChargeRowSerializer,
@@ -35,6 +35,7 @@ from core.api.pagination import CursorPagination
 from core.api.permissions import READ
 from core.ids import hot_id, public_id
 from core.instants import parse_instant
+from core.numbers import CONTEXT
 from metering.models import UsageEvent
 
 
@@ -214,7 +215,8 @@ def _row(charge: Charge, event: UsageEvent | None) -> dict[str, Any]:
         "event": hot_id("evt", charge.customer_id, charge.event_id),
         "event_name": event and event.name,
         "idempotency_key": event and event.idempotency_key,
-        "amount": charge.amount,
+        "amount": CONTEXT.subtract(charge.amount, absorbed_of(charge.lines)),
+        "absorbed": absorbed_of(charge.lines),
         "currency": charge.currency,
         "cost": event and event.cost,
         "lines": _lines(charge.lines),

@@ -12,7 +12,8 @@ from core.api.fields import AmountField, InstantField
 
 
 class ChargeRowSerializer(serializers.Serializer[Any]):
-    """A charge of the list. `cost` is what vendors take for its event; null = not known."""
+    """A charge of the list. `cost` is what vendors take for its event; null = not known. `absorbed`: what
+    of its price the operator bears, because a capture was capped at what was held."""
 
     id = serializers.CharField()
     status = serializers.ChoiceField(choices=["charged"])
@@ -23,6 +24,7 @@ class ChargeRowSerializer(serializers.Serializer[Any]):
     event_name = serializers.CharField()
     idempotency_key = serializers.CharField()
     amount = AmountField()
+    absorbed = AmountField()
     currency = serializers.CharField()
     cost = AmountField(allow_null=True)
     lines = ChargeLineSerializer(many=True)

@@ -101,14 +101,13 @@ def report_answer(
     """What became of a batch; raises what concerns all of it."""
     counts = dict.fromkeys(("accepted", "duplicates", "quarantined", "rejected", "unmatched", "unpriced"), 0)
     for (index, _), outcome in zip(events, outcomes, strict=True):
+        assert not isinstance(outcome, Denied | Authorized), "reported usage is never denied"
         if isinstance(outcome, Failed):
             if _concerns_all(outcome.error):
                 raise outcome.error
             errors[index] = outcome.error
         elif isinstance(outcome, Quarantined):
             counts["quarantined"] += 1
-        elif isinstance(outcome, Denied | Authorized):
-            raise AssertionError("reported usage is never denied")
         elif outcome.is_replay:
             counts["duplicates"] += 1
         else:

@@ -1,8 +1,8 @@
-"""The short way for `POST /v1/charges`, which stands in the path of the operator's calls.
+"""The short way for charges, authorizations and captures, which stand in the path of the operator's calls.
 
-A plain JSON charge is answered here, before Django makes a request of it: its request, signals, middleware
-and dispatch cost more than the charge itself (docs/performance.md). The pieces are the same that the view
-is set up with: credential, scope, body, verb, errors, rendering. Everything else goes the usual way.
+One of them in plain JSON is answered here, before Django makes a request of it: its request, signals,
+middleware and dispatch cost more than the charge itself (docs/performance.md). The pieces are the same that
+the view is set up with: credential, scope, body, verb, errors, rendering. Everything else goes the usual way.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from accounts.api.authentication import secret_in
 from accounts.credentials import authenticate_key
-from billing.api.charges import CHARGE_SCOPE, answer, check_header_key
-from billing.charging import ChargeRequest, Mode, charge_one
-from core import clock
+from billing.api.calls import asked, is_call
+from billing.api.charges import CHARGE_SCOPE, answer
+from billing.charging import charge_one
 from core.api.errors import as_tollgate_error, error_body
 from core.api.parsers import checked_json
 from core.api.permissions import check_scope
@@ -27,9 +27,7 @@ from core.api.renderers import render_notated
 from core.errors import AuthenticationFailed, TollgateError
 from core.middleware import request_id_of
 from core.sql import drop_broken_connection
-from metering.events import parse_event
 
-PATH: Final = "/v1/charges"
 JSON: Final = "application/json"
 LENGTH_DIGITS_MAX: Final = 15
 """Python turns no text of thousands of digits into a number."""
@@ -39,14 +37,15 @@ Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 
 class FastLane:
-    """A WSGI application: answers plain JSON charges, passes everything else on."""
+    """A WSGI application: answers charges and holds in plain JSON, passes everything else on."""
 
     def __init__(self, django: Application) -> None:
         self.django = django
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer the request."""
-        if environ["PATH_INFO"] != PATH or environ["REQUEST_METHOD"] != "POST" or not is_plain_json(environ):
+        is_post = environ["REQUEST_METHOD"] == "POST"
+        if not is_post or not is_call(environ["PATH_INFO"]) or not is_plain_json(environ):
             return self.django(environ, start_response)
         status, body, headers = charge_response(environ)
         start_response(STATUSES[status], [*headers.items(), ("Content-Length", str(len(body)))])
@@ -100,10 +99,8 @@ def _charge(environ: Environ, request_id: str) -> tuple[int, dict[str, Any], dic
     check_scope(credential, CHARGE_SCOPE)
     raw: bytes = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
     body = checked_json(raw)
-    check_header_key(environ.get("HTTP_IDEMPOTENCY_KEY"), body)
-    event = parse_event(body, clock.now())
-    outcome = charge_one(ChargeRequest(event, Mode.ASK, "api", credential))
-    return answer(outcome, lambda: _request(environ, request_id))
+    request = asked(environ["PATH_INFO"], body, environ.get("HTTP_IDEMPOTENCY_KEY"), credential)
+    return answer(charge_one(request), lambda: _request(environ, request_id))
 
 
 def _error_body(error: TollgateError, environ: Environ, request_id: str) -> dict[str, Any]:

@@ -54,7 +54,9 @@ class Capture:
 
     def finish(self, outcome: Charged | Recorded) -> None:
         """Note what captured the hold. Of expired grants that it kept, what is left goes now."""
-        amount = outcome.amount if isinstance(outcome, Charged) else None
+        amount = None
+        if isinstance(outcome, Charged):
+            amount, outcome.authorization = outcome.amount, self.hold.public_id
         if self.hold.status == VOIDED:
             return  # its usage was reported all the same
         self.hold.captured_by(outcome.id, outcome.recorded_at, amount)

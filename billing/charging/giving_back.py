@@ -7,6 +7,7 @@ happens, one statement per line.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 import psycopg
@@ -14,8 +15,8 @@ import psycopg
 from billing.book import PayerBook, grant_from_row
 from billing.charging.deciding import RatedItem
 from billing.funding import Part, give_back
-from billing.ledger import WALLET
-from core.numbers import CONTEXT, ZERO
+from billing.ledger import LEAKAGE, WALLET
+from core.numbers import CONTEXT, ZERO, plain
 from core.sql import execute, number_array
 
 PAID: Final = """
@@ -65,6 +66,19 @@ def give_back_to(
         if amount < 0:
             parts += give_back(component, amount.copy_negate(), paid(component, segment), segment)
     restore(raw, book, parts)
+    return parts
+
+
+def give_back_absorbed(rated: RatedItem) -> list[Part]:
+    """The parts that a reversal returns to the operator, who bore what a capture cost beyond its hold."""
+    parts = []
+    for at, line in enumerate(rated.lines):
+        component, amount = rated.amounts[at]
+        back = min(Decimal(line.get("absorbed", 0)), amount.copy_negate())
+        if back > 0:
+            rated.amounts[at] = (component, CONTEXT.add(amount, back))
+            rated.lines[at] = line | {"absorbed": plain(back.copy_negate())}
+            parts.append(Part(component, LEAKAGE, back.copy_negate(), None, rated.segments[at]))
     return parts
 
 

@@ -15,7 +15,8 @@ from core.errors import TollgateError
 class Charged:
     """The event is recorded and priced. `is_replay`: an earlier answer, given again.
 
-    `lines` are the stored lines; amounts are in `currency`; `cost` is null when unknown.
+    `lines` are the stored lines; amounts are in `currency`; `cost` is null when unknown. `authorization`: the
+    id of the hold that it captured.
     """
 
     customer_id: int
@@ -33,6 +34,7 @@ class Charged:
     is_replay: bool = False
     unmatched: bool = False
     unpriced: bool = False
+    authorization: str | None = None
 
 
 @dataclass(slots=True)

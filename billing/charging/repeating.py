@@ -41,6 +41,9 @@ def answer_again(raw: psycopg.Connection[Any], found: Sequence[Found], known: Kn
         else:
             events.append((item, key))
     for (item, _), answer in zip(events, replay(raw, events), strict=True):
+        terms = item.request.authorization
+        if isinstance(answer, Charged) and terms is not None and not terms.is_lease:
+            answer.authorization = known.holds[terms.customer_id, terms.id].public_id
         outcomes[item.index] = answer
     return outcomes
 

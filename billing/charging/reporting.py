@@ -66,7 +66,8 @@ def _hold_of(item: Planned, known: Known) -> Hold | None:
     else:
         named = named_hold(item)
         hold = known.holds.get(named) if named is not None and named[0] == config.customer_id else None
-    return hold if hold is not None and _is_its_call(item, hold) else None
+    is_its = hold is not None and not hold.is_lease and _is_its_call(item, hold)
+    return hold if is_its else None
 
 
 def _is_its_call(item: Planned, hold: Hold) -> bool:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from billing.models import Reversal
+from billing.models import Authorization, Reversal
 from core.errors import NotFound, Unprocessable
 from core.ids import hot_row, uuid7_at
 from metering.models import IdempotencyKey, UsageEvent
@@ -48,9 +48,11 @@ def _by_key(key: str, customer_id: int | None) -> UsageEvent | None:
     if not rows:
         return None
     (row,) = rows
-    return UsageEvent.objects.filter(
-        customer_id=row.customer_id, id=row.event_id, recorded_at=row.recorded_at
-    ).first()
+    event: tuple[Any, Any] = (row.event_id, row.recorded_at)
+    hold = Authorization.objects.filter(customer_id=row.customer_id, id=row.event_id).first()
+    if hold is not None:  # the key of an authorization names the call
+        event = (hold.event_id, hold.event_recorded_at)
+    return UsageEvent.objects.filter(customer_id=row.customer_id, id=event[0], recorded_at=event[1]).first()
 
 
 def reversals_of(customer_id: int, event_id: UUID) -> list[Reversal]:

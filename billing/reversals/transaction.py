@@ -153,6 +153,7 @@ def _take_back(work: Work, item: Planned) -> None:
     rated = work.undoing.undo(item, charges)
     item.late_segments |= work.undoing.closed & {line["segment"] for line in rated.lines}
     absorbed = late.settle_item(work.raw, item, work.known, rated) if item.late_segments else []
+    absorbed += giving_back.give_back_absorbed(rated)
     parts = _fund(work, item, book, rated) + absorbed
     for key in work.undoing.apply(item, charges, rated):
         batch.uniques[key] = batch.uniques.get(key, 0) - 1

@@ -39,6 +39,7 @@ class World:
     waiting: str
     rollout: str = ""
     hold: str = ""
+    lease: str = ""
 
     @property
     def workspace(self) -> str:
@@ -67,6 +68,7 @@ def make_world() -> World:
     change = rollout_body(world.version, tenant.subscription.public_id, tenant.customer.public_id)
     world.rollout = caller.made("/v1/rollouts", change)["id"]
     world.hold = caller.made("/v1/authorizations", world.event("held"))["id"]
+    world.lease = caller.made("/v1/leases", {"workspace": world.workspace, "amount": "1"})["id"]
     return world
 
 
@@ -148,6 +150,15 @@ def _authorizations(world: World) -> Bodies:
         ("POST", f"{address}/capture"): {"idempotency_key": "door-capture", "over": "cap"} | usage,
         ("POST", f"{address}/extend"): {"expires_in": 60},
         ("POST", f"{address}/void"): {},
+        ("POST", "/v1/leases"): {
+            "idempotency_key": "door-lease",
+            "workspace": world.workspace,
+            "billing_entity": world.payer,
+            "amount": "1",
+            "expires_in": 60,
+        },
+        ("POST", f"/v1/leases/{world.lease}/report"): {"events": [world.event("door-lease-call")]},
+        ("POST", f"/v1/leases/{world.lease}/return"): {},
     }
 
 
@@ -341,8 +352,8 @@ def _accounts(world: World) -> Bodies:
 
 
 LISTS = (  # noqa: SIM905
-    "charges authorizations wallets top-ups credit-grants adjustments denials quarantine plans plan-versions"
-    " subscriptions"
+    "charges authorizations leases wallets top-ups credit-grants adjustments denials quarantine plans"
+    " plan-versions subscriptions"
     " customers organizations workspaces billing-entities payer-assignments api-keys integration-keys meters"
     " cost-rates exchange-rates currencies rollouts usage-ceilings reversals closing-lines coupons"
     " simulations"

@@ -27,6 +27,7 @@ def world() -> World:
         charge(world.tenant, f"charged-{number}", properties={"tokens": 1})
         charge(world.tenant, f"denied-{number}", properties={"tokens": 10**7})
         caller.made("/v1/authorizations", world.event(f"held-{number}"))
+        caller.made("/v1/leases", {"workspace": world.workspace, "amount": "1"})
         top_up(payer, Decimal(1))
         grant_credit(payer, Decimal(1))
         adjust(payer, Decimal(1), reason="r")

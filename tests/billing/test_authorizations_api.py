@@ -176,6 +176,7 @@ def test_a_capped_capture_answers_again_with_what_was_charged() -> None:
     assert (first["amount"], first["absorbed"]) == ("3", "1.5")
     assert desk.capture(hold, 450, over="cap").json() == first
     explained = desk.api.get(f"/v1/charges/{first['id']}").json()
+    assert (explained["amount"], explained["absorbed"]) == ("3", "1.5")
     assert {(part["account"], part["amount"]) for part in explained["funding"]} == {
         ("wallet", "3"),
         ("leakage", "1.5"),
@@ -184,6 +185,29 @@ def test_a_capped_capture_answers_again_with_what_was_charged() -> None:
     assert LedgerAccount.objects.get(kind="leakage").balance == Decimal("-1.5")
     later = desk.charge(100).json()
     assert (later["amount"], later["lines"][0]["position"]) == ("1", {"from": "450", "to": "550"})
+
+
+@pytest.mark.parametrize("name", ["own", "id"])
+def test_a_reversed_capture_gives_each_back_what_it_bore(name: str) -> None:
+    desk = Desk("10")
+    hold = desk.hold(300, idempotency_key="call")
+    desk.capture(hold, 450, over="cap")
+    body = {
+        "idempotency_key": "taken-back",
+        "event": {"own": "call", "id": hold}[name],
+        "customer": desk.tenant.customer.public_id,
+        "reason": "It was not theirs",
+    }
+    answer = desk.api.post("/v1/reversals", body)
+    assert answer.status_code == 201, answer.content
+    assert desk.balance() == ("10", "0", "10")
+    assert LedgerAccount.objects.get(kind="leakage").balance == 0
+    rows = desk.api.get("/v1/charges", billing_entity=desk.tenant.payer.public_id).json()["data"]
+    taken = min(rows, key=lambda row: Decimal(row["amount"]))
+    assert (taken["amount"], taken["absorbed"]) == ("-3", "-1.5")
+    proof = desk.api.post(f"/v1/charges/{taken['id']}/recompute", {})
+    assert proof.json()["matches"]
+    assert desk.shown(hold)["status"] == "captured"
 
 
 def test_a_void_frees_the_money_and_again_changes_nothing() -> None:

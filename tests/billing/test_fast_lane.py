@@ -38,15 +38,15 @@ def event(tenant: Tenant, key: str, tokens: Any = 100, **fields: Any) -> dict[st
     return body | {"workspace": tenant.workspace.external_id} | fields
 
 
-def both_ways(api: Api, body: Any, **headers: str) -> tuple[Any, Any]:
+def both_ways(api: Api, body: Any, path: str = PATH, **headers: str) -> tuple[Any, Any]:
     """The answers of the short way and of the view behind it, to the same request."""
     long = Client(raise_request_exception=False).post(
-        PATH,
+        path,
         body,
         content_type="application/json",
         headers={"Authorization": f"Bearer {api.secret}"} | headers,
     )
-    return api.post(PATH, body, **headers), long
+    return api.post(path, body, **headers), long
 
 
 def content(answer: Any) -> dict[str, Any]:
@@ -243,3 +243,32 @@ def test_a_connection_that_was_lost_costs_one_answer_at_most(api: Api, tenant: T
     statuses = [api.post(PATH, event(tenant, "b")).status_code for _ in range(2)]
     assert statuses[-1] in (200, 201)
     assert set(statuses) <= {201, 200, 503}
+
+
+def test_a_hold_and_its_capture_are_answered_alike_on_both_ways(api: Api, tenant: Tenant) -> None:
+    path = "/v1/authorizations"
+    again, first = both_ways(api, event(tenant, "hold"), path)
+    assert (first.status_code, again.status_code, again.json()) == (201, 200, first.json())
+    capture = f"{path}/{first.json()['id']}/capture"
+    body: dict[str, Any] = {"properties": {"tokens": 150}}
+    for refused, status in (
+        (body, 402),
+        ({"over": "no"}, 400),
+        ({"event": "other"}, 422),
+        ({"surprise": 1}, 400),
+        ([], 400),
+    ):
+        short, long = both_ways(api, refused, capture)
+        assert (short.status_code, long.status_code) == (status, status)
+        assert content(short) == content(long)
+    again, captured = both_ways(api, body | {"over": "cap"}, capture)
+    assert (captured.status_code, again.status_code, again.json()) == (201, 200, captured.json())
+    assert (again.json()["amount"], again.json()["absorbed"]) == ("1", "0.5")
+    short, long = both_ways(api, body, f"{path}/auth_1/capture")
+    assert (short.status_code, content(short)) == (404, content(long))
+
+
+def test_other_verbs_of_a_hold_take_the_long_way(api: Api, tenant: Tenant) -> None:
+    hold = api.make("/v1/authorizations", **event(tenant, "hold"))["id"]
+    assert api.post(f"/v1/authorizations/{hold}/extend", {"expires_in": 60}).status_code == 200
+    assert api.post(f"/v1/authorizations/{hold}/void", {}).status_code == 200

@@ -106,6 +106,8 @@ def test_the_same_key_again_draws_nothing_more() -> None:
     assert error_of(differing) == (400, "idempotency_key_mismatch")
     hold = {"workspace": body["workspace"], "amount": "5", "expires_in": 60, "idempotency_key": "k"}
     assert error_of(desk.api.post("/v1/authorizations", hold)) == (409, "idempotency_conflict")
+    reported = desk.report(1, idempotency_key="k")
+    assert (reported["rejected"], reported["errors"][0]["error"]["code"]) == (1, "idempotency_conflict")
     assert Authorization.objects.count() == 1
 
 

@@ -93,11 +93,49 @@ class Client:
         return response.status, response.read()
 
 
+@dataclass
+class HoldClient(Client):
+    """One that authorizes, then captures (`charged`: hold -> the amount acknowledged) or voids (`voided`)."""
+
+    voided: list[str] = field(default_factory=list)
+
+    def run(self, stop: Event) -> None:
+        """Work until `stop`; what then is under way is brought to its end."""
+        try:
+            number = 0
+            while not stop.is_set():
+                self._call(f"{self.name}-hold-{number}", number)
+                number += 1
+        except BaseException as problem:
+            self.problem = problem
+
+    def _call(self, key: str, number: int) -> None:
+        status, body = self.post("/v1/authorizations", self.event(key, number))
+        assert status in (200, 201), (status, body)
+        hold = body["id"]
+        if number % 4 == 3:
+            status, body = self.post(f"/v1/authorizations/{hold}/void", {})
+            assert (status, body["status"]) == (200, "voided"), body
+            self.voided.append(hold)
+            return
+        usage = {"properties": {"tokens": 50 + number % 60}, "over": "cap"}
+        status, body = self.post(f"/v1/authorizations/{hold}/capture", usage)
+        assert status in (200, 201), (status, body)
+        self.charged[hold] = Decimal(body["amount"])
+
+
 class Crowd:
     """Clients at work in the background, as a context manager; leaving it ends and checks them."""
 
-    def __init__(self, installation: Installation, callers: Callers, name: str, size: int = 8) -> None:
-        self.clients = [Client(f"{name}-{number}", installation, callers) for number in range(size)]
+    def __init__(
+        self,
+        installation: Installation,
+        callers: Callers,
+        name: str,
+        size: int = 8,
+        kind: type[Client] = Client,
+    ) -> None:
+        self.clients = [kind(f"{name}-{number}", installation, callers) for number in range(size)]
         self._stop = Event()
         self._threads = [Thread(target=client.run, args=(self._stop,)) for client in self.clients]
 

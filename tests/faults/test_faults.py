@@ -26,8 +26,9 @@ from accounts.secrets import INTEGRATION, new_secret
 from benchmarks.calls import Callers
 from benchmarks.installation import HOST, Installation
 from config.supervisor.groups import signal_group
+from core.ids import hot_id
 from tests.faults.bodies import MB, Memory, bomb, hang_up, send, zeros
-from tests.faults.clients import Client, Crowd
+from tests.faults.clients import Client, Crowd, HoldClient
 from tests.faults.metered import MeteredApi
 
 STORED = """
@@ -38,7 +39,9 @@ PAID = """
     SELECT e.idempotency_key, e.properties ->> 'tokens' FROM metering_usageevent e
     JOIN billing_charge c ON c.customer_id = e.customer_id AND c.event_id = e.id
     WHERE e."user" = %s"""
-STILL_HELD = "SELECT id FROM billing_authorization WHERE status = 'authorized' AND payload ->> 'user' = %s"
+HELD_FOR = "SELECT id FROM billing_authorization WHERE status = 'authorized' AND payload ->> 'user' = %s"
+HOLDS = "SELECT customer_id, id, status, captured_amount FROM billing_authorization"
+STILL_HELD = "SELECT customer_id, held FROM billing_ledgeraccount WHERE held <> 0"
 SUSPEND = """
     UPDATE accounts_billingentity SET status = %s WHERE customer_id =
         (SELECT customer_id FROM accounts_workspace WHERE external_id = %s)"""
@@ -83,6 +86,27 @@ def test_a_killed_postgres_loses_no_charge(installation: Installation, callers: 
         installation.postgres.start()
         crowd.wait_for(30)
     _check_acknowledged(installation, crowd, "postgres")
+
+
+def test_killed_workers_and_a_killed_postgres_leave_no_hold_behind(
+    installation: Installation, callers: Callers
+) -> None:
+    with Crowd(installation, callers, "holds", kind=HoldClient) as crowd:
+        crowd.wait_for(30)
+        _workers(installation)[0].kill()
+        crowd.wait_for(30)
+        installation.postgres.kill9()
+        installation.postgres.start()
+        crowd.wait_for(30)
+    with psycopg.connect(installation.postgres.dsn) as connection:
+        stored = {
+            hot_id("auth", customer_id, uuid): (status, amount)
+            for customer_id, uuid, status, amount in connection.execute(HOLDS).fetchall()
+        }
+        assert connection.execute(STILL_HELD).fetchall() == []
+    voided = [hold for client in crowd.clients if isinstance(client, HoldClient) for hold in client.voided]
+    captured = {hold: ("captured", amount) for hold, amount in crowd.charged.items()}
+    assert stored == captured | dict.fromkeys(voided, ("voided", None))
 
 
 def test_while_postgres_is_down_callers_hear_that_it_is_us(
@@ -173,7 +197,7 @@ def test_an_api_that_fails_open_serves_on_and_every_call_is_paid_once(
     assert api.statuses.keys() == {200}
     assert _paid(installation, "open") == {Decimal(7): api.statuses[200]}
     with psycopg.connect(installation.postgres.dsn) as connection:
-        assert connection.execute(STILL_HELD, ("open",)).fetchall() == []
+        assert connection.execute(HELD_FOR, ("open",)).fetchall() == []
 
 
 def test_an_api_that_fails_closed_answers_503_and_charges_only_what_it_served(
