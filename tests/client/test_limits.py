@@ -10,7 +10,6 @@ from tests.billing.world import Tenant, make_meter, make_tenant, make_version
 from tests.client.test_charging import PER_TOKEN, name
 from tollgate_client import Client, Denied
 
-pytest.importorskip("billing.entitlements")
 QUOTA = {"feature": "tokens_a_month", "type": "metered", "meter": "tokens", "limit": "10"}
 
 

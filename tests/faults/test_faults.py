@@ -35,13 +35,13 @@ STORED = """
     SELECT e.idempotency_key, c.amount FROM metering_usageevent e
     LEFT JOIN billing_charge c ON c.customer_id = e.customer_id AND c.event_id = e.id
     WHERE e.idempotency_key LIKE %s"""
-HOLDS = "SELECT customer_id, id, status, captured_amount FROM billing_authorization"
-STILL_HELD = "SELECT customer_id, held FROM billing_ledgeraccount WHERE held <> 0"
 PAID = """
     SELECT e.idempotency_key, e.properties ->> 'tokens' FROM metering_usageevent e
     JOIN billing_charge c ON c.customer_id = e.customer_id AND c.event_id = e.id
     WHERE e."user" = %s"""
-HELD_OF_USER = "SELECT id FROM billing_authorization WHERE status = 'authorized' AND payload ->> 'user' = %s"
+HELD_FOR = "SELECT id FROM billing_authorization WHERE status = 'authorized' AND payload ->> 'user' = %s"
+HOLDS = "SELECT customer_id, id, status, captured_amount FROM billing_authorization"
+STILL_HELD = "SELECT customer_id, held FROM billing_ledgeraccount WHERE held <> 0"
 SUSPEND = """
     UPDATE accounts_billingentity SET status = %s WHERE customer_id =
         (SELECT customer_id FROM accounts_workspace WHERE external_id = %s)"""
@@ -197,7 +197,7 @@ def test_an_api_that_fails_open_serves_on_and_every_call_is_paid_once(
     assert api.statuses.keys() == {200}
     assert _paid(installation, "open") == {Decimal(7): api.statuses[200]}
     with psycopg.connect(installation.postgres.dsn) as connection:
-        assert connection.execute(HELD_OF_USER, ("open",)).fetchall() == []
+        assert connection.execute(HELD_FOR, ("open",)).fetchall() == []
 
 
 def test_an_api_that_fails_closed_answers_503_and_charges_only_what_it_served(
