@@ -70,10 +70,10 @@ class IntegrationKeys:
             record = self._load(mark)
         return record
 
-    def is_at_hand(self, secret: str) -> bool:
-        """Whether `find` (not fresh) and `note_use` would do without the database."""
+    def at_hand(self, secret: str) -> IntegrationKeyRecord | None:
+        """The key, if `find` (not fresh) and `note_use` would do without the database."""
         record = self._records.get(fingerprint(secret[:SECRET_MAX]))
-        return record is not None and not self._is_use_due(record)
+        return None if record is None or self._is_use_due(record) else record
 
     def _is_use_due(self, record: IntegrationKeyRecord) -> bool:
         return time.monotonic() - self._noted.get(record.id, -USED_EVERY) >= USED_EVERY

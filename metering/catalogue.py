@@ -85,6 +85,11 @@ def meter_catalogue(config_version: int) -> MeterCatalogue:
     return held[1]
 
 
+def is_at_hand(config_version: int) -> bool:
+    """Whether `meter_catalogue` would do without the database."""
+    return _cached is not None and _cached[0] == config_version
+
+
 def load_meter_catalogue() -> MeterCatalogue:
     """Read the catalogue from the database.
 

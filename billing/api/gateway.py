@@ -7,6 +7,7 @@ charges are, checks are answered before Django makes a request (`billing.api.fas
 
 from __future__ import annotations
 
+from asyncio import to_thread
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,12 +20,18 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from accounts.credentials import authenticate_key
+from accounts.credentials import authenticate_key, integration_keys
 from billing.api.answers import denial_answer
 from billing.api.charges import CHARGE_SCOPE
-from billing.charging import Denied, Failed
-from billing.gateway.holding import Held, hold
-from billing.gateway.reading import FAIL_OPEN, fails_open, integration_secret, read_event
+from billing.charging import Authorized, ChargeRequest, Denied, Failed, charge_in_loop, charge_one
+from billing.gateway.holding import Held, held, hold_request
+from billing.gateway.reading import (
+    FAIL_OPEN,
+    INTEGRATION_KEY,
+    fails_open,
+    integration_secret,
+    read_event,
+)
 from core import clock
 from core.api.errors import as_tollgate_error, error_body
 from core.api.permissions import check_scope
@@ -33,7 +40,7 @@ from core.errors import AuthenticationFailed, TollgateError
 from core.middleware import request_id_of
 from core.numbers import plain
 from core.sql import drop_broken_connection
-from metering.catalogue import meter_catalogue
+from metering.catalogue import is_at_hand, meter_catalogue
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +64,7 @@ _FAULTS: Final = {True: FAIL_OPEN, False: "unavailable"}
 Environ = dict[str, Any]
 Answer = tuple[int, bytes, dict[str, str]]
 """Status, body, headers."""
+Decision = Held | Denied | Failed | Exception
 
 
 def is_gateway_path(path: str) -> bool:
@@ -99,37 +107,80 @@ class GatewayPathView(GatewayView):
 
 def gateway_response(environ: Environ) -> Answer:
     """Whether the call may go on: 200, 401 or 403. Raises nothing."""
-    request_id = request_id_of(environ)
+    request_id = _begin(environ)
+    decided: Decision
     try:
-        clear_contextvars()
-        bind_contextvars(request_id=request_id)
-        return _answer(environ, request_id)
+        decided = held(charge_one(asked_hold(environ, request_id)))
+    except Exception as exception:  # whatever it is, the gateway gets an answer that it understands
+        decided = exception
+        _drop_connection()
+    return _answer(decided, environ, request_id)
+
+
+async def gateway_response_in_loop(environ: Environ) -> Answer:
+    """The same in the web server's event loop: the database is asked in threads only."""
+    request_id = _begin(environ)
+    decided: Decision
+    try:
+        if _needs_no_database(environ):
+            asked = asked_hold(environ, request_id)
+        else:
+            asked = await to_thread(_ask, environ, request_id)
+        outcome = await charge_in_loop(asked)
+        is_replay = isinstance(outcome, Authorized) and outcome.is_replay
+        decided = await to_thread(held, outcome) if is_replay else held(outcome)
+    except Exception as exception:  # as above
+        decided = exception
+    return _answer(decided, environ, request_id)
+
+
+def _begin(environ: Environ) -> str:
+    request_id = request_id_of(environ)
+    clear_contextvars()
+    bind_contextvars(request_id=request_id)
+    return request_id
+
+
+def _needs_no_database(environ: Environ) -> bool:
+    """Whether the key and its meters are known here; a test clock is a row, too."""
+    record = integration_keys.at_hand(environ.get(INTEGRATION_KEY, "").strip())
+    return record is not None and is_at_hand(record.config_version) and not settings.TOLLGATE_TEST_CLOCK
+
+
+def _ask(environ: Environ, request_id: str) -> ChargeRequest:
+    drop_broken_connection()
+    return asked_hold(environ, request_id)
+
+
+def _drop_connection() -> None:
+    try:
+        drop_broken_connection()
+    except Exception as exception:  # no answer hangs on it
+        log.warning("connection_not_dropped", error=type(exception).__name__)
+
+
+def _answer(decided: Decision, environ: Environ, request_id: str) -> Answer:
+    try:
+        if isinstance(decided, Held):
+            return _allowed(decided, request_id)
+        if isinstance(decided, Denied):
+            return _denied(decided, environ, request_id)
+        error = decided.error if isinstance(decided, Failed) else as_tollgate_error(decided)
+        return _refused(error, environ, request_id)
     except Exception as exception:  # an answer that could not be written is a fault of ours, too
         log.error("gateway_check_failed", exc_info=exception)
         is_open = fails_open(environ, settings.GATEWAY_FAIL_OPEN)
         return (200 if is_open else 403), b"", _headers(503, _FAULTS[is_open], request_id)
 
 
-def _answer(environ: Environ, request_id: str) -> Answer:
-    try:
-        outcome = _decide(environ, request_id)
-        if isinstance(outcome, Held):
-            return _allowed(outcome, request_id)
-        if isinstance(outcome, Denied):
-            return _denied(outcome, environ, request_id)
-        error = outcome.error
-    except Exception as exception:  # whatever it is, the gateway gets an answer that it understands
-        error = as_tollgate_error(exception)
-    return _refused(error, environ, request_id)
-
-
-def _decide(environ: Environ, request_id: str) -> Held | Denied | Failed:
+def asked_hold(environ: Environ, request_id: str) -> ChargeRequest:
+    """What a check asks of the charge path; raises what is wrong with it."""
     credential = authenticate_key(integration_secret(environ), is_fresh=False)
     check_scope(credential, CHARGE_SCOPE)
     # At the version the key was read with: the path forgets that key, too, where it finds a newer one.
     meters = meter_catalogue(credential.config_version)
     event = read_event(environ, request_id, clock.now(), meters)
-    return hold(event, credential, settings.GATEWAY_HOLD)
+    return hold_request(event, credential, settings.GATEWAY_HOLD)
 
 
 def _allowed(held: Held, request_id: str) -> Answer:
@@ -160,10 +211,6 @@ def _refused(error: TollgateError, environ: Environ, request_id: str) -> Answer:
 
 def _our_fault(error: TollgateError, environ: Environ, request_id: str) -> Answer:
     """Fail open: 200, reason `fail_open`, no hold. Fail closed: 403. Both say 503 in X-Tollgate-Status."""
-    try:
-        drop_broken_connection()
-    except Exception as exception:  # no answer hangs on it
-        log.warning("connection_not_dropped", error=type(exception).__name__)
     headers = _headers(503, _FAULTS[fails_open(environ, settings.GATEWAY_FAIL_OPEN)], request_id)
     if headers["X-Tollgate-Reason"] == FAIL_OPEN:
         log.error("gateway_failed_open", code=error.code)

@@ -28,6 +28,7 @@ from billing.api.fast_lane import (
     is_plain_json,
     secret_of,
 )
+from billing.api.gateway import gateway_response_in_loop, is_gateway_path
 from billing.charging import ChargeRequest, charge_in_loop
 from core.sql import drop_broken_connection
 
@@ -35,7 +36,7 @@ ASCII: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class LoopLane:
-    """An ASGI application: answers calls in plain JSON, passes everything else on."""
+    """An ASGI application: answers calls in plain JSON and gateways' checks, passes everything else on."""
 
     def __init__(self, behind: ASGIApp) -> None:
         self.behind = behind
@@ -44,12 +45,14 @@ class LoopLane:
         """Answer the request."""
         if scope["type"] != "http":
             return await self.behind(scope, receive, send)
+        if not scope["query_string"].isascii():  # it may be sent raw; WSGI wants it quoted
+            scope["query_string"] = quote(scope["query_string"], safe=ASCII).encode()
+        if is_gateway_path(scope["path"]):
+            return await _send(await gateway_response_in_loop(environ_of(scope)), send)
         if scope["method"] == "POST" and is_call(scope["path"]):
             environ = environ_of(scope)
             if is_plain_json(environ):
                 return await _charge(environ, receive, send)
-        if not scope["query_string"].isascii():  # it may be sent raw; WSGI wants it quoted
-            scope["query_string"] = quote(scope["query_string"], safe=ASCII).encode()
 
         async def received() -> Any:  # a coroutine, as the adapter wants; granian's is only awaitable
             return await receive()
@@ -67,7 +70,11 @@ async def _charge(environ: Environ, receive: Receive, send: Send) -> None:
     if len(body) < int(environ["CONTENT_LENGTH"]):
         return  # the caller hung up: there is nobody to answer
     environ["wsgi.input"] = BytesIO(body)
-    status, answer, headers = await charge_response_in_loop(environ)
+    await _send(await charge_response_in_loop(environ), send)
+
+
+async def _send(response: Response, send: Send) -> None:
+    status, answer, headers = response
     headers["Content-Length"] = str(len(answer))
     pairs = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
@@ -100,7 +107,7 @@ def _needs_no_database(environ: Environ) -> bool:
     secret = secret_of(environ)
     if secret is None or settings.TOLLGATE_TEST_CLOCK or not needs_no_rows(environ["PATH_INFO"]):
         return False
-    return integration_keys.is_at_hand(secret)
+    return integration_keys.at_hand(secret) is not None
 
 
 def _ask(environ: Environ) -> ChargeRequest:

@@ -8,7 +8,15 @@ from decimal import Decimal
 from typing import Final
 
 from accounts.credentials import IntegrationKeyRecord
-from billing.charging import Authorized, ChargeRequest, Denied, Failed, HoldTerms, Mode, charge_one
+from billing.charging import (
+    Authorized,
+    ChargeRequest,
+    Denied,
+    Failed,
+    HoldTerms,
+    Mode,
+    Outcome,
+)
 from billing.models import Authorization
 from core import clock
 from core.errors import Conflict
@@ -26,14 +34,17 @@ class Held:
     available: Decimal
 
 
-def hold(event: EventInput, credential: IntegrationKeyRecord, lifetime: timedelta) -> Held | Denied | Failed:
-    """Hold what the event would cost for `lifetime`; the event's key is the hold's.
+def hold_request(event: EventInput, credential: IntegrationKeyRecord, lifetime: timedelta) -> ChargeRequest:
+    """What is asked of the charge path: to hold what the event would cost; the event's key is the hold's."""
+    return ChargeRequest(event, Mode.HOLD, SOURCE, credential, hold=HoldTerms(lifetime))
+
+
+def held(outcome: Outcome) -> Held | Denied | Failed:
+    """What came of it. Asks the database about a replay only.
 
     A gateway that asks again for the same call gets the same hold, while it is open. Afterwards the key is
     used up: whoever could send it again would call for nothing.
     """
-    request = ChargeRequest(event, Mode.HOLD, SOURCE, credential, hold=HoldTerms(lifetime))
-    outcome = charge_one(request)
     if isinstance(outcome, Denied | Failed):
         return outcome
     assert isinstance(outcome, Authorized), "a hold is granted, denied or in error"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +15,11 @@ import pytest
 from django.db import connection
 
 from accounts.credentials import integration_keys
+from accounts.keys import issue_api_key
 from billing.api.loop_lane import LoopLane
 from billing.charging import Charged, Outcome, batching, charge_in_loop, charge_one
 from billing.charging.path import charge_batch
-from billing.models import Charge
+from billing.models import Authorization, Charge
 from core.sql import driver
 from pricing.models import PlanVersion
 from tests.api_client import Api
@@ -45,6 +47,7 @@ def _threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for pool in pools:
         pool.submit(lambda: connection.close()).result()  # of that thread
         pool.shutdown()
+    gc.collect()  # the connections of threads that a loop ended with
     assert broken_invariants(driver()) == []
     assert batching._everyone.is_idle
     assert batching._lanes == {}
@@ -83,7 +86,7 @@ async def send(secret: str, body: bytes, length: int | None = None, **scope: Any
         return None
     start, end = sent
     names = {name.decode(): value.decode() for name, value in start["headers"]}
-    return start["status"], json.loads(end["body"]), names
+    return start["status"], json.loads(end["body"] or b"{}"), names
 
 
 async def _nothing_behind(scope: Any, receive: Any, send: Any) -> None:
@@ -244,3 +247,79 @@ def test_everything_else_goes_to_django_with_a_query_that_wsgi_can_carry(
 ) -> None:
     (answer,) = all_at_once(send(secret, b"{}", **scope))
     assert answer[:2] == (299, query)
+
+
+def test_a_hold_and_its_capture_are_answered_in_the_loop_too(version: PlanVersion, secret: str) -> None:
+    tenant = make_tenant(version, balance="1", overdraft=Decimal(0))
+    (held,) = all_at_once(send(secret, body_of(tenant, "a", 30), path="/v1/authorizations"))
+    assert (held[0], held[1]["amount"], held[1]["balance"]["available"]) == (201, "0.3", "0.7")
+    capture = f"/v1/authorizations/{held[1]['id']}/capture"
+    (captured,) = all_at_once(send(secret, b'{"properties": {"tokens": 7}}', path=capture))
+    assert (captured[0], captured[1]["amount"], captured[1]["balance"]["held"]) == (201, "0.07", "0")
+    (stranger,) = all_at_once(send(secret, b"{}", path="/v1/authorizations/auth_nobody/capture"))
+    assert stranger[0] == 404
+    assert balance(tenant) == Decimal("0.93")
+
+
+def check(secret: str, caller: str, key: str, tokens: int, **scope: Any) -> Awaitable[Any]:
+    """What a gateway asks about one call."""
+    headers = {
+        "x-tollgate-key": secret,
+        "x-api-key": caller,
+        "x-tollgate-event": "completion",
+        "x-tollgate-quantity": str(tokens),
+        "x-request-id": key,
+    }
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+    path = "/v1/gateway/authorize/chat"
+    return send(secret, b"", **{"method": "GET", "path": path, "headers": pairs, **scope})
+
+
+def test_a_gateway_is_answered_in_the_loop_with_200_401_and_403_only(
+    version: PlanVersion, secret: str
+) -> None:
+    tenant = make_tenant(version, balance="0.05", overdraft=Decimal(0))
+    caller = issue_api_key(workspace=tenant.workspace, name="Caller").secret
+    passed, again, poor = (
+        all_at_once(check(secret, caller, key, tokens))[0]
+        for key, tokens in (("call-00000001", 4), ("call-00000001", 4), ("call-00000002", 2))
+    )
+    assert (passed[0], passed[2]["x-tollgate-balance"]) == (200, "0.01")
+    assert again[2]["x-tollgate-authorization"] == passed[2]["x-tollgate-authorization"]
+    assert (poor[0], poor[2]["x-tollgate-status"], poor[2]["x-tollgate-reason"]) == (
+        403,
+        "402",
+        "insufficient_funds",
+    )
+    odd = {"query_string": "q=\u00e4".encode()}
+    unknown, unsigned = all_at_once(
+        check(secret, "nobody", "call-00000003", 1, **odd), check("tg_none", caller, "call-00000004", 1)
+    )
+    assert (unknown[0], unsigned[0]) == (401, 401)
+    assert Authorization.objects.count() == 1
+
+
+def test_the_key_of_a_call_that_is_over_opens_nothing_in_the_loop(version: PlanVersion, secret: str) -> None:
+    tenant = make_tenant(version, balance="1")
+    caller = issue_api_key(workspace=tenant.workspace, name="Caller").secret
+    (passed,) = all_at_once(check(secret, caller, "call-00000001", 4))
+    authorization = passed[2]["x-tollgate-authorization"]
+    all_at_once(send(secret, b"{}", path=f"/v1/authorizations/{authorization}/capture"))
+    (again,) = all_at_once(check(secret, caller, "call-00000001", 4))
+    assert (again[0], again[2]["x-tollgate-status"]) == (403, "409")
+
+
+def test_a_fault_of_ours_obeys_the_fail_mode_in_the_loop(
+    version: PlanVersion, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller = issue_api_key(workspace=make_tenant(version, balance="1").workspace, name="Caller").secret
+
+    def broken(requests: Any, *, skip_locked: bool) -> dict[int, Outcome]:
+        raise psycopg.OperationalError("the server is gone")
+
+    monkeypatch.setattr(batching, "charge_batch", broken)
+    (closed,) = all_at_once(check(secret, caller, "call-00000001", 1))
+    assert (closed[0], closed[2]["x-tollgate-status"]) == (403, "503")
+    monkeypatch.setattr("django.conf.settings.GATEWAY_FAIL_OPEN", True)
+    (opened,) = all_at_once(check(secret, caller, "call-00000002", 1))
+    assert (opened[0], opened[2]["x-tollgate-reason"]) == (200, "fail_open")

@@ -290,7 +290,7 @@ def test_a_fault_of_ours_answers_as_the_fail_mode_says(
     def fail(*arguments: Any) -> Any:
         raise fault
 
-    monkeypatch.setattr(gateway, "hold", fail)
+    monkeypatch.setattr(gateway, "charge_one", fail)
     closed, passed = (403, "503", "unavailable"), (200, "503", "fail_open")
     assert told(gate.ask()) == closed
     assert told(gate.ask(X_Tollgate_Fail="open")) == passed
