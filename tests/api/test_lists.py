@@ -24,6 +24,8 @@ def world() -> World:
     world = make_world()
     caller, payer, customer = world.caller, world.tenant.payer, world.tenant.customer.public_id
     for number in range(ROWS):
+        limit = {"workspace": world.workspace, "amount": "0.02", "kind": "soft", "thresholds": [50]}
+        caller.made("/v1/spend-limits", limit | {"window": "rolling", "hours": number + 1})
         charge(world.tenant, f"charged-{number}", properties={"tokens": 1})
         charge(world.tenant, f"denied-{number}", properties={"tokens": 10**7})
         caller.made("/v1/authorizations", world.event(f"held-{number}"))
