@@ -279,7 +279,7 @@ def test_a_gateway_is_answered_in_the_loop_with_200_401_and_403_only(
     version: PlanVersion, secret: str
 ) -> None:
     tenant = make_tenant(version, balance="0.05", overdraft=Decimal(0))
-    caller = issue_api_key(workspace=tenant.workspace, name="Caller").secret
+    caller = str(issue_api_key(workspace=tenant.workspace, name="Caller").secret)
     passed, again, poor = (
         all_at_once(check(secret, caller, key, tokens))[0]
         for key, tokens in (("call-00000001", 4), ("call-00000001", 4), ("call-00000002", 2))
@@ -301,7 +301,7 @@ def test_a_gateway_is_answered_in_the_loop_with_200_401_and_403_only(
 
 def test_the_key_of_a_call_that_is_over_opens_nothing_in_the_loop(version: PlanVersion, secret: str) -> None:
     tenant = make_tenant(version, balance="1")
-    caller = issue_api_key(workspace=tenant.workspace, name="Caller").secret
+    caller = str(issue_api_key(workspace=tenant.workspace, name="Caller").secret)
     (passed,) = all_at_once(check(secret, caller, "call-00000001", 4))
     authorization = passed[2]["x-tollgate-authorization"]
     all_at_once(send(secret, b"{}", path=f"/v1/authorizations/{authorization}/capture"))
@@ -312,7 +312,7 @@ def test_the_key_of_a_call_that_is_over_opens_nothing_in_the_loop(version: PlanV
 def test_a_fault_of_ours_obeys_the_fail_mode_in_the_loop(
     version: PlanVersion, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caller = issue_api_key(workspace=make_tenant(version, balance="1").workspace, name="Caller").secret
+    caller = str(issue_api_key(workspace=make_tenant(version, balance="1").workspace, name="Caller").secret)
 
     def broken(requests: Any, *, skip_locked: bool) -> dict[int, Outcome]:
         raise psycopg.OperationalError("the server is gone")
