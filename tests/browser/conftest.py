@@ -1,4 +1,4 @@
-"""Fixtures of the browser tests: one chromium for the session, a page that reports what went wrong."""
+"""Fixtures of the browser tests: one chromium for a module, a page that reports what went wrong."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from accounts.models import User
 from tests.browser.checks import DESKTOP, Size
 
-# Playwright's own loop makes Django believe that it runs inside async code.
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+ASYNC_UNSAFE = "DJANGO_ALLOW_ASYNC_UNSAFE"
 
 OpenPage = Callable[..., Page]
 Cookies = list[dict[str, str]]
@@ -27,14 +26,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.chromium)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Debian's chromium, headless."""
+    """Debian's chromium, headless. Not for longer than a module: other tests run loops of their own."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
+    os.environ[ASYNC_UNSAFE] = "true"  # Playwright's loop makes Django believe that it runs in async code
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
+    del os.environ[ASYNC_UNSAFE]
 
 
 @pytest.fixture
