@@ -9,6 +9,7 @@ from typing import Any
 from accounts.secrets import fingerprint
 from metering.models import QuarantinedEvent, UsageEvent
 from tests.accounts.caller import Answer, Caller, caller_with
+from tests.api.call_doors import hold_bodies, margin_bodies
 from tests.api.rollout_doors import rollout_bodies, rollout_body
 from tests.billing.world import Tenant, make_meter, make_tenant, make_version
 
@@ -83,14 +84,14 @@ def bodies(world: World) -> Bodies:
     assert caller_with("events:write").post("/v1/events", {"events": [unheard]}).status == 200
     return (
         _billing(world)
-        | _authorizations(world)
+        | hold_bodies(world)
         | _pricing(world)
         | _subscriptions(world)
         | _rollouts(world)
         | _metering()
         | _tenants(world)
         | _accounts(world)
-        | _margins(world)
+        | margin_bodies(world)
     )
 
 
@@ -151,59 +152,6 @@ def _billing(world: World) -> Bodies:
         },
         ("POST", f"/v1/quarantine/{world.waiting}/release"): {},
         ("POST", f"/v1/quarantine/{world.waiting}/write-off"): {},
-    }
-
-
-def _authorizations(world: World) -> Bodies:
-    address = f"/v1/authorizations/{world.hold}"
-    usage = {
-        "occurred_at": INSTANT,
-        "properties": {"tokens": 100},
-        "user": "u",
-        "trace": "t",
-        "costs": [{"vendor": "v", "amount": "0.1", "currency": "USD"}],
-    }
-    return {
-        ("POST", "/v1/authorizations"): world.event("door-hold") | usage | {"amount": "1", "expires_in": 60},
-        ("POST", f"{address}/capture"): {"idempotency_key": "door-capture", "over": "cap"} | usage,
-        ("POST", f"{address}/extend"): {"expires_in": 60},
-        ("POST", f"{address}/void"): {},
-        ("POST", "/v1/leases"): {
-            "idempotency_key": "door-lease",
-            "workspace": world.workspace,
-            "billing_entity": world.payer,
-            "amount": "1",
-            "expires_in": 60,
-        },
-        ("POST", f"/v1/leases/{world.lease}/report"): {"events": [world.event("door-lease-call")]},
-        ("POST", f"/v1/leases/{world.lease}/return"): {},
-    }
-
-
-def _margins(world: World) -> Bodies:
-    payer = world.payer
-    return {
-        ("POST", f"/v1/charges/{world.unheard}/costs"): {
-            "costs": [{"vendor": "v", "amount": "0.1", "currency": "USD"}],
-            "reason": "r",
-        },
-        ("POST", "/v1/margin-floors"): {
-            "billing_entity": payer,
-            "min_margin": "0.2",
-            "min_volume": "50",
-            "action": "notify",
-        },
-        ("POST", "/v1/margin-rules"): {"scope": "model", "subject": "m", "points": "5", "days": 7},
-        ("POST", "/v1/vendor-bills"): {
-            "vendor": "v",
-            "month": "2026-01",
-            "currency": "USD",
-            "total": "12",
-            "model": "m",
-            "not_usage": "1",
-            "max_uplift": "0.5",
-            "reference": "r",
-        },
     }
 
 
