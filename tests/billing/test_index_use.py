@@ -48,9 +48,9 @@ CHARGES = """
     FROM made"""
 DENIALS = """
     INSERT INTO billing_denial (customer_id, billing_entity_id, denied_at, occurred_at, idempotency_key,
-        event, reason, level, level_id, expected_amount, available)
+        event, reason, level, level_id, expected_amount, available, retryable)
     SELECT customer_id, billing_entity_id, recorded_at, recorded_at, seq::text, 'completion',
-        'insufficient_funds', 'payer', '', 1, 0
+        'insufficient_funds', 'payer', '', 1, 0, true
     FROM billing_charge ORDER BY recorded_at"""
 OVERSPEND = """
     INSERT INTO billing_overspend (customer_id, billing_entity_id, seq, charge_id, amount, cause, recorded_at)

@@ -265,7 +265,7 @@ def test_denials_and_overspend_are_listed_apart(staff: Client, acme: Tenant) -> 
     charge(acme, "b", Mode.REPORT, properties={"tokens": 5000})
     text = read(staff, url(acme, "/denials"))
     assert "Insufficient funds" in text
-    assert "reported USD 9.50" in text
+    assert "Reported USD 9.50" in text
     (denial,) = rows(staff, url(acme, "/denials?d-export=csv"))
     assert (denial["denial_event"], denial["denial_expected_amount"]) == ("completion", "504.5")
     (below,) = rows(staff, url(acme, "/denials?o-export=csv"))
