@@ -12,8 +12,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from a2wsgi import WSGIMiddleware
+from django.conf import settings
 from django.core.management import CommandError
 
+from config import asgi
 from config.supervisor import children, programs, steps
 from config.supervisor.children import Child
 from config.supervisor.groups import end_groups, members
@@ -143,11 +146,13 @@ def test_an_address_of_another_machine_is_refused() -> None:
         steps.check_port("192.0.2.1", 8000)
 
 
-def test_the_web_server_is_told_how_many_threads_to_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WEB_THREADS", "7")
+def test_the_web_server_runs_the_event_loop_with_so_many_threads_behind_it() -> None:
     command = programs.web("127.0.0.1", 8000)
-    assert command[command.index("--blocking-threads") + 1] == "7"
-    assert command[command.index("--interface") + 1] == "wsgi"
+    assert "config.asgi:application" in command
+    assert command[command.index("--interface") + 1] == "asginl"
+    behind = asgi.application.behind
+    assert isinstance(behind, WSGIMiddleware)
+    assert behind.executor._max_workers == settings.WEB_THREADS
 
 
 def _next_line(child: Child) -> str:
