@@ -79,6 +79,10 @@ def test_a_denial_shows_who_was_refused_what_and_why(api: Api, tenant: Tenant) -
         "idempotency_key": "a",
         "expected_amount": "1.5",
         "available": "1",
+        "limit": None,
+        "used": None,
+        "resets_at": None,
+        "retryable": True,
         "occurred_at": occurred,
         "denied_at": "2026-01-15T12:00:00Z",
     }
