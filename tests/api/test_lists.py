@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from billing.models import MarginAlert
 from billing.wallets import adjust, grant_credit, top_up
 from tests.accounts.caller import caller_with
 from tests.api.doors import LISTS, World, bodies, make_world
@@ -35,7 +37,14 @@ def world() -> World:
         adjust(payer, Decimal(1), reason="r")
         make_meter(f"meter{number}")
         component = {"key": "c", "meter": f"meter{number}", "model": "per_unit", "unit_price": "1"}
-        make_tenant(make_version([component]))
+        of_its_own = make_tenant(make_version([component])).payer
+        floor = {"billing_entity": of_its_own.public_id, "min_margin": "0.2"}
+        assert caller.post("/v1/margin-floors", floor).status in (200, 201)
+        rule = {"scope": "model", "subject": f"m{number}", "points": "5", "days": 7}
+        caller.made("/v1/margin-rules", rule)
+        bill = {"vendor": f"v{number}", "month": "2026-01", "currency": "USD", "total": "1"}
+        caller.made("/v1/vendor-bills", bill)
+        _alert(number)
         lost = {"idempotency_key": f"lost-{number}", "event": "completion", "workspace": "nowhere"}
         caller.post("/v1/events", {"events": [lost]})
         caller.made("/v1/organizations", {"customer": customer, "name": f"o{number}"})
@@ -55,6 +64,26 @@ def world() -> World:
         simulation = made["POST", "/v1/simulations"]
         assert caller.post("/v1/simulations", simulation | {"cohort": {}}).status in (201, 202)
     return world
+
+
+def _alert(number: int) -> None:
+    """What a rule on falling margins tells once in its window."""
+    instant = datetime(2026, 1, 1, number, tzinfo=UTC)
+    MarginAlert.objects.create(
+        key=f"fall/{number}",
+        kind=MarginAlert.Kind.FALL,
+        rule_id=1,
+        starts_at=instant,
+        ends_at=instant + timedelta(days=7),
+        currency="USD",
+        revenue=10,
+        cost=5,
+        events=1,
+        costed=1,
+        bound=5,
+        detail={},
+        raised_at=instant,
+    )
 
 
 def page(world: World, name: str, **params: str) -> dict[str, Any]:
