@@ -45,6 +45,7 @@ def execute(raw: Session, query: str, params: Sequence[Any] = ()) -> Answer:
         return pipeline.execute(query, params)
 
 
+SEPARATOR: Final = "\0"
 NULL: Final = "\x02"
 """Stands for null in rows: a control character, which no text that was let in contains."""
 
@@ -119,9 +120,15 @@ def key_arrays(keys: Iterable[Sequence[Any]], kinds: str) -> tuple[str, ...]:
 
 
 def text_array(values: Iterable[str]) -> str:
-    """An array literal of texts."""
-    quoted = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
-    return '{"' + '","'.join(quoted) + '"}' if quoted else "{}"
+    """An array literal of texts. Escaped all at once, which is several times quicker than one by one."""
+    texts = list(values)
+    if not texts:
+        return "{}"
+    joined = SEPARATOR.join(texts)
+    if joined.count(SEPARATOR) != len(texts) - 1:
+        raise ValueError("PostgreSQL has no text with a NUL character.")
+    escaped = joined.replace("\\", "\\\\").replace('"', '\\"')
+    return '{"' + escaped.replace(SEPARATOR, '","') + '"}'
 
 
 def nullable_text_array(values: Iterable[str | None]) -> str:
