@@ -67,6 +67,7 @@ class Work:
     rerated: set[UUID]
     costs: dict[UUID, KnownCost]
     paid: dict[tuple[str, int], list[Part]] = field(default_factory=dict)
+    moved: list[Part] = field(default_factory=list)
     reversals: dict[int, tuple[Reversal, list[StandingCharge]]] = field(default_factory=dict)
     charged: list[Charged] = field(default_factory=list)
     extremes: list[Extreme] = field(default_factory=list)
@@ -215,7 +216,8 @@ def _fund(work: Work, item: Planned, book: PayerBook, rated: RatedItem) -> list[
     def paid(component: str, segment: int) -> list[Part]:
         key = (component, segment)
         if key not in work.paid:
-            work.paid[key] = giving_back.read_paid(work.raw, book, component, segment)
+            known = giving_back.read_paid(work.raw, book, component, segment)
+            work.paid[key] = giving_back.merge_paid(known, _parts_of(work.moved, key))  # not written yet
         return work.paid[key]
 
     parts = deciding.fund(item, book, rated)
@@ -226,9 +228,13 @@ def _fund(work: Work, item: Planned, book: PayerBook, rated: RatedItem) -> list[
 
 
 def _note_paid(work: Work, parts: Sequence[Part]) -> None:
+    work.moved += parts
     for key, known in work.paid.items():
-        here = [part for part in parts if (part.component, part.segment) == key]
-        work.paid[key] = giving_back.merge_paid(known, here)
+        work.paid[key] = giving_back.merge_paid(known, _parts_of(parts, key))
+
+
+def _parts_of(parts: Sequence[Part], key: tuple[str, int]) -> list[Part]:
+    return [part for part in parts if (part.component, part.segment) == key]
 
 
 def _take_usage(work: Work, item: Planned, row: UsageEvent, rated: RatedItem) -> None:
