@@ -11,7 +11,7 @@ import pytest
 from tests.architecture.sources import ROOT, text_files
 
 _MACHINE_PATH = re.compile(r"(?:^|[^A-Za-z0-9_.:/])/(?:work|root|home|Users|tmp)/[A-Za-z]", re.MULTILINE)
-_REGISTRY = re.compile(r"index-url|/simple/|\"resolved\":|files\.pythonhosted")
+_REGISTRY = re.compile(r"index[-]url|/simpl[e]/|\"resolve[d]\":|files\.python[h]osted")
 _FOREIGN = re.compile(r"""(?:src|href|action|url)\s*[=(]\s*["']?(?:https?:)?//""", re.IGNORECASE)
 _INLINE = re.compile(r"""<script(?![^>]*\bsrc=)(?![^>]*application/json)|<style|\sstyle="|\son[a-z]+=["']""")
 _THIS = "tests/architecture/test_repository.py"
