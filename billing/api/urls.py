@@ -85,7 +85,7 @@ urlpatterns = [
     path("gateway/authorize", GatewayView.as_view(), name="gateway"),
     re_path("^gateway/authorize/.*$", GatewayPathView.as_view(), name="gateway_path"),
     path("meters/compare", CompareMetricsView.as_view(), name="meters_compare"),
-    path("margins", MarginsView.as_view(), name="margins"),
+    path("margins", MarginsView.as_view(), name="api_margins"),
     path(
         "simulations/<simulation_id>/rows",
         SimulationRowResource.as_view({"get": "list"}),

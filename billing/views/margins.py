@@ -63,7 +63,7 @@ MARGINS = Listing(
         columns.percent(
             "margin.cost_coverage", "Cost known", digits=0, hint="The part of the events whose cost is known"
         ),
-        columns.instant("starts_at", "Since", zone_path="payer.time_zone", precision="day"),
+        columns.instant("starts_at", "Since", zone_path="payer.time_zone", precision="day").extra(),
         columns.instant("ends_at", "Until", zone_path="payer.time_zone", precision="day").extra(),
     ),
     default_sort="state",
