@@ -147,7 +147,8 @@ def refuse(
         reason = "insufficient_funds"
     elif item.floors is not None and (floor := item.floors.beyond(rated.amount, item.cost)) is not None:
         refusal = denied(item, "margin_floor", book.funds, rated.amount)
-        return replace(refusal, level=floor.level, level_id=floor.level_id)
+        resets_at = datetime.fromisoformat(floor.key.ends_at)
+        return replace(refusal, level=floor.level, level_id=floor.level_id, resets_at=resets_at)
     if reason is None:
         return None
     return denied(item, reason, book.funds, rated.amount)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from core.errors import TollgateError
 
-RETRYABLE: Final = frozenset({"suspended", "spend_limit", "insufficient_funds"})
+RETRYABLE: Final = frozenset({"suspended", "spend_limit", "insufficient_funds", "margin_floor"})
 """The reasons that may be gone when the same call comes again."""
 
 

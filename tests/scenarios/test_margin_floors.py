@@ -79,6 +79,8 @@ def test_a_denied_call_says_whose_floor_it_was_and_nothing_of_the_margin(story: 
     denial = answer["denial"]
     assert (denial["level"], denial["id"]) == ("subscription", subscription["id"])
     assert (denial["limit"], denial["used"]) == (None, None)
+    period = "2026-04-01T00:00:00Z"
+    assert (denial["retryable"], denial["resets_at"]) == (True, period), "a later period starts anew"
     assert "0.9" not in str(answer)
     row = story.api.get("/v1/denials", billing_entity=payer).json()["data"][0]
     assert (row["reason"], row["level"]) == ("margin_floor", "subscription")
