@@ -13,13 +13,12 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from django.conf import settings
-from django.core.handlers.wsgi import WSGIRequest
-from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from accounts.api.authentication import secret_in
 from accounts.credentials import authenticate_key
 from billing.api.calls import asked, is_call
 from billing.api.charges import CHARGE_SCOPE, answer
+from billing.api.environ import Environ, Response, begin, request_of
 from billing.api.gateway import gateway_response, is_gateway_path
 from billing.charging import ChargeRequest, Outcome, charge_one
 from core.api.errors import as_tollgate_error, error_body
@@ -27,16 +26,12 @@ from core.api.parsers import checked_json
 from core.api.permissions import check_scope
 from core.api.renderers import render_notated
 from core.errors import AuthenticationFailed
-from core.middleware import request_id_of
 from core.sql import drop_broken_connection
 
 JSON: Final = "application/json"
 LENGTH_DIGITS_MAX: Final = 15
 """Python turns no text of thousands of digits into a number."""
 
-Environ = dict[str, Any]
-Response = tuple[int, bytes, dict[str, str]]
-"""Status, body, headers."""
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 
@@ -56,7 +51,7 @@ class FastLane:
         return [body]
 
 
-def _lane_of(environ: Environ) -> Callable[[Environ], tuple[int, bytes, dict[str, str]]] | None:
+def _lane_of(environ: Environ) -> Callable[[Environ], Response] | None:
     """What answers the request before Django does, if anything."""
     path = environ["PATH_INFO"]
     if is_gateway_path(path):
@@ -97,14 +92,6 @@ def charge_response(environ: Environ) -> Response:
         return failure_response(exception, environ, request_id)
 
 
-def begin(environ: Environ) -> str:
-    """Bind what the log says of this request; its id."""
-    request_id = request_id_of(environ)
-    clear_contextvars()
-    bind_contextvars(request_id=request_id)
-    return request_id
-
-
 def asked_charge(environ: Environ) -> ChargeRequest:
     """What the caller asks for; raises as the view would."""
     secret = secret_of(environ)
@@ -124,7 +111,7 @@ def secret_of(environ: Environ) -> str | None:
 
 def charged_response(outcome: Outcome, environ: Environ, request_id: str) -> Response:
     """The outcome's answer; raises what it failed with."""
-    status, body, headers = answer(outcome, lambda: _request(environ, request_id))
+    status, body, headers = answer(outcome, lambda: request_of(environ, request_id))
     return _response(status, body, headers, request_id)
 
 
@@ -132,15 +119,8 @@ def failure_response(exception: Exception, environ: Environ, request_id: str) ->
     """The error that the caller is told."""
     error = as_tollgate_error(exception)
     headers = {"WWW-Authenticate": 'Bearer realm="tollgate"'} if error.status == 401 else {}
-    return _response(error.status, error_body(error, _request(environ, request_id)), headers, request_id)
+    return _response(error.status, error_body(error, request_of(environ, request_id)), headers, request_id)
 
 
 def _response(status: int, body: dict[str, Any], headers: dict[str, str], request_id: str) -> Response:
     return status, render_notated(body), {"Content-Type": JSON, "X-Request-Id": request_id, **headers}
-
-
-def _request(environ: Environ, request_id: str) -> WSGIRequest:
-    """Django's view of the request, for the answers that name an address of ours: errors and refusals."""
-    request = WSGIRequest(environ)
-    request.id = request_id  # type: ignore[attr-defined]
-    return request

@@ -13,16 +13,15 @@ from typing import Any, Final
 
 import structlog
 from django.conf import settings
-from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
-from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from accounts.credentials import authenticate_key, integration_keys
 from billing.api.answers import denial_answer
 from billing.api.charges import CHARGE_SCOPE
+from billing.api.environ import Environ, Response, begin, request_of
 from billing.charging import Authorized, ChargeRequest, Denied, Failed, charge_in_loop, charge_one
 from billing.gateway.holding import Held, held, hold_request
 from billing.gateway.reading import (
@@ -37,7 +36,6 @@ from core.api.errors import as_tollgate_error, error_body
 from core.api.permissions import check_scope
 from core.api.renderers import render_notated
 from core.errors import AuthenticationFailed, TollgateError
-from core.middleware import request_id_of
 from core.numbers import plain
 from core.sql import drop_broken_connection
 from metering.catalogue import is_at_hand, meter_catalogue
@@ -61,9 +59,6 @@ HEADERS: Final = (
 )
 _FAULTS: Final = {True: FAIL_OPEN, False: "unavailable"}
 
-Environ = dict[str, Any]
-Answer = tuple[int, bytes, dict[str, str]]
-"""Status, body, headers."""
 Decision = Held | Denied | Failed | Exception
 
 
@@ -105,9 +100,9 @@ class GatewayPathView(GatewayView):
     schema = None
 
 
-def gateway_response(environ: Environ) -> Answer:
+def gateway_response(environ: Environ) -> Response:
     """Whether the call may go on: 200, 401 or 403. Raises nothing."""
-    request_id = _begin(environ)
+    request_id = begin(environ)
     decided: Decision
     try:
         decided = held(charge_one(asked_hold(environ, request_id)))
@@ -117,9 +112,9 @@ def gateway_response(environ: Environ) -> Answer:
     return _answer(decided, environ, request_id)
 
 
-async def gateway_response_in_loop(environ: Environ) -> Answer:
+async def gateway_response_in_loop(environ: Environ) -> Response:
     """The same in the web server's event loop: the database is asked in threads only."""
-    request_id = _begin(environ)
+    request_id = begin(environ)
     decided: Decision
     try:
         if _needs_no_database(environ):
@@ -132,13 +127,6 @@ async def gateway_response_in_loop(environ: Environ) -> Answer:
     except Exception as exception:  # as above
         decided = exception
     return _answer(decided, environ, request_id)
-
-
-def _begin(environ: Environ) -> str:
-    request_id = request_id_of(environ)
-    clear_contextvars()
-    bind_contextvars(request_id=request_id)
-    return request_id
 
 
 def _needs_no_database(environ: Environ) -> bool:
@@ -159,7 +147,7 @@ def _drop_connection() -> None:
         log.warning("connection_not_dropped", error=type(exception).__name__)
 
 
-def _answer(decided: Decision, environ: Environ, request_id: str) -> Answer:
+def _answer(decided: Decision, environ: Environ, request_id: str) -> Response:
     try:
         if isinstance(decided, Held):
             return _allowed(decided, request_id)
@@ -183,7 +171,7 @@ def asked_hold(environ: Environ, request_id: str) -> ChargeRequest:
     return hold_request(event, credential, settings.GATEWAY_HOLD)
 
 
-def _allowed(held: Held, request_id: str) -> Answer:
+def _allowed(held: Held, request_id: str) -> Response:
     headers = {
         "X-Tollgate-Status": "200",
         "X-Tollgate-Authorization": held.authorization,
@@ -193,29 +181,29 @@ def _allowed(held: Held, request_id: str) -> Answer:
     return 200, b"", headers
 
 
-def _denied(denied: Denied, environ: Environ, request_id: str) -> Answer:
+def _denied(denied: Denied, environ: Environ, request_id: str) -> Response:
     headers = _headers(402, denied.reason, request_id) | {"X-Tollgate-Balance": plain(denied.available)}
-    return 403, _body(denial_answer(denied, _request(environ, request_id)), environ), headers
+    return 403, _body(denial_answer(denied, request_of(environ, request_id)), environ), headers
 
 
-def _refused(error: TollgateError, environ: Environ, request_id: str) -> Answer:
+def _refused(error: TollgateError, environ: Environ, request_id: str) -> Response:
     """The answer to an error: the caller's (401), the operator's (403), or ours (as the fail mode says)."""
     if error.status >= OUR_FAULT:
         return _our_fault(error, environ, request_id)
-    body = _body(error_body(error, _request(environ, request_id)), environ)
+    body = _body(error_body(error, request_of(environ, request_id)), environ)
     if isinstance(error, AuthenticationFailed) or error.code in CALLERS_KEY:
         headers = _headers(401, error.code, request_id) | {"WWW-Authenticate": 'Bearer realm="api"'}
         return 401, body, headers
     return 403, body, _headers(error.status, error.code, request_id)
 
 
-def _our_fault(error: TollgateError, environ: Environ, request_id: str) -> Answer:
+def _our_fault(error: TollgateError, environ: Environ, request_id: str) -> Response:
     """Fail open: 200, reason `fail_open`, no hold. Fail closed: 403. Both say 503 in X-Tollgate-Status."""
     headers = _headers(503, _FAULTS[fails_open(environ, settings.GATEWAY_FAIL_OPEN)], request_id)
     if headers["X-Tollgate-Reason"] == FAIL_OPEN:
         log.error("gateway_failed_open", code=error.code)
         return 200, b"", headers
-    return 403, _body(error_body(error, _request(environ, request_id)), environ), headers
+    return 403, _body(error_body(error, request_of(environ, request_id)), environ), headers
 
 
 def _headers(status: int, reason: str, request_id: str) -> dict[str, str]:
@@ -229,9 +217,3 @@ def _headers(status: int, reason: str, request_id: str) -> dict[str, str]:
 
 def _body(body: Mapping[str, Any], environ: Environ) -> bytes:
     return b"" if environ.get("REQUEST_METHOD") == "HEAD" else render_notated(body)
-
-
-def _request(environ: Environ, request_id: str) -> HttpRequest:
-    request = WSGIRequest(environ)
-    request.id = request_id  # type: ignore[attr-defined]
-    return request

@@ -18,11 +18,9 @@ from django.conf import settings
 
 from accounts.credentials import integration_keys
 from billing.api.calls import is_call, needs_no_rows
+from billing.api.environ import Environ, Response, begin
 from billing.api.fast_lane import (
-    Environ,
-    Response,
     asked_charge,
-    begin,
     charged_response,
     failure_response,
     is_plain_json,

@@ -107,8 +107,10 @@ class Queue:
             ticket.wake.acquire()
             if not ticket.leads:
                 return
-        self._charge_next()
-        self._hand_over()
+        try:
+            self._charge_next()
+        finally:
+            self._hand_over()
 
     def submit(self, ticket: LoopTicket) -> None:
         """The same without waiting: the ticket's loop is told."""
