@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -58,6 +58,24 @@ READ: Final = f"""
         SELECT * FROM billing_authorization
         WHERE customer_id = t.c AND billing_entity_id = t.b AND status = 'authorized' AND expires_at <= %s
         OFFSET 0) AS a"""  # noqa: S608
+PROMISED_FIELDS: Final = (
+    "customer_id",
+    "id",
+    "billing_entity_id",
+    "workspace_id",
+    "api_key_id",
+    "kind",
+    "idempotency_key",
+    "event",
+    "occurred_at",
+    "expires_at",
+    "status",
+)
+READ_PROMISED: Final = f"""
+    SELECT {", ".join(f"a.{name}" for name in PROMISED_FIELDS)}, a.payload::text
+    FROM unnest(%s::bigint[], %s::uuid[]) AS t(c, i)
+    JOIN billing_authorization a ON a.customer_id = t.c AND a.id = t.i
+    WHERE a.kind = 'authorization'"""  # noqa: S608
 READ_REFUSED: Final = f"""
     SELECT {COLUMNS} FROM unnest(%s::bigint[], %s::text[]) AS t(c, k)
     JOIN billing_authorization a ON a.customer_id = t.c AND a.refused_key = t.k
@@ -88,6 +106,12 @@ def read_holds(raw: Session, ids: Sequence[HoldId], payers: Sequence[PayerId], n
     """The holds of these ids, and those of the payers that are open though their time is over."""
     wanted = (number_array(customer_id for customer_id, _ in ids), text_array(str(uuid) for _, uuid in ids))
     return execute(raw, READ, (*wanted, *key_arrays(payers, "nn"), now))
+
+
+def read_promised(raw: Session, ids: Collection[HoldId]) -> Answer:
+    """The authorizations of these ids: PROMISED_FIELDS, and the payload as text."""
+    wanted = (number_array(customer_id for customer_id, _ in ids), text_array(str(uuid) for _, uuid in ids))
+    return execute(raw, READ_PROMISED, wanted)
 
 
 def read_reserved(raw: Session, payers: Sequence[PayerId]) -> dict[PayerId, dict[int, Decimal]]:

@@ -12,15 +12,14 @@ from django.db.models import TextField
 from django.db.models.functions import Cast
 
 from accounts.credentials import IntegrationKeyRecord
-from accounts.scoping import OPERATOR, Viewer, visible
+from accounts.scoping import Viewer, visible
 from billing import authorizations
 from billing.api.charges import check_header_key
-from billing.charging import ChargeRequest, Mode
+from billing.charging import Asked, ChargeRequest, Mode, UnreadCapture
 from billing.models import Authorization
 from core import clock
 from core.errors import NotFound
 from core.ids import hot_row
-from core.sql import drop_broken_connection
 from metering.events import parse_event
 
 CHARGES: Final = "/v1/charges"
@@ -33,13 +32,8 @@ def is_call(path: str) -> bool:
     return path in (CHARGES, AUTHORIZATIONS) or _CAPTURE(path) is not None
 
 
-def needs_no_rows(path: str) -> bool:
-    """Whether `asked` makes do without the database: a capture names a row."""
-    return path in (CHARGES, AUTHORIZATIONS)
-
-
-def asked(path: str, body: Any, header_key: str | None, credential: IntegrationKeyRecord) -> ChargeRequest:
-    """What a POST of `body` to `path` asks for; raises what is wrong with it."""
+def asked(path: str, body: Any, header_key: str | None, credential: IntegrationKeyRecord) -> Asked:
+    """What a POST of `body` to `path` asks for, without asking the database; raises what is wrong with it."""
     if path == CHARGES:
         check_header_key(header_key, body)
         return ChargeRequest(parse_event(body, clock.now()), Mode.ASK, "api", credential)
@@ -48,17 +42,21 @@ def asked(path: str, body: Any, header_key: str | None, credential: IntegrationK
         return authorizations.authorization_request(body, clock.now(), credential)
     found = _CAPTURE(path)
     assert found is not None
-    drop_broken_connection()
     return asked_capture(found[1], body, header_key, credential)
 
 
 def asked_capture(
     authorization_id: str, body: Any, header_key: str | None, credential: IntegrationKeyRecord
-) -> ChargeRequest:
-    """The capture of an authorization; raises NotFound."""
-    row = find_authorization(OPERATOR, authorization_id)  # whose an integration key is
-    check_header_key(header_key, body, row.public_id)
-    return authorizations.capture_request(body, row, clock.now(), credential)
+) -> UnreadCapture:
+    """The capture of an authorization; raises NotFound for what is no id of one."""
+
+    def read(row: Authorization | None) -> ChargeRequest:
+        if row is None:
+            raise _missing(authorization_id)
+        check_header_key(header_key, body, row.public_id)
+        return authorizations.capture_request(body, row, clock.now(), credential)
+
+    return UnreadCapture(hot_row("auth", authorization_id), read)
 
 
 def find_authorization(viewer: Viewer, authorization_id: str) -> Authorization:
@@ -69,5 +67,9 @@ def find_authorization(viewer: Viewer, authorization_id: str) -> Authorization:
     )
     row = rows.defer("payload").annotate(payload_text=Cast("payload", TextField())).first()
     if row is None:
-        raise NotFound("not_found", f"There is no authorization {authorization_id!r}.")
+        raise _missing(authorization_id)
     return row
+
+
+def _missing(authorization_id: str) -> NotFound:
+    return NotFound("not_found", f"There is no authorization {authorization_id!r}.")

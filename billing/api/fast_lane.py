@@ -20,7 +20,7 @@ from billing.api.calls import asked, is_call
 from billing.api.charges import CHARGE_SCOPE, answer
 from billing.api.environ import Environ, Response, begin, request_of
 from billing.api.gateway import gateway_response, is_gateway_path
-from billing.charging import ChargeRequest, Outcome, charge_one
+from billing.charging import Asked, Outcome, charge_one
 from core.api.errors import as_tollgate_error, error_body
 from core.api.parsers import checked_json
 from core.api.permissions import check_scope
@@ -92,7 +92,7 @@ def charge_response(environ: Environ) -> Response:
         return failure_response(exception, environ, request_id)
 
 
-def asked_charge(environ: Environ) -> ChargeRequest:
+def asked_charge(environ: Environ) -> Asked:
     """What the caller asks for; raises as the view would."""
     secret = secret_of(environ)
     if secret is None:

@@ -9,9 +9,10 @@ commit), `outcomes` (what comes out).
 from billing.charging.batching import charge_in_loop, charge_one
 from billing.charging.outcomes import Authorized, Charged, Denied, Failed, Outcome, Quarantined, Recorded
 from billing.charging.path import charge_many, report_events
-from billing.charging.requests import CaptureTerms, ChargeRequest, HoldTerms, Mode, Over
+from billing.charging.requests import Asked, CaptureTerms, ChargeRequest, HoldTerms, Mode, Over, UnreadCapture
 
 __all__ = [
+    "Asked",
     "Authorized",
     "CaptureTerms",
     "ChargeRequest",
@@ -24,6 +25,7 @@ __all__ = [
     "Over",
     "Quarantined",
     "Recorded",
+    "UnreadCapture",
     "charge_in_loop",
     "charge_many",
     "charge_one",

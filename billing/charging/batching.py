@@ -27,7 +27,8 @@ from django.db import connection
 
 from billing.charging.outcomes import Outcome
 from billing.charging.path import charge_batch
-from billing.charging.requests import ChargeRequest
+from billing.charging.promised import read_captures
+from billing.charging.requests import Asked, ChargeRequest, UnreadCapture
 from core.sql import drop_broken_connection
 
 BATCH_MAX: Final = 64
@@ -41,10 +42,10 @@ LANES_MAX: Final = 16
 class Ticket:
     """One waiting charge. Told with neither outcome nor error, its payer's row is locked elsewhere."""
 
-    __slots__ = ("error", "outcome", "request")
+    __slots__ = ("asked", "error", "outcome")
 
-    def __init__(self, request: ChargeRequest) -> None:
-        self.request = request
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
         self.outcome: Outcome | None = None
         self.error: BaseException | None = None
 
@@ -59,8 +60,8 @@ class ThreadTicket(Ticket):
 
     __slots__ = ("leads", "wake")
 
-    def __init__(self, request: ChargeRequest) -> None:
-        super().__init__(request)
+    def __init__(self, asked: Asked) -> None:
+        super().__init__(asked)
         self.leads = False
         self.wake = Lock()
         self.wake.acquire()
@@ -71,8 +72,8 @@ class LoopTicket(Ticket):
 
     __slots__ = ("loop", "told")
 
-    def __init__(self, request: ChargeRequest, loop: AbstractEventLoop) -> None:
-        super().__init__(request)
+    def __init__(self, asked: Asked, loop: AbstractEventLoop) -> None:
+        super().__init__(asked)
         self.loop = loop
         self.told: Future[None] = loop.create_future()
 
@@ -177,16 +178,27 @@ class Queue:
             self._missing = 0
 
     def _run(self, batch: Sequence[Ticket]) -> None:
-        numbered = [(index, ticket.request) for index, ticket in enumerate(batch)]
         try:
             drop_broken_connection()
-            outcomes = charge_batch(numbered, skip_locked=self._skip_locked)
+            numbered = _requests(batch)
+            outcomes = charge_batch(numbered, skip_locked=self._skip_locked) if numbered else {}
         except BaseException as error:  # whoever waits must hear of it
             for ticket in batch:
                 ticket.error = error
             return
         for index, outcome in outcomes.items():
             batch[index].outcome = outcome
+
+
+def _requests(batch: Sequence[Ticket]) -> list[tuple[int, ChargeRequest]]:
+    """What the tickets ask for, with their places. Captures are read first; whose are wrong, are done."""
+    unread = {place: one.asked for place, one in enumerate(batch) if isinstance(one.asked, UnreadCapture)}
+    for place, read in zip(unread, read_captures(unread.values()), strict=True):
+        if isinstance(read, Exception):
+            batch[place].error = read
+        else:
+            batch[place].asked = read
+    return [(place, one.asked) for place, one in enumerate(batch) if isinstance(one.asked, ChargeRequest)]
 
 
 def tell(batch: Sequence[Ticket]) -> None:
@@ -213,36 +225,39 @@ _lanes: Final[dict[str, Queue]] = {}
 _lane_leaders: Final = ThreadPoolExecutor(LANES_MAX, "lanes")
 
 
-def charge_one(request: ChargeRequest) -> Outcome:
+def charge_one(asked: Asked) -> Outcome:
     """Charge a single request, sharing the commit with others that come at the same time."""
+    name, ticket = _lane_name(asked), ThreadTicket(asked)
     if connection.in_atomic_block:
         # The caller's own transaction (a test's, a command's) must stay its own.
-        return charge_batch([(0, request)], skip_locked=False)[0]
-    name, ticket = _lane_name(request), ThreadTicket(request)
+        numbered = _requests([ticket])
+        return charge_batch(numbered, skip_locked=False)[0] if numbered else _outcome(ticket)
     if name not in _lanes:
         _everyone.charge(ticket)
     if not ticket.is_done:
-        ticket = ThreadTicket(request)
+        name, ticket = _lane_name(ticket.asked), ThreadTicket(ticket.asked)
         _lane(name).charge(ticket)
     return _outcome(ticket)
 
 
-async def charge_in_loop(request: ChargeRequest) -> Outcome:
+async def charge_in_loop(asked: Asked) -> Outcome:
     """`charge_one` for a coroutine: the database is asked in a thread, the loop goes on."""
-    name, loop = _lane_name(request), get_running_loop()
-    ticket = LoopTicket(request, loop)
+    name, loop = _lane_name(asked), get_running_loop()
+    ticket = LoopTicket(asked, loop)
     if name not in _lanes:
         _everyone.submit(ticket)
         await ticket.told
     if not ticket.is_done:
-        ticket = LoopTicket(request, loop)
+        name, ticket = _lane_name(ticket.asked), LoopTicket(ticket.asked, loop)
         _lane(name).submit(ticket)
         await ticket.told
     return _outcome(ticket)
 
 
-def _lane_name(request: ChargeRequest) -> str:
-    event = request.event
+def _lane_name(asked: Asked) -> str:
+    if isinstance(asked, UnreadCapture):
+        return ""  # it is not known yet whose lane it would be
+    event = asked.event
     return event.workspace or event.api_key or event.billing_entity or ""
 
 

@@ -3,6 +3,7 @@ reports (has happened already)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -11,6 +12,8 @@ from uuid import UUID
 
 from accounts.attribution import Attribution
 from accounts.credentials import IntegrationKeyRecord
+from billing.holds import HoldId
+from billing.models import Authorization
 from core.errors import Unprocessable
 from metering.accept import accept_window
 from metering.events import EventInput
@@ -105,3 +108,15 @@ class ChargeRequest:
         if reason is None or (self.is_any_age and occurred_at <= now):
             return None
         return Unprocessable(reason, "occurred_at is outside the accept window.", "occurred_at")
+
+
+@dataclass(slots=True, frozen=True)
+class UnreadCapture:
+    """A capture of which only the hold's id is known: what was authorized is read with others that come at
+    the same time. `read` makes the request of it (null: there is no such hold), or raises what is wrong."""
+
+    hold: HoldId
+    read: Callable[[Authorization | None], ChargeRequest]
+
+
+Asked = ChargeRequest | UnreadCapture

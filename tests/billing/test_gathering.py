@@ -12,7 +12,8 @@ import pytest
 
 from billing.charging import batching
 from billing.charging.batching import SIBLINGS_MIN, Queue, ThreadTicket
-from billing.charging.requests import ChargeRequest
+from billing.charging.requests import ChargeRequest, Mode
+from metering.events import EventInput
 
 LONG = 20.0
 WAIT = 20
@@ -53,7 +54,7 @@ def queue(pool: ThreadPoolExecutor) -> Queue:
 
 def charged(queue: Queue) -> Callable[[], Any]:
     def run() -> Any:
-        ticket = ThreadTicket(cast(ChargeRequest, None))
+        ticket = ThreadTicket(ChargeRequest(cast(EventInput, None), Mode.ASK))
         queue.charge(ticket)
         return ticket.outcome
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
@@ -17,9 +17,12 @@ from django.db import connection
 from accounts.credentials import integration_keys
 from accounts.keys import issue_api_key
 from billing.api.loop_lane import LoopLane
-from billing.charging import Charged, Outcome, batching, charge_in_loop, charge_one
+from billing.charging import Charged, Outcome, UnreadCapture, batching, charge_in_loop, charge_one
 from billing.charging.path import charge_batch
+from billing.charging.promised import read_captures
 from billing.models import Authorization, Charge
+from core import clock
+from core.ids import hot_id, new_uuid7
 from core.sql import driver
 from pricing.models import PlanVersion
 from tests.api_client import Api
@@ -28,6 +31,7 @@ from tests.billing.test_batching import PER_TOKEN, locked_elsewhere
 from tests.billing.world import Tenant, balance, make_meter, make_tenant, make_version, request
 
 pytestmark = pytest.mark.django_db(transaction=True)
+AUTHORIZE = "/v1/authorizations"
 Answer = tuple[int, dict[str, Any], dict[str, str]]
 
 
@@ -259,6 +263,48 @@ def test_a_hold_and_its_capture_are_answered_in_the_loop_too(version: PlanVersio
     (stranger,) = all_at_once(send(secret, b"{}", path="/v1/authorizations/auth_nobody/capture"))
     assert stranger[0] == 404
     assert balance(tenant) == Decimal("0.93")
+
+
+def test_captures_of_one_moment_are_read_by_one_statement_and_none_sinks_another(
+    version: PlanVersion, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenants = [make_tenant(version, balance="1", overdraft=Decimal(0)) for _ in range(4)]
+    opened = [send(secret, body_of(one, f"hold-{at}", 30), path=AUTHORIZE) for at, one in enumerate(tenants)]
+    ids = [answer[1]["id"] for answer in all_at_once(*opened)]
+    gone = hot_id("auth", tenants[0].payer.customer_id, new_uuid7(clock.now()))
+    reads: list[int] = []
+
+    def counted(captures: Collection[UnreadCapture]) -> list[Any]:
+        reads.append(len(captures))
+        return read_captures(captures)
+
+    monkeypatch.setattr(batching, "read_captures", counted)
+    monkeypatch.setattr(batching._everyone, "_expected", 6)  # so that they are one batch
+    monkeypatch.setattr(batching, "GATHER_SECONDS", 5.0)
+    usage = b'{"properties": {"tokens": 7}}'
+    bodies = [(one, usage) for one in ids[:3]] + [(ids[3], b'{"over": "no"}'), (gone, usage), (ids[0], usage)]
+    answers = all_at_once(*[send(secret, body, path=f"{AUTHORIZE}/{one}/capture") for one, body in bodies])
+    assert sorted(answer[0] for answer in answers) == [200, 201, 201, 201, 400, 404]
+    assert reads == [6]
+    assert gone in answers[4][1]["error"]["message"]
+    assert [balance(one) for one in tenants] == [Decimal("0.93")] * 3 + [Decimal(1)]
+
+
+def test_a_capture_waits_in_the_lane_of_its_payer_alone(version: PlanVersion, secret: str) -> None:
+    busy, free = (make_tenant(version, balance="1", overdraft=Decimal(0)) for _ in range(2))
+    opened = [send(secret, body_of(one, "hold", 30), path=AUTHORIZE) for one in (busy, free)]
+    ids = [answer[1]["id"] for answer in all_at_once(*opened)]
+
+    async def run() -> tuple[Any, Any]:
+        with locked_elsewhere(busy):
+            waiting = asyncio.create_task(send(secret, b"{}", path=f"{AUTHORIZE}/{ids[0]}/capture"))
+            passed = await send(secret, b"{}", path=f"{AUTHORIZE}/{ids[1]}/capture")
+            assert not waiting.done()
+        return passed, await waiting
+
+    passed, waited = asyncio.run(run())
+    assert (passed[0], waited[0]) == (201, 201)
+    assert [balance(one) for one in (busy, free)] == [Decimal("0.7")] * 2
 
 
 def check(secret: str, caller: str, key: str, tokens: int, **scope: Any) -> Awaitable[Any]:
