@@ -1,0 +1,13 @@
+"""The links, one module each, in the order in which a run checks them.
+
+A module has the SQL of its link and how its rows become findings, and ends with `LINK`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from billing.reconciliation.link import Link
+from billing.reconciliation.links import balances
+
+LINKS: Final[tuple[Link, ...]] = (balances.LINK,)
