@@ -8,6 +8,32 @@ from __future__ import annotations
 from typing import Final
 
 from billing.reconciliation.link import Link
-from billing.reconciliation.links import balances
+from billing.reconciliation.links import (
+    balances,
+    buckets,
+    charges,
+    counters,
+    grants,
+    holds,
+    keys,
+    margins,
+    numbers,
+    periods,
+    rating,
+    transfers,
+)
 
-LINKS: Final[tuple[Link, ...]] = (balances.LINK,)
+LINKS: Final[tuple[Link, ...]] = (
+    keys.LINK,
+    numbers.LINK,
+    charges.LINK,
+    rating.LINK,
+    counters.LINK,
+    buckets.LINK,
+    margins.LINK,
+    transfers.LINK,
+    balances.LINK,
+    grants.LINK,
+    holds.LINK,
+    periods.LINK,
+)
