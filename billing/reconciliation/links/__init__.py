@@ -16,6 +16,7 @@ from billing.reconciliation.links import (
     grants,
     holds,
     keys,
+    limits,
     margins,
     numbers,
     periods,
@@ -35,5 +36,6 @@ LINKS: Final[tuple[Link, ...]] = (
     balances.LINK,
     grants.LINK,
     holds.LINK,
+    limits.LINK,
     periods.LINK,
 )
