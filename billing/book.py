@@ -6,7 +6,7 @@ commit. Nothing here reads a clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -50,6 +50,7 @@ WRITE_GRANTS: Final = """
     FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[], %s::timestamptz[], %s::timestamptz[])
         AS t(id, remaining, covered, booked_at, expired_at)
     WHERE g.id = t.id"""
+USAGE: Final = "usage"
 add, subtract = CONTEXT.add, CONTEXT.subtract
 
 
@@ -119,6 +120,20 @@ class PayerBook:
                 back = part.amount.copy_negate()
                 transfers.append(Transfer(destination, part.account, back, part.grant_id))
         self.post(seq, recorded_at, reason, reference, transfers)
+
+    def burn(self, grant: Grant, amount: Decimal, seq: int, recorded_at: str, reference: str) -> None:
+        """`pay` for the commonest case: usage that one open grant pays for as a whole."""
+        funds = self.funds
+        funds.wallet = subtract(funds.wallet, amount)
+        grant.remaining = subtract(grant.remaining, amount)
+        if grant.id not in self.changed_grants:
+            self.changed_grants[grant.id] = GrantChange(grant)
+        self.transfers.append(
+            f"{self.payer[0]}\t{self.payer[1]}\t{seq}\t0\t{recorded_at}\t{USAGE}\t{reference}"
+            f"\t{WALLET}\t{REVENUE}\t{amount}\t{grant.id}"
+        )
+        self._move(WALLET, amount.copy_negate(), seq)
+        self._move(REVENUE, amount, seq)
 
     def book_grant(self, grant: Grant, at: datetime, seq: int, reason: str, reference: str) -> None:
         """Put a grant's value into the wallet; an overdraft that it meets takes its part at once."""
@@ -204,6 +219,17 @@ class PayerBook:
         if not grant.remaining:
             self.funds.grants.remove(grant)
 
+    def moved(self) -> Iterator[tuple[int, int, str, Decimal, Decimal, int]]:
+        """What becomes of its accounts; the wallet's row always carries what is held and the last number."""
+        customer_id, payer_id = self.payer
+        if WALLET not in self.movements:
+            yield customer_id, payer_id, WALLET, ZERO, self.funds.held, self.seq
+        for kind, moved in self.movements.items():
+            if kind == WALLET:
+                yield customer_id, payer_id, WALLET, moved.balance, self.funds.held, self.seq
+            else:
+                yield customer_id, payer_id, kind, moved.balance, ZERO, moved.seq
+
     def _touch(self, grant_id: int) -> GrantChange:
         change = self.changed_grants.get(grant_id)
         if change is None:
@@ -214,7 +240,7 @@ class PayerBook:
     def _move(self, kind: str, amount: Decimal, seq: int) -> None:
         movement = self.movements.get(kind)
         if movement is None:
-            self.movements[kind] = Movement(amount, ZERO, seq)
+            self.movements[kind] = Movement(amount, seq)
         else:
             movement.balance = add(movement.balance, amount)
             movement.seq = seq
@@ -228,13 +254,7 @@ def transfers_of(books: Iterable[PayerBook]) -> tuple[HotTable, list[Row]]:
 def write_books(raw: Session, books: Iterable[PayerBook]) -> None:
     """Write the accounts and grants that changed, by one statement each."""
     books = [book for book in books if book.has_changed]
-    movements = {}
-    for book in books:
-        wallet = book.movements.setdefault(WALLET, Movement(ZERO, ZERO, book.seq))
-        wallet.seq = book.seq  # the wallet row always carries the payer's last number
-        wallet.held = book.funds.held
-        movements.update({(*book.payer, kind): moved for kind, moved in book.movements.items()})
-    apply_movements(raw, movements)
+    apply_movements(raw, [row for book in books for row in book.moved()])
     _write_grants(raw, [change for book in books for change in book.changed_grants.values()])
     write_holds(raw, [hold for book in books for hold in book.changed_holds.values()])
 

@@ -18,6 +18,12 @@ def hour_start(instant: datetime, time_zone: str) -> str:
 
 
 @lru_cache(maxsize=20_000)
+def instant_and_hour(instant: datetime, time_zone: str) -> tuple[str, str]:
+    """An instant and its `hour_start` as texts. Events that came together without an instant share theirs."""
+    return instant.isoformat(), hour_start(instant, time_zone)
+
+
+@lru_cache(maxsize=20_000)
 def _hour_of_quarter(quarter: datetime, time_zone: str) -> str:
     offset = quarter.astimezone(ZoneInfo(time_zone)).utcoffset() or timedelta()
     shift = timedelta(seconds=offset.total_seconds() % 3600)

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from core.pipeline import Answer
-from core.sql import NULL, HotTable, Row, Session, execute, key_arrays
+from core.sql import NULL, TAB, HotTable, Row, Session, execute, key_arrays
 
 PayerId = tuple[int, int]
 """(customer id, billing entity id)"""
@@ -74,10 +74,9 @@ class Transfer(NamedTuple):
 
 @dataclass(slots=True)
 class Movement:
-    """What one database transaction changes of one account: `held` is what is reserved after it."""
+    """What one database transaction adds to one account, and the last number that did."""
 
     balance: Decimal
-    held: Decimal
     seq: int
 
 
@@ -123,28 +122,25 @@ def read_owed(raw: Session, payers: Sequence[PayerId]) -> Answer:
     return execute(raw, OWED, key_arrays(payers, "nn"))
 
 
-def apply_movements(raw: Session, movements: dict[tuple[int, int, str], Movement]) -> None:
-    """Add the movements of (customer, payer, kind) to the balances; the payers' rows are locked."""
-    if not movements:
-        return
-    values = [(moved.balance, moved.held, moved.seq) for moved in movements.values()]
-    execute(raw, MOVE, key_arrays(movements, "nnt") + key_arrays(values, "nnn"))
+def apply_movements(raw: Session, rows: Sequence[tuple[int, int, str, Decimal, Decimal, int]]) -> None:
+    """Add to balances: (customer, payer, kind, what is added, held, number); the payers' rows are locked."""
+    if rows:
+        execute(raw, MOVE, key_arrays(rows, "nntnnn"))
 
 
 def transfer_row(
     payer: PayerId, seq: int, position: int, recorded_at: str, reason: str, reference: str, transfer: Transfer
 ) -> Row:
     """A transfer as a row of TRANSFERS."""
+    source, destination, amount, grant_id = transfer
+    grant = NULL if grant_id is None else grant_id
     return (
-        str(payer[0]),
-        str(payer[1]),
-        str(seq),
-        str(position),
-        recorded_at,
-        reason,
-        reference,
-        transfer.source,
-        transfer.destination,
-        str(transfer.amount),
-        NULL if transfer.grant_id is None else str(transfer.grant_id),
+        f"{payer[0]}\t{payer[1]}\t{seq}\t{position}\t{recorded_at}\t{reason}\t{reference}"
+        f"\t{source}\t{destination}\t{amount}\t{grant}"
     )
+
+
+def read_row(row: Row) -> Transfer:
+    """The transfer in a row of TRANSFERS."""
+    *_, source, destination, amount, grant = row.split(TAB)
+    return Transfer(source, destination, Decimal(amount), None if grant == NULL else int(grant))

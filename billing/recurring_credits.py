@@ -32,7 +32,7 @@ from django.db.models.functions import Coalesce, JSONArray, JSONObject
 from accounts.models import BillingEntity
 from billing.book import PayerBook
 from billing.funding import Grant
-from billing.ledger import BREAKAGE, PROMOTIONAL, WALLET, Transfer
+from billing.ledger import BREAKAGE, PROMOTIONAL, WALLET, Transfer, read_row
 from billing.models import CreditGrant, CreditRelease
 from billing.models import Transfer as TransferRow
 from billing.wallets import open_book
@@ -213,8 +213,8 @@ def _expired(book: PayerBook, grant_id: int) -> Decimal:
     stored = TransferRow.objects.filter(
         customer_id=book.payer[0], grant_id=grant_id, destination=BREAKAGE
     ).aggregate(total=Sum("amount"))["total"]
-    pending = [Decimal(row[9]) for row in book.transfers if row[8] == BREAKAGE and row[10] == str(grant_id)]
     total: Decimal = stored or ZERO
-    for amount in pending:
-        total = CONTEXT.add(total, amount)
+    for transfer in map(read_row, book.transfers):
+        if (transfer.destination, transfer.grant_id) == (BREAKAGE, grant_id):
+            total = CONTEXT.add(total, transfer.amount)
     return total

@@ -186,4 +186,5 @@ def stored_event(row: UsageEvent, currency: str) -> EventInput:
         user=row.user,
         trace=row.trace,
         payload={},
+        properties_json=row.properties_text,  # type: ignore[attr-defined]
     )

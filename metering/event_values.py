@@ -87,8 +87,8 @@ def normalise_api_key(value: object) -> str:
     return fingerprint(text)
 
 
-def check_properties(value: object) -> dict[str, Any]:
-    """`value` if it is an object of JSON values: 256 names, 64 KB, 16 levels deep, numbers in range.
+def check_properties(value: object) -> str:
+    """`value` as JSON if it is an object of JSON values: 256 names, 64 KB, 16 levels deep, numbers in range.
 
     Raises InvalidRequest `invalid_type`, `too_many_properties`, `properties_too_large`, `too_deep`,
     `invalid_text` or `number_out_of_range`, naming the property.
@@ -117,7 +117,7 @@ def check_properties(value: object) -> dict[str, Any]:
     # An escaped backslash before u0000 looks the same, so only a hit is looked at closely.
     if b"\\u0000" in encoded and _has_nul(value):
         _refuse_text("the NUL character")
-    return value
+    return encoded.decode()
 
 
 def check_costs(value: object) -> tuple[CostPart, ...]:

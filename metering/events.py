@@ -59,6 +59,7 @@ class EventInput:
     user: str | None
     trace: str | None
     payload: dict[str, Any]
+    properties_json: str
 
 
 def parse_event(raw: Any, received_at: datetime) -> EventInput:
@@ -99,11 +100,12 @@ def parse_event(raw: Any, received_at: datetime) -> EventInput:
         api_key,
         payer,
         received_at if instant is None else parse_instant(instant, "occurred_at"),
-        {} if properties is None else check_properties(properties),
+        {} if properties is None else properties,
         None if costs is None else check_costs(costs),
         None if "user" not in raw else _text(raw, "user", TAG_LENGTH_MAX),
         None if "trace" not in raw else _text(raw, "trace", TAG_LENGTH_MAX),
         payload,
+        "{}" if properties is None else check_properties(properties),
     )
 
 

@@ -6,10 +6,11 @@ at its customer's config version, which the charge path compares under the payer
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from core.ids import public_id
 from metering.aggregation.paths import Properties, compile_path
@@ -74,6 +75,19 @@ class SegmentPrices:
     subscription_id: int = 0
 
 
+class Stretch(NamedTuple):
+    """What holds of a payer from one change to the next: the segments that rate usage, and the ids of the
+    subscriptions that run."""
+
+    segments: tuple[SegmentPrices, ...]
+    subscriptions: tuple[int, ...]
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether a subscription runs whose segment has not been made yet."""
+        return len(self.subscriptions) > len(self.segments)
+
+
 @dataclass(slots=True, frozen=True)
 class PayerPrices:
     """All of a payer's segments, at one config version of its customer.
@@ -86,26 +100,33 @@ class PayerPrices:
     subscriptions: tuple[tuple[int, datetime, datetime | None], ...]
     segments: tuple[SegmentPrices, ...]
     has_margin_floor: bool = False
+    changes: list[datetime] = field(init=False, repr=False, compare=False)
+    stretches: dict[int, Stretch] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def at(self, instant: datetime) -> list[SegmentPrices]:
+    def __post_init__(self) -> None:
+        """Note the instants at which anything changes: between two of them all is the same."""
+        changes = {at for _, *ends in self.subscriptions for at in ends if at is not None}
+        changes.update(at for segment in self.segments for at in (segment.starts_at, segment.ends_at))
+        object.__setattr__(self, "changes", sorted(changes))
+
+    def stretch(self, instant: datetime) -> Stretch:
+        """What holds at `instant`; worked out once for all instants between two changes."""
+        number = bisect_right(self.changes, instant)
+        found = self.stretches.get(number)
+        if found is None:
+            found = self.stretches[number] = Stretch(
+                tuple(one for one in self.segments if one.starts_at <= instant < one.ends_at),
+                tuple(
+                    pk
+                    for pk, starts_at, ends_at in self.subscriptions
+                    if starts_at <= instant and (ends_at is None or instant < ends_at)
+                ),
+            )
+        return found
+
+    def at(self, instant: datetime) -> Sequence[SegmentPrices]:
         """The segments in which usage at `instant` is rated."""
-        return [segment for segment in self.segments if segment.starts_at <= instant < segment.ends_at]
-
-    def missing_at(self, instant: datetime) -> bool:
-        """Whether a subscription runs at `instant` whose segment has not been made yet."""
-        running = sum(
-            starts_at <= instant and (ends_at is None or instant < ends_at)
-            for _, starts_at, ends_at in self.subscriptions
-        )
-        return running > len(self.at(instant))
-
-    def subscriptions_at(self, instant: datetime) -> list[int]:
-        """The subscriptions that run at `instant`."""
-        return [
-            pk
-            for pk, starts_at, ends_at in self.subscriptions
-            if starts_at <= instant and (ends_at is None or instant < ends_at)
-        ]
+        return self.stretch(instant).segments
 
 
 _versions: dict[int, VersionPrices] = {}
@@ -124,8 +145,9 @@ def payer_prices(
     missing: set[tuple[int, datetime]] = set()
     for payer_id, prices in found.items():
         for instant in set(instants.get(payer_id, ())):
-            if prices.missing_at(instant):
-                missing.update((pk, instant) for pk in prices.subscriptions_at(instant))
+            stretch = prices.stretch(instant)
+            if stretch.is_missing:
+                missing.update((pk, instant) for pk in stretch.subscriptions)
     if not missing:
         return found
     ensure_segments(missing)

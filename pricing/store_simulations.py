@@ -7,7 +7,7 @@ from typing import Final
 
 import psycopg
 
-from core.sql import NULL, HotTable
+from core.sql import NULL, TAB, HotTable
 
 ROWS: Final = HotTable(
     "pricing_simulationrow",
@@ -31,6 +31,6 @@ ROWS: Final = HotTable(
 
 def write_rows(raw: psycopg.Connection[tuple[object, ...]], rows: Iterable[tuple[object, ...]]) -> None:
     """Write rows of results by COPY, in the columns' order; None is null."""
-    lines = [tuple(NULL if value is None else str(value) for value in row) for row in rows]
+    lines = [TAB.join(NULL if value is None else str(value) for value in row) for row in rows]
     if lines:
         ROWS.copy(raw, lines)

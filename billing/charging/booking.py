@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,7 +16,7 @@ import psycopg
 from billing.book import PayerBook, transfers_of, write_books
 from billing.charging.deciding import RatedItem, quantity_of
 from billing.charging.outcomes import Charged, Denied, Recorded
-from billing.charging.planning import Planned
+from billing.charging.planning import Heard, Planned
 from billing.charging.reading import Known, unique_key
 from billing.charging.requests import Mode
 from billing.funding import Part, overspent
@@ -82,7 +82,7 @@ def book_item(
     if item.late_segments:
         batch.late.append(item)
     if item.stored is None:
-        _add_event(batch, item, book, seq, unmatched=unmatched, unpriced=unpriced)
+        add_event(batch, item, book, seq, unmatched=unmatched, unpriced=unpriced)
         _add_usage(batch, item, rated)
         if item.floors is not None:
             note_floors(item, rated.amount)
@@ -102,11 +102,12 @@ def book_item(
     payer = item.attribution.payer
     if payer is not None and payer.low_balance:
         known.limiting.note_balance(payer, seq, wallet, book.funds.wallet)
-    add_charge(batch, item, book, seq, rated, parts)
-    answer = _answer(batch, item, book, seq, rated, unmatched, unpriced)
+    charged = answer(batch, item, book, seq, rated.amount, rated.lines)
+    charged.unmatched, charged.unpriced = unmatched, unpriced
+    add_charge(batch, item, charged, parts)
     if any(part.amount < 0 for part in parts):
         book.settle_due((), batch.now)  # what returned to an expired grant is breakage at once
-    return answer
+    return charged
 
 
 def write_batch(raw: psycopg.Connection[Any], batch: Batch, known: Known, *, is_last: bool = False) -> None:
@@ -115,7 +116,7 @@ def write_batch(raw: psycopg.Connection[Any], batch: Batch, known: Known, *, is_
     `is_last`: nothing follows in the transaction, so it is committed with the same round trip.
     """
     freeze_meters(batch.meters.values(), batch.now)
-    batch.keys.sort(key=tuple)  # one key may reach two payers at once: all take keys in one order
+    batch.keys.sort()  # one key may reach two payers at once: all take keys in one order
     tables = ((KEYS, batch.keys), (EVENTS, batch.events), (CHARGES, batch.charges), (HOLDS, batch.holds))
     few = copy_many(raw, (*tables, transfers_of(known.books.values())))
     with Pipeline(raw) as pipe:
@@ -149,24 +150,28 @@ def _apply_states(batch: Batch, item: Planned, known: Known, rated: RatedItem) -
 
 
 def _add_usage(batch: Batch, item: Planned, rated: RatedItem) -> None:
-    """Count the event in the hourly buckets of the meters that hear it."""
-    payer, workspace_id = item.attribution.payer, item.attribution.workspace_id or 0
-    assert payer is not None
     for heard in item.heard:
-        meter = heard.meter
-        batch.meters[meter.id] = meter
-        merge = BUCKET_MERGE.get(meter.aggregation, "sum")
-        if merge is None:
-            continue
-        key = BucketKey(payer.customer_id, payer.id, meter.id, item.hour, workspace_id, heard.dimensions)
         quantity = heard.quantity if heard.unique is None else quantity_of(item, heard, rated)
-        buckets = batch.buckets.setdefault(merge, {})
-        bucket = buckets.get(key)
-        if bucket is None:
-            buckets[key] = [quantity, 1]
-        else:
-            bucket[0] = _merged(merge, bucket[0], quantity)
-            bucket[1] += 1
+        count_usage(batch, item, heard, quantity)
+
+
+def count_usage(batch: Batch, item: Planned, heard: Heard, quantity: Decimal) -> None:
+    """Count the event in the hourly bucket of a meter that hears it."""
+    payer, meter = item.attribution.payer, heard.meter
+    assert payer is not None
+    batch.meters[meter.id] = meter
+    merge = BUCKET_MERGE.get(meter.aggregation, "sum")
+    if merge is None:
+        return
+    workspace_id = item.attribution.workspace_id or 0
+    key = BucketKey(payer.customer_id, payer.id, meter.id, item.hour, workspace_id, heard.dimensions)
+    buckets = batch.buckets.setdefault(merge, {})
+    bucket = buckets.get(key)
+    if bucket is None:
+        buckets[key] = [quantity, 1]
+    else:
+        bucket[0] = _merged(merge, bucket[0], quantity)
+        bucket[1] += 1
 
 
 def _merged(merge: str, old: Decimal, new: Decimal) -> Decimal:
@@ -175,74 +180,50 @@ def _merged(merge: str, old: Decimal, new: Decimal) -> Decimal:
     return max(old, new) if merge == "max" else min(old, new)
 
 
-def _add_event(
+def add_event(
     batch: Batch, item: Planned, book: PayerBook, seq: int, *, unmatched: bool, unpriced: bool
 ) -> None:
+    """Write the event's row and its key's."""
     event, found = item.request.event, item.attribution
     customer_id, payer_id = book.payer
-    key, customer = event.idempotency_key, str(customer_id)
-    batch.keys.append((customer, key, f"\\x{item.payload_hash.hex()}", item.id_text, batch.recorded_at))
+    batch.keys.append(key_row(batch, item, customer_id))
     batch.events.append(
-        (
-            customer,
-            item.id_text,
-            batch.recorded_at,
-            str(seq),
-            str(payer_id),
-            _number(found.workspace_id),
-            _number(found.api_key_id),
-            key,
-            event.event,
-            item.occurred_at,
-            _json(event.properties),
-            NULL if item.costs is None else _json(item.costs),
-            _number(item.cost),
-            event.user or NULL,
-            event.trace or NULL,
-            item.request.source,
-            str(given_fields(event.payload)),
-            "t" if unmatched else "f",
-            "t" if unpriced else "f",
-        )
+        f"{customer_id}\t{item.id_text}\t{batch.recorded_at}\t{seq}\t{payer_id}\t{_number(found.workspace_id)}"
+        f"\t{_number(found.api_key_id)}\t{event.idempotency_key}\t{event.event}\t{item.occurred_at}"
+        f"\t{event.properties_json}\t{NULL if item.costs is None else _json(item.costs)}"
+        f"\t{_number(item.cost)}\t{event.user or NULL}\t{event.trace or NULL}\t{item.request.source}"
+        f"\t{given_fields(*event.payload)}\t{unmatched}\t{unpriced}"
     )
 
 
-def add_charge(
-    batch: Batch, item: Planned, book: PayerBook, seq: int, rated: RatedItem, parts: Sequence[Part]
-) -> None:
-    """Write the charge's row, with the balance as it is now."""
-    payer, funds, stored = item.attribution.payer, book.funds, item.stored
+def key_row(batch: Batch, item: Planned, customer_id: int) -> Row:
+    """The key of an item that counts, as a row."""
+    key, digest = item.request.event.idempotency_key, item.payload_hash.hex()
+    return f"{customer_id}\t{key}\t\\x{digest}\t{item.id_text}\t{batch.recorded_at}"
+
+
+def add_charge(batch: Batch, item: Planned, charged: Charged, parts: Sequence[Part]) -> None:
+    """Write the charge's row, as it is answered."""
+    payer, stored = item.attribution.payer, item.stored
     assert payer is not None
     batch.paid += parts
-    funding = [
-        {
-            "component": part.component,
-            "segment": part.segment,
-            "account": part.account,
-            "amount": plain(part.amount),
-            "grant": part.grant_id,
-        }
-        for part in parts
-    ]
+    funding = ",".join(map(_funding, parts))
+    event_id = stored.event_id.hex if stored else item.id_text
+    event_recorded_at = stored.recorded_at.isoformat() if stored else batch.recorded_at
     batch.charges.append(
-        (
-            str(payer.customer_id),
-            item.id_text,
-            batch.recorded_at,
-            str(seq),
-            str(payer.id),
-            _number(item.attribution.workspace_id),
-            stored.event_id.hex if stored else item.id_text,
-            stored.recorded_at.isoformat() if stored else batch.recorded_at,
-            item.occurred_at,
-            str(rated.amount),
-            payer.currency,
-            _json(rated.lines),
-            _json(funding),
-            str(funds.wallet),
-            str(funds.held),
-            str(funds.available),
-        )
+        f"{payer.customer_id}\t{item.id_text}\t{batch.recorded_at}\t{charged.seq}\t{payer.id}"
+        f"\t{_number(item.attribution.workspace_id)}\t{event_id}\t{event_recorded_at}\t{item.occurred_at}"
+        f"\t{charged.amount}\t{charged.currency}\t{_json(charged.lines)}\t[{funding}]"
+        f"\t{charged.settled}\t{charged.held}\t{charged.available}"
+    )
+
+
+def _funding(part: Part) -> str:
+    """Who paid a part, as JSON."""
+    grant, segment = ("null" if one is None else one for one in (part.grant_id, part.segment))
+    return (
+        f'{{"component":{_quoted(part.component)},"segment":{segment},"account":"{part.account}"'
+        f',"amount":"{plain(part.amount)}","grant":{grant}}}'
     )
 
 
@@ -254,14 +235,17 @@ def add_margin(batch: Batch, item: Planned, change: Sequence[Any]) -> None:
         item.floors.periods.add(item.hour, change)
     workspace_id = item.attribution.workspace_id or 0
     key = MarginKey(payer.customer_id, payer.id, item.hour, workspace_id, event.event)
+    events, costed, unmatched, unpriced, revenue, cost = change
     row = batch.margins.get(key)
     if row is None:
-        batch.margins[key] = [*map(int, change[:4]), *change[4:]]
+        batch.margins[key] = [events, int(costed), int(unmatched), int(unpriced), revenue, cost]
         return
-    for column in range(4):
-        row[column] += change[column]
-    for column in (4, 5):
-        row[column] = add(row[column], change[column])
+    row[0] += events
+    row[1] += costed
+    row[2] += unmatched
+    row[3] += unpriced
+    row[4] = add(row[4], revenue)
+    row[5] = add(row[5], cost)
 
 
 def note_floors(item: Planned, amount: Decimal) -> None:
@@ -288,15 +272,10 @@ def note_overspend(batch: Batch, item: Planned, book: PayerBook, seq: int, amoun
         batch.overspend.append(OverspendRow(*book.payer, seq, item.id, amount, item.overspend_cause()))
 
 
-def _answer(
-    batch: Batch,
-    item: Planned,
-    book: PayerBook,
-    seq: int,
-    rated: RatedItem,
-    unmatched: bool,
-    unpriced: bool,
+def answer(
+    batch: Batch, item: Planned, book: PayerBook, seq: int, amount: Decimal, lines: list[dict[str, Any]]
 ) -> Charged:
+    """What the caller is told of a charge, with the balance as it is now."""
     payer, funds = item.attribution.payer, book.funds
     assert payer is not None
     return Charged(
@@ -305,15 +284,13 @@ def _answer(
         recorded_at=batch.now,
         seq=seq,
         billing_entity=payer.public_id,
-        amount=rated.amount,
+        amount=amount,
         currency=payer.currency,
         cost=item.cost,
-        lines=rated.lines,
+        lines=lines,
         available=funds.available,
         settled=funds.wallet,
         held=funds.held,
-        unmatched=unmatched,
-        unpriced=unpriced,
     )
 
 
@@ -350,10 +327,16 @@ def _json(value: Any) -> str:
     return encode(value).decode()
 
 
-def given_fields(payload: dict[str, Any]) -> int:
-    """The bits of the optional fields that the caller sent."""
-    return sum(bit for name, bit in GIVEN.items() if name in payload)
+@lru_cache(maxsize=1024)
+def _quoted(key: str) -> str:
+    return _json(key)
 
 
-def _number(value: int | Decimal | None) -> str:
-    return NULL if value is None else str(value)
+@lru_cache(maxsize=1024)
+def given_fields(*names: str) -> int:
+    """The bits of the optional fields among those that the caller sent."""
+    return sum(GIVEN.get(name, 0) for name in names)
+
+
+def _number(value: int | Decimal | None) -> int | Decimal | str:
+    return NULL if value is None else value

@@ -26,7 +26,7 @@ from core.errors import InvalidRequest
 from core.numbers import CONTEXT, INTEGER_DIGITS_MAX, ONE, ZERO, plain
 from metering.store import UniqueKey
 from pricing.models import Counter
-from pricing.rating.engine import Rated, rate_event
+from pricing.rating.engine import Rated, rate_alone, rate_event
 from pricing.rating.models.base import NotPriced
 from pricing.rating.state import EMPTY, State
 from pricing.store import CounterKey
@@ -90,10 +90,8 @@ def quantity_of(item: Planned, one: Heard | PlannedLine, rated: RatedItem) -> De
 
 
 def _rate_line(item: Planned, line: PlannedLine, known: Known, rated: RatedItem) -> None:
-    payer = item.attribution.payer
-    assert payer is not None
     component = line.component.rating
-    key = CounterKey(payer.customer_id, line.segment.id, line.component.id, line.dimensions)
+    key = line.key
     state = rated.states.get(key) or known.counters.get(key, EMPTY)
     usage = line.usage
     if line.unique is not None:
@@ -104,15 +102,16 @@ def _rate_line(item: Planned, line: PlannedLine, known: Known, rated: RatedItem)
         result = rate_event(component, state, total.amount, usage)
         rated.states[total_key] = State(amount=result.subtotal)
     else:
-        result = rate_event(component, state, component.f_group(state), usage)
+        result = rate_alone(component, state, usage)
     rated.states[key] = result.state
     rated.amount = add(rated.amount, result.amount)
     rated.amounts.append((line.component.key, result.amount))
     rated.segments.append(line.segment.id)
-    rated.lines.append(_line_record(line, usage.quantity, result))
+    rated.lines.append(line_record(line, usage.quantity, result))
 
 
-def _line_record(line: PlannedLine, quantity: Decimal, result: Rated) -> dict[str, Any]:
+def line_record(line: PlannedLine, quantity: Decimal, result: Rated) -> dict[str, Any]:
+    """A component's line of a charge, as it is stored and answered."""
     return {
         "component": line.component.key,
         "meter": line.component.meter_key,

@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import partial
 
 from billing.book import PayerBook
-from billing.charging.booking import Batch, note_denial
+from billing.charging.booking import Batch, key_row, note_denial
 from billing.charging.deciding import RatedItem, fund, quantity_of, refuse
 from billing.charging.limiting import Limiting
 from billing.charging.outcomes import Authorized, Denied
@@ -21,7 +21,7 @@ from billing.holds import AUTHORIZED
 from billing.models import Authorization
 from billing.store_authorizations import as_json
 from core.numbers import CONTEXT, ZERO, plain
-from core.sql import NULL
+from core.sql import NULL, TAB
 
 
 def hold_item(
@@ -76,35 +76,33 @@ def _add_hold(
     payer, funds = found.payer, book.funds
     assert terms is not None
     assert payer is not None
-    customer = str(payer.customer_id)
     key = event.idempotency_key
-    batch.keys.append((customer, key, f"\\x{item.payload_hash.hex()}", item.id_text, batch.recorded_at))
-    batch.holds.append(
-        (
-            customer,
-            item.id_text,
-            str(payer.id),
-            NULL if found.workspace_id is None else str(found.workspace_id),
-            NULL if found.api_key_id is None else str(found.api_key_id),
-            (Authorization.Kind.LEASE if terms.is_lease else Authorization.Kind.AUTHORIZATION).value,
-            key,
-            event.event,
-            as_json(named_payload(item)),
-            str(amount),
-            payer.currency,
-            item.occurred_at,
-            batch.recorded_at,
-            str(int(terms.expires_in.total_seconds())),
-            (batch.now + terms.expires_in).isoformat(),
-            AUTHORIZED,
-            str(amount),
-            as_json(counted_on),
-            as_json(counted_in) if counted_in else "[]",
-            str(funds.available),
-            str(funds.wallet),
-            str(funds.held),
-        )
+    batch.keys.append(key_row(batch, item, payer.customer_id))
+    row = (
+        str(payer.customer_id),
+        item.id_text,
+        str(payer.id),
+        NULL if found.workspace_id is None else str(found.workspace_id),
+        NULL if found.api_key_id is None else str(found.api_key_id),
+        (Authorization.Kind.LEASE if terms.is_lease else Authorization.Kind.AUTHORIZATION).value,
+        key,
+        event.event,
+        as_json(named_payload(item)),
+        str(amount),
+        payer.currency,
+        item.occurred_at,
+        batch.recorded_at,
+        str(int(terms.expires_in.total_seconds())),
+        (batch.now + terms.expires_in).isoformat(),
+        AUTHORIZED,
+        str(amount),
+        as_json(counted_on),
+        as_json(counted_in) if counted_in else "[]",
+        str(funds.available),
+        str(funds.wallet),
+        str(funds.held),
     )
+    batch.holds.append(TAB.join(row))
 
 
 def _answer(batch: Batch, item: Planned, book: PayerBook, amount: Decimal) -> Authorized:

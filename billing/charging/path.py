@@ -28,6 +28,7 @@ from billing.charging.reading import Known, KnownKey, StaleConfig, lock_and_read
 from billing.charging.repeating import answer_again, repeat
 from billing.charging.reporting import ReportedHolds, check_reports, name_late_captures
 from billing.charging.requests import ChargeRequest, Mode
+from billing.charging.straight import book_straight
 from billing.funding import Part
 from core import clock
 from core.api.errors import as_tollgate_error
@@ -165,7 +166,8 @@ def _decide_and_write(
         elif key in first_of:
             outcomes[item.index] = repeat(item, first_of[key], outcomes[first_of[key].index])
         else:
-            outcomes[item.index] = outcome = _decide(raw, item, known, batch, quarantine)
+            outcome = book_straight(batch, item, known) or _decide(raw, item, known, batch, quarantine)
+            outcomes[item.index] = outcome
             if isinstance(outcome, Charged | Recorded | Authorized):
                 first_of[key] = item
     outcomes |= answer_again(raw, replays, known)

@@ -19,7 +19,7 @@ from accounts.attribution import Attribution, attribute
 from accounts.credentials import integration_keys, valid_keys
 from accounts.directory import NO_VERSION
 from billing.charging.requests import ChargeRequest, Mode
-from billing.hours import hour_start
+from billing.hours import instant_and_hour
 from billing.margin_floors import ItemFloors, plan_floors
 from billing.models import Overspend
 from core.errors import AuthenticationFailed
@@ -29,10 +29,11 @@ from core.numbers import ONE
 from metering.accept import accept_bounds
 from metering.catalogue import CompiledMeter, MeterCatalogue, meter_catalogue
 from metering.costing import CostBook, cost_book
-from metering.payload import payload_hash
+from metering.payload import sent_hash
 from pricing.pricelist import PayerPrices, PricedComponent, SegmentPrices, payer_prices
 from pricing.rating.groups import group_text
 from pricing.rating.state import Usage
+from pricing.store import CounterKey
 
 NO_DIMENSIONS: Final = "[]"
 UNPRICED: Final = "unpriced"
@@ -49,14 +50,19 @@ class UniqueUse(NamedTuple):
 
 @dataclass(slots=True)
 class PlannedLine:
-    """One component's part of an event: which counter it moves, by what."""
+    """One component's part of an event: which counter it moves (`key`), by what."""
 
     segment: SegmentPrices
     component: PricedComponent
     meter: CompiledMeter
-    dimensions: str
+    key: CounterKey
     usage: Usage
     unique: UniqueUse | None
+
+    @property
+    def dimensions(self) -> str:
+        """The group that it moves, as text."""
+        return self.key.dimensions
 
 
 @dataclass(slots=True)
@@ -103,9 +109,9 @@ class Planned:
     is_priced: bool = False
     heard: list[Heard] = field(default_factory=list)
     lines: list[PlannedLine] = field(default_factory=list)
-    uniques: set[UniqueUse] = field(default_factory=set)
+    uniques: frozenset[UniqueUse] = frozenset()
     stored: Stored | None = None
-    late_segments: set[int] = field(default_factory=set)
+    late_segments: frozenset[int] = frozenset()
     segments: Sequence[SegmentPrices] = ()
     is_late_capture: bool = False
     is_of_lease: bool = False
@@ -173,7 +179,7 @@ def plan_requests(requests: Sequence[tuple[int, ChargeRequest]], now: datetime) 
     items = []
     ids = new_uuids7(now, len(requests))
     for (index, request), found, uuid in zip(requests, attributions, ids, strict=True):
-        item = Planned(index, request, found, payload_hash(request.event.payload), uuid, uuid.hex)
+        item = Planned(index, request, found, sent_hash(request.event.payload), uuid, f"{uuid.int:032x}")
         if request.credential is not None and request.credential.id in ended:
             found.problem = AuthenticationFailed("key_ended", "This key has been revoked or has expired.")
         if found.payer is not None and found.problem is None:
@@ -221,11 +227,11 @@ def _prices(
 def _plan_item(item: Planned, meters: MeterCatalogue, costs: CostBook, prices: PayerPrices) -> None:
     event, payer = item.request.event, item.attribution.payer
     assert payer is not None
-    item.occurred_at = event.occurred_at.isoformat()
-    item.hour = hour_start(event.occurred_at, payer.time_zone)
+    item.occurred_at, item.hour = instant_and_hour(event.occurred_at, payer.time_zone)
     item.costs, item.cost = costs.cost_of(event, payer.currency)
-    item.has_subscription = bool(prices.subscriptions_at(event.occurred_at))
-    item.segments = segments = prices.at(event.occurred_at)
+    stretch = prices.stretch(event.occurred_at)
+    item.has_subscription = bool(stretch.subscriptions)
+    item.segments = segments = stretch.segments
     for meter in meters.meters_for(event.event):
         if not meter.matches(event.properties):
             continue
@@ -235,12 +241,12 @@ def _plan_item(item: Planned, meters: MeterCatalogue, costs: CostBook, prices: P
             continue
         item.heard.append(heard)
         if heard.unique is not None:
-            item.uniques.add(heard.unique)
+            item.uniques |= {heard.unique}
         for segment in segments:
             for component in segment.version.by_meter.get(meter.id, ()):
                 item.is_priced = True
                 if segment.is_closed:
-                    item.late_segments.add(segment.id)
+                    item.late_segments |= {segment.id}
                 if component.is_live:
                     item.lines.append(_line(item, segment, component, heard))
 
@@ -281,7 +287,8 @@ def _month_start(instant: datetime, time_zone: str) -> datetime:
 
 
 def _line(item: Planned, segment: SegmentPrices, component: PricedComponent, heard: Heard) -> PlannedLine:
-    names = component.rating.group_dimensions
+    names, payer = component.rating.group_dimensions, item.attribution.payer
+    assert payer is not None
     dimensions, usage = NO_DIMENSIONS, Usage(heard.quantity, cost=item.cost)
     if names:
         usage = Usage(heard.quantity, component.dimensions(item.request.event.properties), item.cost)
@@ -289,5 +296,6 @@ def _line(item: Planned, segment: SegmentPrices, component: PricedComponent, hea
     unique = heard.unique
     if unique is not None and names != heard.meter.definition.group_by:
         unique = unique._replace(dimensions=f"{component.id}:{dimensions}")
-        item.uniques.add(unique)
-    return PlannedLine(segment, component, heard.meter, dimensions, usage, unique)
+        item.uniques |= {unique}
+    key = CounterKey(payer.customer_id, segment.id, component.id, dimensions)
+    return PlannedLine(segment, component, heard.meter, key, usage, unique)

@@ -141,12 +141,9 @@ def counter_keys(items: Sequence[Planned]) -> list[CounterKey]:
     keys: dict[CounterKey, None] = {}
     for item in items:
         for line in item.lines:
-            payer = item.attribution.payer
-            assert payer is not None
-            keys[CounterKey(payer.customer_id, line.segment.id, line.component.id, line.dimensions)] = None
+            keys[line.key] = None
             if line.component.rating.group_dimensions:
-                total = CounterKey(payer.customer_id, line.segment.id, line.component.id, Counter.TOTAL)
-                keys[total] = None
+                keys[line.key._replace(dimensions=Counter.TOTAL)] = None
     return list(keys)
 
 

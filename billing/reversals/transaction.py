@@ -18,7 +18,7 @@ from django.db import transaction
 from accounts.directory import directory
 from billing.book import PayerBook
 from billing.charging import deciding, giving_back, late
-from billing.charging.booking import Batch, add_charge, add_margin, note_overspend, write_batch
+from billing.charging.booking import Batch, add_charge, add_margin, answer, note_overspend, write_batch
 from billing.charging.deciding import RatedItem
 from billing.charging.outcomes import Charged
 from billing.charging.planning import Heard, Plan, Planned, Stored, forget_global, plan_requests
@@ -190,7 +190,7 @@ def _book(
     before = overspent(book.funds)
     book.pay(seq, batch.recorded_at, Transfer.Reason.REVERSAL, taking.id_text, parts)
     note_overspend(batch, taking, book, seq, CONTEXT.subtract(overspent(book.funds), before))
-    add_charge(batch, taking, book, seq, rated, parts)
+    add_charge(batch, taking, answer(batch, taking, book, seq, rated.amount, rated.lines), parts)
     work.reversals[item.index] = (
         Reversal(
             customer_id=row.customer_id,

@@ -95,7 +95,10 @@ class Component:
 
     def total(self, subtotal: Decimal) -> Decimal:
         """F of the component while the period runs: discount and maximum on the sum of the groups."""
-        return self.modifiers.capped(self.modifiers.discounted(subtotal))
+        modifiers = self.modifiers
+        if modifiers.maximum is None and not modifiers.discount_percent:
+            return subtotal
+        return modifiers.capped(modifiers.discounted(subtotal))
 
     def zero_usage_fee(self, states: Iterable[State]) -> Decimal:
         """What is added to the sum of the groups at the close if no group has anything billable."""

@@ -41,6 +41,14 @@ def rate_event(component: Component, state: State, subtotal: Decimal, usage: Usa
     return Rated(after, subtotal_after, amount, state.quantity, after.quantity)
 
 
+def rate_alone(component: Component, state: State, usage: Usage) -> Rated:
+    """`rate_event` for a component without groups: its one group is all of its subtotal. Raises NotPriced."""
+    after = component.advance(state, usage)
+    subtotal = component.f_group(after)
+    amount = CONTEXT.subtract(component.total(subtotal), component.total(component.f_group(state)))
+    return Rated(after, subtotal, amount, state.quantity, after.quantity)
+
+
 def rate_change(component: Component, state: State, subtotal: Decimal, after: State) -> Rated:
     """Rate the step of a group from `state` to `after`, whatever made it: F after less F before.
 
