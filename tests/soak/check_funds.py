@@ -70,6 +70,7 @@ class Limits:
 
 def check_funds(journal: Journal, books: Books, world: World) -> Iterator[str]:
     """Each sentence is a balance below its floor that nobody accounts for."""
+    yield from _promised_twice(journal, world)
     asked = {key_of(act) for act in journal.of(*ASKED, done=True)}
     asks = {(one.payer, one.seq) for one in books.charges if one.is_first and one.key in asked}
     usage = {(one.payer, one.seq) for one in books.charges if one.counted > 0}
@@ -80,6 +81,15 @@ def check_funds(journal: Journal, books: Books, world: World) -> Iterator[str]:
         for seq, stated in sorted((at[1], row) for at, row in books.overspend.items() if at[0] == payer_row):
             if (payer_row, seq) in asks:
                 yield f"an ask of payer {payer_row} overspent at {seq}: {stated}"
+
+
+def _promised_twice(journal: Journal, world: World) -> Iterator[str]:
+    """Of a customer that only asks, no answer leaves less than nothing to be spent."""
+    strict = {customer.name for customer in world.customers if customer.is_strict}
+    for act in journal.of("charge", "authorize", done=True):
+        is_asked = act.about["customer"] in strict and act.amount > 0
+        if is_asked and Decimal(act.answer["balance"]["available"]) < 0:
+            yield f"more was promised than there is: {act}"
 
 
 def _credit_limits(journal: Journal, payer: Payer) -> Iterator[Decimal]:

@@ -148,7 +148,7 @@ def counts_in(bound: Bound, charge: Charged, customer: Customer) -> bool:
 
 
 def window_of(bound: Bound, charge: Charged) -> datetime | None:
-    """The start of the window that a charge counts in; the epoch for a rolling one, None where it may be out."""
+    """The start of the window that a charge counts in; None for what may have left a rolling one."""
     at = charge.occurred_at.astimezone(UTC)
     if bound.window == "rolling":
         is_old = charge.occurred_at < charge.recorded_at - ROLLING

@@ -14,6 +14,7 @@ from tests.soak.check_answers import check_answers
 from tests.soak.check_funds import check_funds, lowest
 from tests.soak.check_holds import check_holds
 from tests.soak.check_limits import check_limits
+from tests.soak.check_states import check_states
 from tests.soak.driving import Soaked
 
 SHOWN_MAX: Final = 40
@@ -33,6 +34,7 @@ def _wrong(soaked: Soaked, books: Books, connection: psycopg.Connection[Any]) ->
     yield from check_answers(journal, books)
     yield from check_funds(journal, books, world)
     yield from check_holds(journal, books)
+    yield from check_states(journal, books, world)
     yield from check_limits(journal, books, world)
     yield from broken_invariants(connection)
 
