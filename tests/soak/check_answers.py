@@ -78,10 +78,17 @@ def _events(journal: Journal, books: Books) -> Iterator[str]:
         aside |= set(act.about["late"])
     for key in sorted(told - books.events.keys()):
         yield f"lost: the event {key} was acknowledged"
-    for key in sorted(books.events.keys() - told):
+    for key in sorted(books.events.keys() - told - in_doubt(journal)):
         yield f"the event {key} is stored, and nobody was told: {books.events[key]}"
     if books.quarantined != dict.fromkeys(aside, 1):
         yield f"in quarantine are {books.quarantined}, and not {sorted(aside)} once each"
+
+
+def in_doubt(journal: Journal) -> set[str]:
+    """The keys of calls that were refused when they were sent again, while the first one may have been under
+    way still: it may have gone through after the refusal."""
+    refused = [*journal.of(*ASKED, "authorize", "draw", done=False)]
+    return {act.key or key_of(act) for act in refused if act.failures}
 
 
 def _refusals(journal: Journal, books: Books) -> Iterator[str]:

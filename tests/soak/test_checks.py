@@ -108,6 +108,16 @@ def test_a_charge_that_is_lost_changed_or_strange_is_seen(
     assert any(said in line for line in check_answers(journal, books_of(*stored)))
 
 
+def test_a_call_that_was_refused_again_while_it_was_under_way_may_have_gone_through(journal: Journal) -> None:
+    denial = {"reason": "insufficient_funds", "level": "billing_entity", "id": PAYER}
+    books = books_of(charged())
+    books.denials = {"k": [Refused(1, "k", *denial.values(), Decimal(1), Decimal(0), None, None)]}
+    act = note(journal, "charge", {"denial": denial}, 402, body={"idempotency_key": "k"})
+    assert any("the event k is stored" in line for line in check_answers(journal, books))
+    act.failures.append("TimeoutError()")
+    assert list(check_answers(journal, books)) == []
+
+
 def test_two_answers_to_one_key_are_seen(journal: Journal) -> None:
     charge(journal)
     charge(journal, amount="2", status=200)
