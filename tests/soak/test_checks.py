@@ -111,7 +111,11 @@ def test_a_charge_that_is_lost_changed_or_strange_is_seen(
 def test_a_call_that_was_refused_again_while_it_was_under_way_may_have_gone_through(journal: Journal) -> None:
     denial = {"reason": "insufficient_funds", "level": "billing_entity", "id": PAYER}
     books = books_of(charged())
-    books.denials = {"k": [Refused(1, "k", *denial.values(), Decimal(1), Decimal(0), None, None)]}
+    books.denials = {
+        "k": [
+            Refused(1, "k", "insufficient_funds", "billing_entity", PAYER, Decimal(1), Decimal(0), None, None)
+        ]
+    }
     act = note(journal, "charge", {"denial": denial}, 402, body={"idempotency_key": "k"})
     assert any("the event k is stored" in line for line in check_answers(journal, books))
     act.failures.append("TimeoutError()")
