@@ -5,13 +5,14 @@ BIN := .venv/bin
 RUN := $(BIN)/python
 STAMP := .venv/.installed
 
-.PHONY: help setup demo up stop reset test check bench
+.PHONY: help setup demo up stop reset test check bench soak
 
 help:
 	@echo "make demo    a running Tollgate with demo data; Ctrl-C stops it (HOST and PORT place it)"
 	@echo "make test    all tests (ARGS='-k name' for some)"
 	@echo "make check   lint, types, layers, budgets, migrations, OpenAPI"
 	@echo "make bench   benchmarks; names as further words, e.g. make bench ingest charge"
+	@echo "make soak    ten minutes of everything at once while processes are killed (SOAK_SECONDS, SOAK_SEED)"
 	@echo "make up      the same as demo, without demo data"
 	@echo "make stop    stop what a command has left running"
 	@echo "make reset   stop, and empty the embedded database"
@@ -60,3 +61,6 @@ endif
 
 bench: setup
 	@$(RUN) -m benchmarks $(NAMES)
+
+soak: setup
+	@exec $(RUN) -m tests.soak

@@ -199,14 +199,17 @@ def _phases(move: _Move) -> list[SubscriptionChange]:
 
 
 def _follow_up(moves: Sequence[_Move], moved: Sequence[Moved], now: datetime) -> None:
-    """Give the credits that a version brings, and rate anew the usage that it puts under another price."""
+    """Give the credits that a version brings, and rate anew the usage that it puts under another price.
+
+    Of a change that is to come, that is what a caller's clock was ahead of: its segment covers it already.
+    """
     for each in moves:
         if any(terms_of(span.version).credits for span in each.after.spans):
             release_payer_credits(each.locked.row.billing_entity, now)
     changed = [
         (each, done)
         for each, done in zip(moves, moved, strict=True)
-        if each.at <= now and (each.change.action != Action.CHANGE or each.change.version is not None)
+        if each.change.action != Action.CHANGE or each.change.version is not None
     ]
     used = with_usage_since([(each.locked.row, each.at) for each, _ in changed], now)
     for each, done in changed:

@@ -38,15 +38,17 @@ def with_usage_since(wanted: Sequence[tuple[Subscription, datetime]], now: datet
     """Of (subscription, instant), the ids of those whose payers used anything from the instant on.
 
     For an instant of now that is only what a caller's clock was ahead of: it is looked for by a range of ids,
-    which begin with the millisecond in which they were made.
+    which begin with the millisecond in which they were made. Nothing was used later than `EVENT_AHEAD_MAX`
+    from now.
     """
     asked = []
-    for row, since in wanted:
+    near = [each for each in wanted if each[1] <= now + settings.EVENT_AHEAD_MAX]
+    for row, since in near:
         earliest = since - settings.EVENT_AHEAD_MAX
         first = UUID(int=int(earliest.timestamp() * 1000) << UUID7_SHIFT) if since >= now else UUID(int=0)
         asked.append(UsageQuestion(row.customer_id, row.billing_entity_id, since, earliest, first))
     answers = used_since(driver(), asked)
-    return {row.pk for (row, _), is_used in zip(wanted, answers, strict=True) if is_used}
+    return {row.pk for (row, _), is_used in zip(near, answers, strict=True) if is_used}
 
 
 def rerate_since(

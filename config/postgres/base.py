@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from django.db.backends.postgresql import base
 
+from config.embedded import ServerError
 from config.embedded.installation import POSTGRES
 
 
@@ -27,7 +28,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         try:
             return super().get_new_connection({**conn_params, "host": str(POSTGRES.socket_dir)})
         except psycopg.OperationalError:
-            POSTGRES.start()
+            _start()
         return super().get_new_connection({**conn_params, "host": str(POSTGRES.socket_dir)})
 
     def is_usable(self) -> bool:
@@ -37,3 +38,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
         poll = select.poll()
         poll.register(self.connection.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
         return not poll.poll(0)
+
+
+def _start() -> None:
+    """Start the embedded server. That it does not is the database's failure: who called may try again."""
+    try:
+        POSTGRES.start()
+    except ServerError as error:
+        raise psycopg.OperationalError(str(error)) from error

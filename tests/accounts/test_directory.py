@@ -76,6 +76,34 @@ def test_what_there_is_not_is_asked_for_again_and_found_when_it_is_made(workspac
     assert directory.callers({"later"}, set(), set()).workspaces["later"].id == made.pk
 
 
+def test_a_batch_still_knows_its_cached_callers_when_their_customer_has_changed(
+    workspace: Workspace, key: ApiKey
+) -> None:
+    directory = Directory()
+    directory.callers({"ws_1"}, set(), {"be_1"})
+    Workspace.objects.filter(pk=workspace.pk).update(name="Renamed")  # raises the customer's version
+    Workspace.objects.create(customer=workspace.customer, name="New", external_id="new", created_at=NOW)
+    found = directory.callers({"ws_1", "new"}, {key.fingerprint}, {"be_1"})
+    assert found.workspaces.keys() == {"ws_1", "new"}
+    assert (found.keys.keys(), found.payers.keys()) == ({key.fingerprint}, {"be_1"})
+    assert len({id(entry.config) for entry in found.workspaces.values()}) == 1
+
+
+def test_a_caller_that_another_thread_has_forgotten_meanwhile_is_read_again(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = Directory()
+    directory.callers({"ws_1"}, set(), set())
+    load = Directory._load
+
+    def forgotten_meanwhile(self: Directory, *missing: set[str]) -> None:
+        self._configs.pop(workspace.customer_id, None)
+        load(self, *missing)
+
+    monkeypatch.setattr(Directory, "_load", forgotten_meanwhile)
+    assert directory.callers({"ws_1", "nobody"}, set(), set()).workspaces.keys() == {"ws_1"}
+
+
 def test_an_external_id_that_moved_names_the_new_workspace(workspace: Workspace) -> None:
     directory = Directory()
     directory.callers({"ws_1"}, set(), set())

@@ -6,7 +6,9 @@ from decimal import Decimal
 
 import pytest
 
+from accounts.models import BillingEntity
 from billing.models import Charge, Reversal
+from billing.replay import replay_differences
 from tests.scenarios.life import LifeStory
 from tests.scenarios.money import per_unit, tiers
 
@@ -115,6 +117,26 @@ def test_usage_from_ahead_of_the_clock_is_rated_by_what_covers_it(life: LifeStor
     life.at(3, 10, 1)
     life.do(subscription, "pause")
     assert life.settled(payer) == 1000
+
+
+def test_usage_from_ahead_of_a_change_that_is_to_come_is_rated_by_it(life: LifeStory) -> None:
+    life.meter("tok")
+    payer = life.payer(top_up="1000")
+    subscription = life.start(payer, life.plan(per_unit("tok", "1")))
+    life.at(3, 10, 8)
+    assert life.charge(payer, occurred_at="2026-03-10T12:00:00Z", tok=1) == "1"
+    assert life.charge(payer, occurred_at="2026-03-10T09:00:00Z", tok=1) == "1"
+    change = {"plan_version": life.plan(per_unit("tok", "3")), "at": "2026-03-10T10:00:00Z"}
+    assert life.do(subscription, "change/preview", **change)["usage"] == "2"
+    changed = life.do(subscription, "change", **change)
+    assert life.settled(payer) == 1000 - 1 - 3
+    withdrawn = life.refusal(subscription, "withdraw", change=changed["changes"][-1]["id"])
+    assert withdrawn == (409, "usage_after"), "as if the usage had come after the change was planned"
+    assert life.charge(payer, occurred_at="2026-03-10T13:00:00Z", tok=1) == "3"
+    life.at(3, 10, 11)
+    life.run_due()
+    assert life.settled(payer) == 1000 - 1 - 3 - 3
+    assert replay_differences(BillingEntity.objects.get()) == []
 
 
 def test_a_closed_period_is_not_changed_any_more(life: LifeStory) -> None:
