@@ -12,7 +12,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, Protocol
 
-from accounts.directory import Payer
 from billing.charging.entitling import Missing, Needs, plan_needs
 from billing.charging.planning import Heard, Planned
 from billing.charging.requests import Mode
@@ -35,7 +34,6 @@ from core.pipeline import Answer, Pipeline
 
 add, subtract = CONTEXT.add, CONTEXT.subtract
 SPEND_LIMIT: Final = Alert.Kind.SPEND_LIMIT.value
-LOW_BALANCE: Final = Alert.Kind.LOW_BALANCE.value
 
 
 class RatedAmounts(Protocol):
@@ -218,29 +216,6 @@ class Limiting:
             for tally in self.tallies.values():
                 if tally.range.counter in names:
                     tally.held = max(ZERO, subtract(tally.held, amount))
-
-    def note_balance(self, payer: Payer, seq: int, before: Decimal, after: Decimal) -> None:
-        """Note each balance that alerts and that the wallet has just fallen below."""
-        for threshold in payer.low_balance:
-            if before >= threshold > after:
-                key = f"balance/{payer.public_id}/{threshold.normalize(CONTEXT):f}/{seq}"
-                self.alerts.append(
-                    AlertRow(
-                        kind=LOW_BALANCE,
-                        key=key,
-                        customer_id=payer.customer_id,
-                        payer_id=payer.id,
-                        limit_id=0,
-                        level="billing_entity",
-                        level_id=payer.public_id,
-                        threshold=threshold,
-                        used=after,
-                        bound=threshold,
-                        currency=payer.currency,
-                        starts_at=None,
-                        ends_at=None,
-                    )
-                )
 
     def write(self, pipe: Pipeline) -> None:
         """Write what was counted and fire the alerts."""
