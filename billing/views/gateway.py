@@ -56,8 +56,8 @@ def ask_retry(request: HttpRequest) -> HttpResponseBase:
     question = Confirmation(
         title="Try these lines again?",
         effect=(
-            "Each is settled under its request's own key, so it counts once, however often it is tried. A line "
-            "that cannot be settled still waits on."
+            "Each is settled under its request's own key, so it counts once, however often it is tried. A "
+            "line that cannot be settled still waits on."
         ),
         verb="Try again",
         url=reverse("gateway_retry"),
