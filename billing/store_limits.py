@@ -91,7 +91,8 @@ SPENT_BEFORE: Final = """
             WHERE e.customer_id = c.customer_id AND e.id = c.event_id AND e.recorded_at = c.event_recorded_at
                 AND e.api_key_id = %s::bigint))
     GROUP BY 1 ORDER BY 1"""
-# Of a meter's limit: what of the expected price is the meter's, or an amount that was named and may become its.
+# Of a meter's limit: what of the expected price is the meter's, or an amount that was named, which may all
+# become its.
 HOLD_TOO: Final = """
     WITH open AS (
         SELECT a.customer_id, a.id, a.expires_at,

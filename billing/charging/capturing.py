@@ -110,7 +110,7 @@ def _beyond(item: Planned, capture: Capture, rated: RatedItem) -> Denied:
 
 
 def cap(rated: RatedItem, most: Decimal) -> list[Part]:
-    """Let the operator bear what an item costs beyond `most` >= 0, the last lines first; gives what is absorbed.
+    """Let the operator bear what an item costs beyond `most` >= 0, the last lines first; what is absorbed.
 
     The lines keep their amounts, for they are the price of the usage, and note what of them is absorbed.
     """

@@ -21,7 +21,7 @@ def problem_of(item: Planned) -> TollgateError | Quarantined | None:
 
 
 def _closed(item: Planned) -> TollgateError | None:
-    """A closed payer buys nothing more. What it was promised before it was closed has happened: it is charged."""
+    """A closed payer buys nothing more. What it was promised before has happened, and is charged."""
     payer, terms = item.attribution.payer, item.request.authorization
     if payer is None or payer.status != BillingEntity.Status.CLOSED:
         return None

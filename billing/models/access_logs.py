@@ -29,8 +29,8 @@ class AccessLog(models.Model):
 
     Of its `lines`: `captured` a hold, became `events`, `passed` while nobody decided (events, too), `voided`
     the hold of a call that failed, failed and were `free`, were `stopped` at the gateway, were `known`
-    already, wait in quarantine, or are `unread`: they could not be settled yet. `last_line` is the digest of the last line that was
-    read, which began at `last_line_at`; `modified_ns` is the file's time when it was read.
+    already, wait in quarantine, or are `unread`: they could not be settled yet. `last_line` is the digest of
+    the last line that was read, which began at `last_line_at`; `modified_ns` is the file's time then.
     """
 
     identity = models.CharField(max_length=64, unique=True)
@@ -68,9 +68,9 @@ class AccessLog(models.Model):
 class UnreadLine(models.Model):
     """A line that tells of no call that could be settled; kept without the caller's key.
 
-    `caller` is that key's fingerprint, `free_from` the status from which on calls cost nothing, so that it can
-    be tried again (`billing.access_log.retrying`), last at `tried_at`. Once it is settled, `outcome` says what
-    became of it, in the words of the log's counts.
+    `caller` is that key's fingerprint, `free_from` the status from which on calls cost nothing, so that it
+    can be tried again (`billing.access_log.retrying`), last at `tried_at`. Once it is settled, `outcome` says
+    what became of it, in the words of the log's counts.
     """
 
     log = models.ForeignKey(AccessLog, on_delete=models.PROTECT, related_name="unread_lines")

@@ -45,7 +45,7 @@ class Authorization(models.Model):
     limits' counters that the hold is in. A capture after expiry makes an expired hold a captured one.
 
     `reserved`: of grants that are limited to components, what the hold counts on, `{grant: amount}`.
-    `metered`: what of the expected price is of each meter, `{meter: amount}`; empty where an amount was named.
+    `metered`: what of the expected price is of each meter, `{meter: amount}`; empty where it was named.
     `capped_at`: of a capture with `over: cap`, the most that its event may ever cost the payer.
 
     A lease is a hold for many calls: `captured_amount` is what was reported against it, also after its time,

@@ -251,7 +251,9 @@ def test_an_amount_that_is_named_may_all_become_a_meters(story: LimitStory) -> N
     held = story.api.make("/v1/authorizations", idempotency_key="a", **body)["id"]
     story.api.make("/v1/authorizations", idempotency_key="b", workspace="north", event="other", amount="7")
     assert story.shown(images)["held"] == "7"
-    denial = story.api.post("/v1/authorizations", body | {"idempotency_key": "c", "amount": "4"}).json()["denial"]
+    denial = story.api.post("/v1/authorizations", body | {"idempotency_key": "c", "amount": "4"}).json()[
+        "denial"
+    ]
     assert (denial["level"], denial["used"]) == ("meter", "7")
     answer = capture(story, held, 0, properties={"tokens": 3})
     assert answer.status_code == 201, answer.content
