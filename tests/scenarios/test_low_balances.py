@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from tests.scenarios.life import LifeStory
 from tests.scenarios.money import per_unit
 from tests.scenarios.test_holds import Calls
 
+DOCUMENT = Path(__file__).parents[2] / "docs/algorithms/limits.md"
 pytestmark = pytest.mark.django_db
 
 
@@ -129,3 +132,50 @@ def test_an_invoiced_payer_is_told_of_its_wallet_too(life: LifeStory) -> None:
 def test_a_charge_that_is_refused_tells_nothing(life: LifeStory, low: Low) -> None:
     assert life.refused(low.payer, tokens=21) == "insufficient_funds"
     assert low.fired() == []
+
+
+def test_the_worked_story(life: LifeStory) -> None:
+    low = Low(life, top_up="21", fee="1")
+    set_low_balance(life, low.payer, "10")
+    fired, hold, month = 0, "", 3
+    for what, of, left, fires in story_rows():
+        amount = int(of)
+        if what == "hold":
+            hold = low.calls.hold(low.payer, amount)
+        elif what == "void":
+            assert life.api.post(f"/v1/authorizations/{hold}/void", {}).status_code == 200
+        elif what == "capture":
+            assert low.calls.capture(hold, amount).status_code == 201
+        elif what == "top-up":
+            life.top_up(low.payer, of)
+        elif what == "charge":
+            life.charge(low.payer, tokens=amount)
+        elif what == "adjustment":
+            life.api.make("/v1/adjustments", billing_entity=low.payer, amount=f"-{of}", reason="r")
+        else:
+            month += 1
+            life.at(month, 1)
+            life.run_due()
+        balance = life.balance(low.payer)
+        assert Decimal(balance["settled"]) - Decimal(balance["held"]) == Decimal(left), what
+        fired += fires == "yes"
+        assert len(low.fired()) == fired, what
+
+
+def story_rows() -> list[list[str]]:
+    """The rows of the story in docs/algorithms/limits.md."""
+    lines = [line for line in DOCUMENT.read_text().splitlines() if line.endswith(("| yes |", "| no |"))]
+    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert len(found) == 11
+    return found
+
+
+def set_low_balance(life: LifeStory, payer: str, *amounts: str) -> None:
+    """Let only these amounts alert."""
+    answer = life.api.client.patch(
+        f"/v1/billing-entities/{payer}",
+        {"low_balance": list(amounts)},
+        content_type="application/json",
+        headers={"Authorization": f"Bearer {life.api.secret}"},
+    )
+    assert answer.status_code == 200, answer.content
