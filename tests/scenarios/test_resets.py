@@ -23,8 +23,8 @@ def utc(text: str) -> datetime:
 
 
 class Bounded:
-    """A payer whose tokens cost what they are sold for (so each ends in the floor), with a quota of three images
-    and a limit of 10 in each of its periods; subscribed from `starts_at` on."""
+    """A payer with a margin floor, a quota of three images and a limit of 20 for tokens in each of its periods;
+    subscribed from `starts_at` on."""
 
     def __init__(self, story: LifeStory, zone: str, starts_at: str, **terms: Any) -> None:
         self.story = story
