@@ -66,7 +66,10 @@ class GrantChange:
 
 @dataclass(slots=True)
 class PayerBook:
-    """One locked payer. `seq` is the last number allotted, `seq_read` the last one in the database."""
+    """One locked payer. `seq` is the last number allotted, `seq_read` the last one in the database.
+
+    `low_balance`: the amounts that alert when what is left falls below them; `left_before`: what was left.
+    """
 
     payer: PayerId
     funds: Funds
@@ -77,6 +80,13 @@ class PayerBook:
     changed_grants: dict[int, GrantChange] = field(default_factory=dict)
     changed_holds: dict[HoldId, Hold] = field(default_factory=dict)
     has_reserved: bool = False
+    low_balance: Sequence[Decimal] = ()
+    left_before: Decimal = ZERO
+
+    @property
+    def left(self) -> Decimal:
+        """What is in the wallet and not held."""
+        return subtract(self.funds.wallet, self.funds.held)
 
     @property
     def has_changed(self) -> bool:

@@ -47,7 +47,8 @@ class Hold:
     """One authorization or lease. `held`: what it reserves now; `amount`: what it reserved at first.
 
     `event_id` and `captured_amount` are what captured it. `counted_in`: the limits' counters that it is in.
-    `reserved`: what it counts on of grants that are limited to components.
+    `reserved`: what it counts on of grants that are limited to components. `capped_at`: the most that what
+    captured it may cost.
     """
 
     customer_id: int
@@ -68,6 +69,7 @@ class Hold:
     captured_amount: Decimal | None = None
     refused_key: str | None = None
     reserved: dict[int, Decimal] = field(default_factory=dict)
+    capped_at: Decimal | None = None
 
     @property
     def payer(self) -> PayerId:

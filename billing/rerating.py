@@ -19,13 +19,14 @@ from django.db.models.functions import Cast
 
 from accounts.directory import directory
 from accounts.models import BillingEntity
-from billing.charging import deciding, giving_back, late
+from billing.charging import capturing, deciding, giving_back, late
 from billing.charging.booking import Batch, book_item, write_batch
 from billing.charging.outcomes import Charged
 from billing.charging.planning import Planned, Stored, forget_global, plan_requests
 from billing.charging.reading import Known, StaleConfig, lock_and_read
 from billing.charging.requests import ChargeRequest, Mode
 from billing.models import Charge, ReRating, Reversal
+from billing.store_authorizations import read_caps
 from core import clock
 from core.errors import TollgateError
 from core.ids import public_id
@@ -116,8 +117,14 @@ def _transaction(rows: Sequence[UsageEvent], currency: str, now: datetime) -> li
         items, known = lock_and_read(raw, plan, now)
         gone = _reversed(rows)  # perhaps while this waited for the lock
         batch = Batch(now)
+        caps = {
+            event: max(ZERO, CONTEXT.subtract(most, paid))
+            for event, most, paid in read_caps(raw, rows[0].customer_id, [row.id for row in rows])
+        }
         outcomes = [
-            charge_stored(raw, item, known, batch) for item in items if rows[item.index].id not in gone
+            charge_stored(raw, item, known, batch, most=caps.get(rows[item.index].id))
+            for item in items
+            if rows[item.index].id not in gone
         ]
         write_batch(raw, batch, known, is_last=not batch.late)
         late.settle_closed(batch.late, now)
@@ -142,11 +149,18 @@ def _charged_components(rows: Sequence[UsageEvent]) -> dict[UUID, set[int]]:
 
 
 def charge_stored(
-    raw: psycopg.Connection[Any], item: Planned, known: Known, batch: Batch, *, is_partial: bool = False
+    raw: psycopg.Connection[Any],
+    item: Planned,
+    known: Known,
+    batch: Batch,
+    *,
+    is_partial: bool = False,
+    most: Decimal | None = None,
 ) -> Charged | None:
     """The charge of one stored event; None when nothing prices it still.
 
-    `is_partial`: when only some components have a price, these are charged, as in a report.
+    `is_partial`: when only some components have a price, these are charged, as in a report. `most`: what its
+    payer may still be asked for it, where it was captured with a cap; the operator bears the rest.
     """
     payer = item.attribution.payer
     if payer is None or item.attribution.problem is not None or not item.lines:
@@ -159,6 +173,8 @@ def charge_stored(
     if rated.not_priced is not None and not is_partial:
         return None
     absorbed = late.settle_item(raw, item, known, rated) if item.late_segments else []
+    if most is not None:
+        absorbed += capturing.cap(rated, most)
     parts = deciding.fund(item, book, rated)
     if any(amount < 0 for _, amount in rated.amounts):
         parts = late.take_coupons_back(item, book, rated, parts)

@@ -38,6 +38,7 @@ HOLDS: Final = HotTable(
         "status": "text",
         "held": "numeric",
         "reserved": "jsonb",
+        "metered": "jsonb",
         "counted_in": "jsonb",
         "available_after": "numeric",
         "settled_after": "numeric",
@@ -48,7 +49,7 @@ COLUMNS: Final = """
     a.customer_id, a.id, a.billing_entity_id, a.workspace_id, a.api_key_id, a.kind, a.status, a.amount,
     a.held, a.expires_at, a.counted_in, a.settled_at, a.event_id, a.event_recorded_at, a.captured_amount,
     a.idempotency_key, a.payload, a.currency, a.authorized_at + a.expires_in * interval '1 second',
-    a.available_after, a.settled_after, a.held_after, a.refused_key, a.reserved"""
+    a.available_after, a.settled_after, a.held_after, a.refused_key, a.reserved, a.capped_at"""
 # OFFSET 0 keeps the planner to one index lookup a payer, as for grants.
 READ: Final = f"""
     SELECT {COLUMNS} FROM unnest(%s::bigint[], %s::uuid[]) AS t(c, i)
@@ -84,11 +85,11 @@ WRITE: Final = """
     UPDATE billing_authorization AS a
     SET status = t.status, held = t.held, expires_at = t.expires_at, settled_at = t.settled_at,
         event_id = t.event_id, event_recorded_at = t.event_recorded_at,
-        captured_amount = t.captured_amount, refused_key = t.refused_key
+        captured_amount = t.captured_amount, refused_key = t.refused_key, capped_at = t.capped_at
     FROM unnest(%s::bigint[], %s::uuid[], %s::text[], %s::numeric[], %s::timestamptz[], %s::timestamptz[],
-                %s::uuid[], %s::timestamptz[], %s::numeric[], %s::text[])
+                %s::uuid[], %s::timestamptz[], %s::numeric[], %s::text[], %s::numeric[])
         AS t(customer_id, id, status, held, expires_at, settled_at, event_id, event_recorded_at,
-             captured_amount, refused_key)
+             captured_amount, refused_key, capped_at)
     WHERE a.customer_id = t.customer_id AND a.id = t.id"""
 RESERVED: Final = """
     SELECT a.customer_id, a.billing_entity_id, r.key::bigint, sum(r.value::numeric)
@@ -97,6 +98,15 @@ RESERVED: Final = """
         WHERE customer_id = t.c AND billing_entity_id = t.b AND status = 'authorized'
         OFFSET 0) AS a, jsonb_each_text(a.reserved) AS r
     GROUP BY 1, 2, 3"""
+# What was absorbed of an event's charges nobody has paid.
+CAPS: Final = """
+    SELECT a.event_id, a.capped_at, coalesce((
+        SELECT sum((f->>'amount')::numeric)
+        FROM billing_charge c, jsonb_array_elements(c.funding) AS f
+        WHERE c.customer_id = a.customer_id AND c.billing_entity_id = a.billing_entity_id
+            AND c.event_id = a.event_id AND f->>'account' <> 'leakage'), 0)
+    FROM billing_authorization a
+    WHERE a.customer_id = %s AND a.event_id = ANY(%s::uuid[]) AND a.capped_at IS NOT NULL"""
 DUE: Final = """
     SELECT DISTINCT customer_id, billing_entity_id FROM billing_authorization
     WHERE status = 'authorized' AND expires_at <= %s ORDER BY 1, 2 LIMIT %s"""
@@ -146,6 +156,7 @@ def hold_from_row(row: Sequence[Any]) -> Hold:
         event_recorded_at=row[13],
         captured_amount=row[14],
         refused_key=row[22],
+        capped_at=row[24],
         reserved={int(grant): Decimal(amount) for grant, amount in _decoded(row[23]).items()},
         first=FirstAnswer(row[15], _decoded(row[16]), row[7], row[17], *row[18:22]),
     )
@@ -154,6 +165,12 @@ def hold_from_row(row: Sequence[Any]) -> Hold:
 def read_refused(raw: Session, keys: Sequence[tuple[int, str]]) -> list[Hold]:
     """The expired holds whose captures were refused under these keys of customers."""
     return [hold_from_row(row) for row in execute(raw, READ_REFUSED, key_arrays(keys, "nt"))]
+
+
+def read_caps(raw: Session, customer_id: int, events: Sequence[UUID]) -> list[tuple[UUID, Decimal, Decimal]]:
+    """(event, the most that it may cost, what it has cost the payer) of those captured with a cap."""
+    found = execute(raw, CAPS, (customer_id, "{" + ",".join(str(event) for event in events) + "}"))
+    return [(event, cap, paid) for event, cap, paid in found]
 
 
 def write_holds(raw: Session, holds: Sequence[Hold]) -> None:
@@ -171,6 +188,7 @@ def write_holds(raw: Session, holds: Sequence[Hold]) -> None:
         _array(hold.event_recorded_at for hold in holds),
         _array(hold.captured_amount for hold in holds),
         nullable_text_array(hold.refused_key for hold in holds),
+        _array(hold.capped_at for hold in holds),
     )
     execute(raw, WRITE, params)
 

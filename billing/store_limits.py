@@ -91,20 +91,29 @@ SPENT_BEFORE: Final = """
             WHERE e.customer_id = c.customer_id AND e.id = c.event_id AND e.recorded_at = c.event_recorded_at
                 AND e.api_key_id = %s::bigint))
     GROUP BY 1 ORDER BY 1"""
+# Of a meter's limit: what of the expected price is the meter's, or an amount that was named, which may all
+# become its.
 HOLD_TOO: Final = """
-    WITH found AS (
-        UPDATE billing_authorization a
-        SET counted_in = a.counted_in || jsonb_build_array(jsonb_build_array(%s::text, a.held::text))
+    WITH open AS (
+        SELECT a.customer_id, a.id, a.expires_at,
+               CASE WHEN %s::text IS NULL THEN a.held
+                    WHEN NOT a.payload ? 'amount' THEN LEAST(a.held, (a.metered->>%s::text)::numeric)
+                    WHEN a.event IN ('', %s::text) THEN a.held END AS amount
+        FROM billing_authorization a
         WHERE a.customer_id = %s::bigint AND a.status = 'authorized' AND a.expires_at > %s::timestamptz
             AND a.currency = %s::text
             AND CASE WHEN %s::bigint[] IS NULL
                      THEN %s::bigint[] IS NULL OR a.billing_entity_id = ANY(%s::bigint[])
                      WHEN a.workspace_id IS NULL THEN a.billing_entity_id = ANY(%s::bigint[])
                      ELSE a.workspace_id = ANY(%s::bigint[]) END
-            AND (%s::bigint IS NULL OR a.api_key_id = %s::bigint)
-        RETURNING a.customer_id, a.id, a.held, a.expires_at)
+            AND (%s::bigint IS NULL OR a.api_key_id = %s::bigint)),
+    found AS (
+        UPDATE billing_authorization a
+        SET counted_in = a.counted_in || jsonb_build_array(jsonb_build_array(%s::text, open.amount::text))
+        FROM open WHERE a.customer_id = open.customer_id AND a.id = open.id AND open.amount > 0
+        RETURNING a.customer_id, a.id, open.amount, a.expires_at)
     INSERT INTO billing_limithold (customer_id, authorization_id, counter, amount, expires_at)
-    SELECT customer_id, id, %s::text, held, expires_at FROM found"""
+    SELECT customer_id, id, %s::text, amount, expires_at FROM found"""
 PRUNE_SLOTS: Final = """
     DELETE FROM billing_limitcounter c USING billing_spendlimit l
     WHERE l."window" = 'rolling' AND c.customer_id = l.customer_id AND c.counter = 'lim:' || l.id
@@ -164,7 +173,8 @@ class CounterChange(NamedTuple):
 class SpendQuestion(NamedTuple):
     """Which charges count in a window: None = whatever it is. `slot_minutes`: those of a rolling window.
 
-    With `workspaces`, `payers` are those whose calls without a workspace count as well.
+    With `workspaces`, `payers` are those whose calls without a workspace count as well. `meter_event`: what
+    the meter hears.
     """
 
     currency: str
@@ -175,6 +185,7 @@ class SpendQuestion(NamedTuple):
     workspaces: Sequence[int] | None
     api_key_id: int | None
     meter_key: str | None
+    meter_event: str | None = None
 
 
 class AlertRow(NamedTuple):
@@ -290,7 +301,9 @@ def hold_too(raw: Session, customer_id: int, counter: str, question: SpendQuesti
     payers = None if question.payers is None else number_array(question.payers)
     workspaces = None if question.workspaces is None else number_array(question.workspaces)
     params = (
-        counter,
+        question.meter_key,
+        question.meter_key,
+        question.meter_event,
         customer_id,
         now,
         question.currency,
@@ -301,6 +314,7 @@ def hold_too(raw: Session, customer_id: int, counter: str, question: SpendQuesti
         workspaces,
         question.api_key_id,
         question.api_key_id,
+        counter,
         counter,
     )
     execute(raw, HOLD_TOO, params)

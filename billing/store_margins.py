@@ -5,12 +5,15 @@ All of it under the lock of the payers concerned, in whose transactions the marg
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from billing.store import MarginKey, write_margins
+from core.ids import public_id
+from core.numbers import plain
 from core.pipeline import Answer
 from core.sql import Session, execute, key_arrays, number_array, text_array
 
@@ -65,14 +68,21 @@ PERIODS_OF: Final = """
     SELECT customer_id, billing_entity_id, starts_at, ends_at, events, costed, revenue, cost, told_below,
         told_unknown
     FROM billing_periodmargin WHERE customer_id = %s AND billing_entity_id = %s"""
+# Each with its message for the outbox: to staff, so of no customer.
 ADD_ALERTS: Final = """
-    INSERT INTO billing_marginalert (key, kind, customer_id, billing_entity_id, subject, starts_at, ends_at,
-        currency, revenue, cost, events, costed, bound, detail, raised_at)
-    SELECT t.*, %s::timestamptz
-    FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::timestamptz[],
-        %s::timestamptz[], %s::text[], %s::numeric[], %s::numeric[], %s::bigint[], %s::bigint[],
-        %s::numeric[], %s::jsonb[]) AS t
-    ON CONFLICT (key) DO NOTHING"""
+    WITH raised AS (
+        INSERT INTO billing_marginalert (key, kind, customer_id, billing_entity_id, subject, starts_at,
+            ends_at, currency, revenue, cost, events, costed, bound, detail, raised_at)
+        SELECT t.*, %s::timestamptz
+        FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::timestamptz[],
+            %s::timestamptz[], %s::text[], %s::numeric[], %s::numeric[], %s::bigint[], %s::bigint[],
+            %s::numeric[], %s::jsonb[]) AS t
+        ON CONFLICT (key) DO NOTHING
+        RETURNING *)
+    INSERT INTO billing_outboxmessage (kind, key, customer_id, payload, created_at)
+    SELECT 'margin.' || raised.kind, 'margin/' || raised.id, NULL, said.payload, raised.raised_at
+    FROM raised JOIN unnest(%s::text[], %s::jsonb[]) AS said(key, payload) USING (key)
+    ORDER BY raised.id"""
 TELL: Final = """
     UPDATE billing_periodmargin AS p
     SET told_below = p.told_below OR t.kind = 'below_floor',
@@ -171,6 +181,8 @@ def tell(raw: Session, alerts: Sequence[AlertRow], now: datetime) -> None:
         number_array(row.costed for row in alerts),
         number_array(row.bound for row in alerts),
         text_array(row.detail for row in alerts),
+        text_array(row.key for row in alerts),
+        text_array(_message(row) for row in alerts),
     )
     execute(raw, ADD_ALERTS, params)
     keys = [
@@ -180,6 +192,23 @@ def tell(raw: Session, alerts: Sequence[AlertRow], now: datetime) -> None:
     ]
     if keys:
         execute(raw, TELL, key_arrays(keys, "nnttt"))
+
+
+def _message(row: AlertRow) -> str:
+    """What the outbox says of an alert of a payer's period: what the API shows of it."""
+    facts = {
+        "customer": None if row.customer_id is None else public_id("cus", row.customer_id),
+        "billing_entity": None if row.payer_id is None else public_id("be", row.payer_id),
+        "starts_at": row.starts_at,
+        "ends_at": row.ends_at,
+        "currency": row.currency,
+        "revenue": plain(row.revenue),
+        "cost": plain(row.cost),
+        "events": row.events,
+        "costed": row.costed,
+        "bound": plain(row.bound),
+    }
+    return json.dumps(facts | json.loads(row.detail))
 
 
 def _nullable(values: Iterable[int | None]) -> str:

@@ -26,6 +26,7 @@ from billing.ledger import (
     read_owed,
     send_lock,
 )
+from billing.low_balance import tell_low_balances
 from billing.models import Adjustment, CreditGrant, TopUp
 from billing.standing import read_standing
 from core import clock
@@ -70,12 +71,14 @@ def open_books(entities: Iterable[BillingEntity], now: datetime) -> Iterator[dic
             {book.payer: book for book in books.values()}, now
         )
         for pk, book in books.items():
+            book.left_before = book.left
             book.settle_due(pending[pk], now)
         yield books
         few = copy_many(raw, [transfers_of(books.values())])
         with Pipeline(raw) as pipeline:
             insert_few(pipeline, few)
             write_books(pipeline, books.values())
+            tell_low_balances(pipeline, books.values(), now, reminds=True)
 
 
 def _lock_and_read(
@@ -97,7 +100,7 @@ def _book_of(entity: BillingEntity, owed: Decimal, *, balance: Decimal, held: De
         held=held,
         owed=owed,
     )
-    return PayerBook((entity.customer_id, entity.pk), funds, seq, seq)
+    return PayerBook((entity.customer_id, entity.pk), funds, seq, seq, low_balance=entity.low_balance)
 
 
 def grant_credit(

@@ -36,12 +36,14 @@ class LogFile:
 
 @dataclass(frozen=True, slots=True)
 class RawLine:
-    """A whole line without its line end, from `offset` to `end`. `is_cut`: too long to be read."""
+    """A whole line without its line end, from `offset` to `end`. `is_cut`: too long to be read. `caller`: the
+    fingerprint of the key that was taken out of a line that is tried again."""
 
     offset: int
     end: int
     text: bytes
     is_cut: bool = False
+    caller: str = ""
 
     @property
     def digest(self) -> str:

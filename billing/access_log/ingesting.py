@@ -19,7 +19,7 @@ from django.db import transaction
 from django.db.models import F
 
 from billing.access_log.files import LogFile, RawLine, is_line_at, open_log, rotated, whole_lines
-from billing.access_log.lines import FREE_FROM
+from billing.access_log.lines import FREE_FROM, caller_mark
 from billing.access_log.settling import Unread, settle_lines
 from billing.models import AccessLog, UnreadLine
 from billing.models.access_logs import COUNTS
@@ -27,7 +27,7 @@ from core import clock
 from core.sql import drop_broken_connection
 
 BATCH: Final = 500
-TEXT_MAX: Final = 4000
+TEXT_MAX: Final = 16_000
 _CALLER: Final = re.compile(r'("(?:caller|api_key)"\s*:\s*")(?:[^"\\]|\\.)*')
 
 
@@ -96,7 +96,7 @@ class Ingester:
             offset = 0  # it was cut off or rewritten
         while lines := list(islice(whole_lines(file.stream, offset), self._batch)):
             counts, unread = settle_lines(lines, self._free_from)
-            if not _note(log, file, lines[-1], counts, unread):
+            if not _note(log, file, lines[-1], counts, unread, self._free_from):
                 return False
             offset = lines[-1].end
             report.counts.update(counts)
@@ -128,6 +128,7 @@ def _note(
     last: RawLine,
     counts: Counter[str],
     unread: Sequence[Unread],
+    free_from: int,
 ) -> bool:
     """Note a batch as read, unless another process has done so."""
     now = clock.now()
@@ -142,16 +143,21 @@ def _note(
         )
         if changed:
             UnreadLine.objects.bulk_create(
-                [_unread_line(log, one, now) for one in unread], ignore_conflicts=True
+                [_unread_line(log, one, now, free_from) for one in unread], ignore_conflicts=True
             )
     log.offset = last.end
     return bool(changed)
 
 
-def _unread_line(log: AccessLog, unread: Unread, now: datetime) -> UnreadLine:
+def _unread_line(log: AccessLog, unread: Unread, now: datetime, free_from: int) -> UnreadLine:
     """What is kept of a line: its text as it is, but for the key that somebody may use again."""
     text = unread.line.text[: 4 * TEXT_MAX].decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
-    text = _CALLER.sub(r"\1...", text)
     return UnreadLine(
-        log=log, offset=unread.line.offset, text=text[:TEXT_MAX], problem=unread.problem, read_at=now
+        log=log,
+        offset=unread.line.offset,
+        text=_CALLER.sub(r"\1...", text)[:TEXT_MAX],
+        problem=unread.problem,
+        read_at=now,
+        caller=caller_mark(unread.line.text),
+        free_from=free_from,
     )

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, Final
 from uuid import UUID
 
+from accounts.secrets import fingerprint
 from billing.gateway.quantities import QUANTITY, with_measured
 from billing.gateway.reading import FAIL_OPEN, mark_of
 from core.errors import InvalidRequest, TollgateError
@@ -27,6 +28,7 @@ from metering.events import KEY_LENGTH_MAX, TAG_LENGTH_MAX, EventInput, parse_ev
 FREE_FROM: Final = 500
 """Statuses from which on a call was not served and costs nothing, unless the upstream says what it used."""
 BLANK: Final = (None, "", "-")
+_FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}").fullmatch
 _EPOCH: Final = re.compile(r"[0-9]{10}(\.[0-9]{1,6})?").fullmatch
 _EVENT_FIELDS: Final = ("event", "workspace", "api_key", "billing_entity")
 _TAGS: Final = ("user", "trace")
@@ -54,12 +56,15 @@ class Line:
     used: dict[str, Any] = field(default_factory=dict)
     authorization: tuple[int, UUID] | None = None
     raw: dict[str, Any] = field(default_factory=dict)
+    caller: str = ""
 
     def event(self, received_at: datetime, meters: MeterCatalogue) -> EventInput:
         """The event of a line that has no hold; raises TollgateError when it does not say enough."""
         named: dict[str, Any] = {name: self.raw[name] for name in _EVENT_FIELDS if name in self.raw}
         named |= {name: self.raw[name] for name in _TAGS if _is_tag(self.raw.get(name))}
-        if "caller" in self.raw:
+        if self.caller:
+            named["api_key"] = self.caller
+        elif "caller" in self.raw:
             named["api_key"] = mark_of(self.raw["caller"].encode().decode("latin-1"))
         expected = _properties(self.raw.get("properties"), "properties")
         if "quantity" in self.raw:
@@ -75,8 +80,11 @@ class Line:
         return with_measured(event, expected | self.used, said, meters)
 
 
-def read_line(text: bytes, free_from: int = FREE_FROM) -> Line:
-    """The call that a line tells of; raises TollgateError for one that cannot be read."""
+def read_line(text: bytes, free_from: int = FREE_FROM, caller: str = "") -> Line:
+    """The call that a line tells of; raises TollgateError for one that cannot be read.
+
+    `caller`: the fingerprint of its caller's key, where the line was kept without that.
+    """
     value = parse_json(text.decode("utf-8", "replace").encode())  # a caller may send any bytes as its name
     if not isinstance(value, dict):
         raise InvalidRequest("invalid_line", "The line is not a JSON object.")
@@ -94,7 +102,26 @@ def read_line(text: bytes, free_from: int = FREE_FROM) -> Line:
         used=_used(raw),
         authorization=authorization,
         raw=raw,
+        caller=caller,
     )
+
+
+def caller_mark(text: bytes) -> str:
+    """The fingerprint of the key that a line names, by which it can be settled when the key is taken out; ""
+    where there is none, or an id of ours stands in its place."""
+    try:
+        value = parse_json(text.decode("utf-8", "replace").encode())
+        if not isinstance(value, dict):
+            return ""
+        if value.get("caller") not in BLANK:
+            return mark_of(str(value["caller"]).encode().decode("latin-1"))
+    except TollgateError:
+        return ""
+    named = value.get("api_key")
+    if not isinstance(named, str) or named in BLANK:
+        return ""
+    is_known = named.startswith("key_") or _FINGERPRINT(named)
+    return named[:64] if is_known else fingerprint(named)
 
 
 def _is_tag(value: Any) -> bool:

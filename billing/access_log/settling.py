@@ -82,7 +82,7 @@ def settle_lines(raw: Sequence[RawLine], free_from: int) -> tuple[Counter[str], 
 def _read(raw: RawLine, free_from: int) -> Line:
     if raw.is_cut:
         raise TollgateError("line_too_long", f"The line is longer than {LINE_BYTES_MAX:,} bytes.")
-    return read_line(raw.text, free_from)
+    return read_line(raw.text, free_from, raw.caller)
 
 
 def _request(

@@ -20,6 +20,7 @@ from billing.charging.planning import Heard, Planned
 from billing.charging.reading import Known, unique_key
 from billing.charging.requests import Mode
 from billing.funding import Part, overspent
+from billing.low_balance import tell_low_balances
 from billing.margin_floors import sums
 from billing.store import (
     CHARGES,
@@ -90,7 +91,7 @@ def book_item(
         add_margin(batch, item, change)
     else:
         _add_rerating(batch, item, rated)
-    customer_id, wallet = book.payer[0], book.funds.wallet
+    customer_id = book.payer[0]
     if not item.lines and item.request.mode is Mode.REPORT:
         return Recorded(customer_id, item.id, batch.now, seq, unmatched, unpriced)
     if all(part.grant_id is not None for part in parts):  # what grants pay for overspends nothing
@@ -99,9 +100,6 @@ def book_item(
         before = overspent(book.funds)
         book.pay(seq, batch.recorded_at, "usage", item.id_text, parts)
         note_overspend(batch, item, book, seq, subtract(overspent(book.funds), before))
-    payer = item.attribution.payer
-    if payer is not None and payer.low_balance:
-        known.limiting.note_balance(payer, seq, wallet, book.funds.wallet)
     charged = answer(batch, item, book, seq, rated.amount, rated.lines)
     charged.unmatched, charged.unpriced = unmatched, unpriced
     add_charge(batch, item, charged, parts)
@@ -122,6 +120,7 @@ def write_batch(raw: psycopg.Connection[Any], batch: Batch, known: Known, *, is_
     with Pipeline(raw) as pipe:
         insert_few(pipe, few)
         write_books(pipe, known.books.values())
+        tell_low_balances(pipe, known.books.values(), batch.now)
         write_counters(pipe, batch.states)
         for merge, buckets in batch.buckets.items():
             add_buckets(pipe, merge, buckets)

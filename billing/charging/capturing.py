@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
+from accounts.models import BillingEntity
 from billing.book import PayerBook
 from billing.charging import deciding
 from billing.charging.deciding import RatedItem
@@ -48,7 +49,7 @@ class Capture:
             return None
         if self.is_late:
             return deciding.refuse(self.item, self.book, rated, parts, limiting)
-        if rated.amount <= self.promised or self.absorbed:
+        if rated.amount <= self.promised or self.hold.capped_at is not None:
             return None
         over = limiting.over(self.item, rated)
         if over is None and is_allowed(self.book.funds, parts):
@@ -85,17 +86,18 @@ def begin(item: Planned, known: Known, rated: RatedItem) -> Capture | TollgateEr
     capture = Capture(item, book, hold)
     is_report = item.request.mode is Mode.REPORT
     if hold.status == EXPIRED or (hold.status == VOIDED and is_report):
-        return capture
+        is_closed = payer.status == BillingEntity.Status.CLOSED
+        return late_error(capture).error if is_closed and not is_report else capture
     if not hold.is_open:
         return settled_error(hold)
-    excess = subtract(rated.amount, hold.held)
-    if excess > 0 and not is_report and terms.over is Over.REJECT:
+    if rated.amount > hold.held and not is_report and terms.over is Over.REJECT:
         return _beyond(item, capture, rated)
     capture.promised = hold.held
     book.free(hold, hold.held)
     known.limiting.release(hold.counted_in)
-    if excess > 0 and not is_report and terms.over is Over.CAP:
-        capture.absorbed = _cap(rated, excess)
+    if terms.over is Over.CAP and not is_report:
+        capture.absorbed = cap(rated, capture.promised)
+        hold.capped_at = capture.promised
     return capture
 
 
@@ -107,11 +109,14 @@ def _beyond(item: Planned, capture: Capture, rated: RatedItem) -> Denied:
     return denial
 
 
-def _cap(rated: RatedItem, excess: Decimal) -> list[Part]:
-    """Let the operator bear `excess` of an item, the last lines first; gives what is absorbed.
+def cap(rated: RatedItem, most: Decimal) -> list[Part]:
+    """Let the operator bear what an item costs beyond `most` >= 0, the last lines first; what is absorbed.
 
     The lines keep their amounts, for they are the price of the usage, and note what of them is absorbed.
     """
+    excess = most.copy_negate()
+    for _, amount in rated.amounts:
+        excess = CONTEXT.add(excess, amount)
     parts = []
     for at in reversed(range(len(rated.amounts))):
         component, amount = rated.amounts[at]

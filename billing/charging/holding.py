@@ -16,6 +16,7 @@ from billing.charging.limiting import Limiting
 from billing.charging.outcomes import Authorized, Denied
 from billing.charging.planning import Planned
 from billing.charging.replaying import named_payload
+from billing.charging.requests import HoldTerms
 from billing.funding import Funds, Part, burn
 from billing.holds import AUTHORIZED
 from billing.models import Authorization
@@ -39,7 +40,7 @@ def hold_item(
     book.reserve(amount)
     counted_in = limiting.hold(item, rated, partial(quantity_of, item, rated=rated))
     counted_on = _count_on(book.funds, parts, amount)
-    _add_hold(batch, item, book, amount, counted_on, counted_in)
+    _add_hold(batch, item, book, rated, amount, counted_on, counted_in)
     return _answer(batch, item, book, amount)
 
 
@@ -64,10 +65,19 @@ def _count_on(funds: Funds, parts: Sequence[Part], amount: Decimal) -> dict[str,
     return counted
 
 
+def _metered(terms: HoldTerms, rated: RatedItem) -> dict[str, str]:
+    """What of the expected price is of each meter; nobody knows of what an amount that was named is."""
+    found: dict[str, Decimal] = {}
+    for line in rated.lines if terms.amount is None else ():
+        found[line["meter"]] = CONTEXT.add(found.get(line["meter"], ZERO), Decimal(line["amount"]))
+    return {meter: plain(amount) for meter, amount in found.items() if amount > 0}
+
+
 def _add_hold(
     batch: Batch,
     item: Planned,
     book: PayerBook,
+    rated: RatedItem,
     amount: Decimal,
     counted_on: dict[str, str],
     counted_in: list[list[str]],
@@ -97,6 +107,7 @@ def _add_hold(
         AUTHORIZED,
         str(amount),
         as_json(counted_on),
+        as_json(_metered(terms, rated)),
         as_json(counted_in) if counted_in else "[]",
         str(funds.available),
         str(funds.wallet),

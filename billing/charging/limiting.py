@@ -12,7 +12,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, Protocol
 
-from accounts.directory import Payer
 from billing.charging.entitling import Missing, Needs, plan_needs
 from billing.charging.planning import Heard, Planned
 from billing.charging.requests import Mode
@@ -35,7 +34,6 @@ from core.pipeline import Answer, Pipeline
 
 add, subtract = CONTEXT.add, CONTEXT.subtract
 SPEND_LIMIT: Final = Alert.Kind.SPEND_LIMIT.value
-LOW_BALANCE: Final = Alert.Kind.LOW_BALANCE.value
 
 
 class RatedAmounts(Protocol):
@@ -167,7 +165,7 @@ class Limiting:
             limit = bound.limit
             if not limit.is_hard:
                 continue
-            amount = rated.amount if limit.meter_key is None else amount_for(limit, rated)
+            amount = _asked(limit, item, rated)
             if amount > 0 and add(bound.tally.taken, amount) > limit.amount:
                 return Over(bound, amount)
         return None
@@ -189,7 +187,7 @@ class Limiting:
         """Let an item that is held count as used while it is; gives the hold's `counted_in`."""
         counted: dict[str, Decimal] = {}
         for bound in self.bounds.get(item.index, ()):
-            amount = amount_for(bound.limit, rated)
+            amount = _asked(bound.limit, item, rated)
             if amount > 0:
                 counted[bound.limit.counter] = amount
         for need in self.needs.quotas(item) if self.needs.by_item else ():
@@ -218,29 +216,6 @@ class Limiting:
             for tally in self.tallies.values():
                 if tally.range.counter in names:
                     tally.held = max(ZERO, subtract(tally.held, amount))
-
-    def note_balance(self, payer: Payer, seq: int, before: Decimal, after: Decimal) -> None:
-        """Note each balance that alerts and that the wallet has just fallen below."""
-        for threshold in payer.low_balance:
-            if before >= threshold > after:
-                key = f"balance/{payer.public_id}/{threshold.normalize(CONTEXT):f}/{seq}"
-                self.alerts.append(
-                    AlertRow(
-                        kind=LOW_BALANCE,
-                        key=key,
-                        customer_id=payer.customer_id,
-                        payer_id=payer.id,
-                        limit_id=0,
-                        level="billing_entity",
-                        level_id=payer.public_id,
-                        threshold=threshold,
-                        used=after,
-                        bound=threshold,
-                        currency=payer.currency,
-                        starts_at=None,
-                        ends_at=None,
-                    )
-                )
 
     def write(self, pipe: Pipeline) -> None:
         """Write what was counted and fire the alerts."""
@@ -327,7 +302,7 @@ def _bounds(limiting: Limiting, limits: Iterable[Limit], item: Planned, currency
     for limit in limits:
         if limit.currency != currency:
             continue
-        if limit.meter_key is not None and not _may_be_of(limit.meter_key, item):
+        if limit.meter_key is not None and not _may_be_of(limit, item):
             continue
         counted, slot, _ = limit.counted_at(instant, now, period)
         if limit.hours and item.request.mode is Mode.REPORT:
@@ -342,9 +317,23 @@ def _bounds(limiting: Limiting, limits: Iterable[Limit], item: Planned, currency
     return bounds
 
 
-def _may_be_of(meter_key: str, item: Planned) -> bool:
-    """Whether an item's charge may have a line of the meter; of a stored one, prices may have changed."""
-    return item.stored is not None or any(line.meter.key == meter_key for line in item.lines)
+def _may_be_of(limit: Limit, item: Planned) -> bool:
+    """Whether an item's charge may have a line of the limit's meter: of a stored one prices may have changed,
+    and of a hold that names its amount anything may come of the event, or of none."""
+    if _names_amount(item):
+        return item.request.event.event in ("", limit.meter_event)
+    return item.stored is not None or any(line.meter.key == limit.meter_key for line in item.lines)
+
+
+def _names_amount(item: Planned) -> bool:
+    return item.request.hold is not None and item.request.hold.amount is not None
+
+
+def _asked(limit: Limit, item: Planned, rated: RatedAmounts) -> Decimal:
+    """What of an item a limit is asked for. An amount that was named may all become the meter's."""
+    if limit.meter_key is None or _names_amount(item):
+        return rated.amount
+    return amount_for(limit, rated)
 
 
 def amount_for(limit: Limit, rated: RatedAmounts) -> Decimal:

@@ -21,7 +21,10 @@ def problem_of(item: Planned) -> TollgateError | Quarantined | None:
 
 
 def _closed(item: Planned) -> TollgateError | None:
-    payer = item.attribution.payer
-    if payer is not None and payer.status == BillingEntity.Status.CLOSED:
+    """A closed payer buys nothing more. What it was promised before has happened, and is charged."""
+    payer, terms = item.attribution.payer, item.request.authorization
+    if payer is None or payer.status != BillingEntity.Status.CLOSED:
+        return None
+    if terms is None or terms.lease_payer_id not in (None, payer.id):
         return PermissionDenied("closed", "This billing entity is closed.", "billing_entity")
     return None

@@ -200,7 +200,9 @@ def _open_books(
             held=held,
             owed=owes.get((customer_id, payer_id), ZERO),
         )
-        books[customer_id, payer_id] = PayerBook((customer_id, payer_id), funds, seq, seq)
+        books[customer_id, payer_id] = PayerBook(
+            (customer_id, payer_id), funds, seq, seq, low_balance=payer.low_balance
+        )
     for row in grants:
         if (row[0], row[1]) not in books:
             continue  # its wallet is locked elsewhere
@@ -213,5 +215,6 @@ def _open_books(
         book.funds.grants.sort(key=Grant.burn_order)
     standing.settle(books, now)  # before grants: what they free may expire
     for key, book in books.items():
+        book.left_before = book.left
         book.settle_due(pending.get(key, ()), now)
     return books

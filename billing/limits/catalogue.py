@@ -48,6 +48,7 @@ class Limit:
 
     `is_shared`: charges of several payers may count in it, so its own row is locked; what is one payer's is
     guarded by that payer's lock. `steps`: the thresholds and the amounts at which they are reached.
+    `meter_event`: the event that its meter hears.
     """
 
     id: int
@@ -64,6 +65,7 @@ class Limit:
     zone: ZoneInfo
     thresholds: tuple[int, ...]
     counter: str
+    meter_event: str | None = None
     is_shared: bool = False
     steps: tuple[tuple[Decimal, int], ...] = ()
     _last: Counted | None = None
@@ -231,4 +233,5 @@ def limit_of(row: SpendLimit) -> Limit:
         zone=ZoneInfo(row.time_zone),
         thresholds=tuple(row.thresholds),
         counter=row.counter,
+        meter_event=None if row.meter is None else row.meter.event,
     )

@@ -20,13 +20,11 @@ Level = SpendLimit.Level
 def count_what_was_spent(limit: SpendLimit, now: datetime) -> None:
     """Count the charges of the limit's present window, and what is held. All who may pay are locked.
 
-    What is held for a meter's calls is not known apart, so it is left out of a meter's limit. Nobody is
-    alerted of what was spent before: the next threshold is the first that fires.
+    Nobody is alerted of what was spent before: the next threshold is the first that fires.
     """
     window = present_windows([limit], now)[limit.pk]
     question = _question(limit, window)
-    if question.meter_key is None:
-        hold_too(driver(), limit.customer_id, limit.counter, question, now)
+    hold_too(driver(), limit.customer_id, limit.counter, question, now)
     counter = CounterRange(limit.customer_id, limit.counter, *window)
     rows = spent_before(driver(), counter, question)
     if rows:
@@ -71,6 +69,7 @@ def _question(limit: SpendLimit, window: Window) -> SpendQuestion:
         workspaces=workspaces,
         api_key_id=limit.api_key_id,
         meter_key=limit_of(limit).meter_key,
+        meter_event=limit_of(limit).meter_event,
     )
 
 

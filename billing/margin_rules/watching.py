@@ -12,9 +12,10 @@ from django.db import transaction
 from accounts.models import BillingEntity
 from billing.margin_rules.falling import Course, courses, in_one_currency
 from billing.margins import Margin
-from billing.models import MarginAlert, MarginRule
+from billing.models import MarginAlert, MarginRule, OutboxMessage
 from billing.reports.comparing import Comparison, make_comparison
 from billing.store_margin_rules import subject_sums
+from core.instants import instant_text
 from core.numbers import ZERO, plain
 
 FALL: Final = MarginAlert.Kind.FALL.value
@@ -67,7 +68,7 @@ def _tell(rule: MarginRule, subject: str, course: Course, fall: Decimal, currenc
     then, now_ = course.before, course.now
     assert then is not None
     assert now_ is not None
-    MarginAlert.objects.create(
+    alert = MarginAlert.objects.create(
         key=f"{FALL}:{rule.pk}:{ends_at.date().isoformat()}:{subject}",
         kind=FALL,
         rule_id=rule.pk,
@@ -93,5 +94,24 @@ def _tell(rule: MarginRule, subject: str, course: Course, fall: Decimal, currenc
             },
         },
         raised_at=now,
+    )
+    OutboxMessage.objects.create(
+        kind=f"margin.{FALL}",
+        key=f"margin/{alert.pk}",
+        customer_id=None,
+        payload=alert.detail
+        | {
+            "rule": rule.public_id,
+            "subject": subject,
+            "starts_at": instant_text(starts_at),
+            "ends_at": instant_text(ends_at),
+            "currency": currency,
+            "revenue": plain(now_.revenue),
+            "cost": plain(now_.known_cost),
+            "events": now_.events,
+            "costed": now_.costed,
+            "bound": plain(fall),
+        },
+        created_at=now,
     )
     return 1

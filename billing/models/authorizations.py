@@ -25,6 +25,7 @@ TERMS = (
     "authorized_at",
     "expires_in",
     "reserved",
+    "metered",
     "available_after",
     "settled_after",
     "held_after",
@@ -44,6 +45,8 @@ class Authorization(models.Model):
     limits' counters that the hold is in. A capture after expiry makes an expired hold a captured one.
 
     `reserved`: of grants that are limited to components, what the hold counts on, `{grant: amount}`.
+    `metered`: what of the expected price is of each meter, `{meter: amount}`; empty where it was named.
+    `capped_at`: of a capture with `over: cap`, the most that its event may ever cost the payer.
 
     A lease is a hold for many calls: `captured_amount` is what was reported against it, also after its time,
     and `voided` means returned.
@@ -82,6 +85,8 @@ class Authorization(models.Model):
     event_recorded_at = models.DateTimeField(null=True)
     captured_amount = AmountField(null=True)
     reserved = models.JSONField(default=dict)
+    metered = models.JSONField(default=dict)
+    capped_at = AmountField(null=True)
     refused_key = models.TextField(null=True)
     counted_in = models.JSONField(default=list)
     available_after = AmountField()
@@ -97,7 +102,9 @@ class Authorization(models.Model):
             frozen_columns(
                 "expired_stays", "status", once="OLD.status = 'expired' AND NEW.status <> 'captured'"
             ),
-            frozen_columns("captured_once", "event_id", "captured_amount", once="OLD.event_id IS NOT NULL"),
+            frozen_columns(
+                "captured_once", "event_id", "captured_amount", "capped_at", once="OLD.event_id IS NOT NULL"
+            ),
             frozen_row("authorization_kept", once="OLD.id IS NOT NULL"),
         ]
         constraints = [
@@ -131,6 +138,9 @@ class Authorization(models.Model):
                 fields=["customer_id", "refused_key"],
                 name="hold_refused",
                 condition=Q(refused_key__isnull=False),
+            ),
+            models.Index(
+                fields=["customer_id", "event_id"], name="hold_capped", condition=Q(capped_at__isnull=False)
             ),
         ]
 

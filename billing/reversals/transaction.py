@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -36,6 +37,7 @@ from billing.reversals.usage import (
     heard_then,
     settle_extremes,
 )
+from billing.store_authorizations import read_caps
 from billing.store_reversals import StandingCharge, standing_charges
 from core.errors import Conflict
 from core.ids import new_uuid7
@@ -66,6 +68,7 @@ class Work:
     heard: dict[int, list[Heard]]
     rerated: set[UUID]
     costs: dict[UUID, KnownCost]
+    caps: dict[UUID, Decimal]
     paid: dict[tuple[str, int], list[Part]] = field(default_factory=dict)
     moved: list[Part] = field(default_factory=list)
     reversals: dict[int, tuple[Reversal, list[StandingCharge]]] = field(default_factory=dict)
@@ -123,6 +126,7 @@ def _run(rows: Sequence[UsageEvent], currency: str, now: datetime, cause: str, r
         heard=heard_then([(item, rows[item.index]) for item in items]) if items else {},
         rerated=set(rerated.values_list("event_id", flat=True)),
         costs=known_costs(rows) if cause == Cause.EVENT else {},
+        caps=_caps(raw, rows) if cause == Cause.RERATING else {},
     )
     for item in reversed(items):
         _take_back(work, item)
@@ -131,6 +135,12 @@ def _run(rows: Sequence[UsageEvent], currency: str, now: datetime, cause: str, r
             _charge_again(work, item)
     _write(work)
     return work
+
+
+def _caps(raw: psycopg.Connection[Any], rows: Sequence[UsageEvent]) -> dict[UUID, Decimal]:
+    """The most that events may cost which were captured with a cap: all of it, for nothing of them stands."""
+    found = read_caps(raw, rows[0].customer_id, [row.id for row in rows])
+    return {event: most for event, most, _ in found}
 
 
 def _not_reversed(items: Sequence[Planned], rows: Sequence[UsageEvent], cause: str) -> list[Planned]:
@@ -258,7 +268,8 @@ def _charge_again(work: Work, item: Planned) -> None:
     if item.attribution.payer is None:
         return
     new = {unique_key(item, use) for use in item.uniques} - work.known.uniques
-    charged = charge_stored(work.raw, item, work.known, work.batch, is_partial=True)
+    most = work.caps.get(work.rows[item.index].id)
+    charged = charge_stored(work.raw, item, work.known, work.batch, is_partial=True, most=most)
     has_stood = item.index in work.reversals
     if charged is not None:
         work.charged.append(charged)

@@ -53,7 +53,8 @@ def deliver_outbox(now: datetime) -> int:
         waiting = OutboxMessage.objects.filter(delivered_at=None).order_by("pk")
         messages = list(waiting.select_for_update(skip_locked=True)[:1000])
         for message in messages:
-            logger.info("%s for customer %s", message.kind, public_id("cus", message.customer_id))
+            whom = "staff" if (pk := message.customer_id) is None else f"customer {public_id('cus', pk)}"
+            logger.info("%s for %s", message.kind, whom)
         OutboxMessage.objects.filter(pk__in=[message.pk for message in messages]).update(delivered_at=now)
     return len(messages)
 

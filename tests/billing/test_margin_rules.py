@@ -12,11 +12,11 @@ from django.core.management import call_command
 
 from billing.charging import Charged, Mode
 from billing.margin_rules import create_rule, end_rule, watch_margins
-from billing.models import MarginAlert, PayerMarginFloor
+from billing.models import MarginAlert, OutboxMessage, PayerMarginFloor
 from billing.reversals import reverse_event
 from core import clock
 from core.errors import Conflict, InvalidRequest
-from core.ids import hot_id
+from core.ids import hot_id, public_id
 from metering.models import ExchangeRate, UsageEvent
 from tests.accounts.caller import Caller, caller_with
 from tests.billing.world import START, Tenant, charge, make_meter, make_tenant, make_version
@@ -84,6 +84,10 @@ def test_a_fall_of_the_whole_is_told_with_both_margins() -> None:
     use(other, 21, 100, "100", hour=0)  # today is not over
     assert told() == [("", Decimal(15))]
     row = MarginAlert.objects.get()
+    message = OutboxMessage.objects.get()
+    said = message.payload
+    assert (message.kind, message.customer_id) == ("margin.fall", None)
+    assert (said["rule"], said["bound"], said["days"]) == (public_id("mr", row.rule_id or 0), "15", 10)
     assert (row.revenue, row.cost, row.events, row.costed, row.currency) == (100, 75, 3, 3, "USD")
     assert (row.starts_at, row.ends_at) == (datetime(2026, 1, 11, tzinfo=UTC), TODAY)
     before = row.detail["before"]

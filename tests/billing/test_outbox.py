@@ -50,6 +50,14 @@ def test_no_message_is_logged_with_what_it_says(caplog: pytest.LogCaptureFixture
     assert OutboxMessage.objects.get().delivered_at is not None
 
 
+@pytest.mark.django_db
+def test_what_is_for_staff_names_no_customer(caplog: pytest.LogCaptureFixture) -> None:
+    OutboxMessage.objects.create(kind="margin.fall", key="k", payload={}, created_at=START)
+    with caplog.at_level("INFO", "billing.rollouts.notices"):
+        assert deliver_outbox(START) == 1
+    assert [record.getMessage() for record in caplog.records] == ["margin.fall for staff"]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_at_once_take_each_message_once() -> None:
     write(40)

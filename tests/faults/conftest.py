@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -33,6 +34,13 @@ def installation(_started: tuple[Installation, Callers]) -> Iterator[Installatio
     made.postgres.start()
     with psycopg.connect(made.postgres.dsn) as connection:
         assert broken_invariants(connection) == []
+
+
+@pytest.fixture(scope="session")
+def world(_started: tuple[Installation, Callers]) -> dict[str, Any]:
+    """The bounded customer of `limits_world`; made once."""
+    made: dict[str, Any] = json.loads(_started[0].run_module("tests.faults.limits_world"))
+    return made
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from benchmarks.calls import Callers
 from benchmarks.installation import HOST, Installation
 from tests.faults.limits_world import KEY_LIMIT, ORGANIZATION_LIMIT, WORKSPACE_LIMIT
 
@@ -72,13 +71,6 @@ class Caller:
     def event(self, **caller: str) -> dict[str, Any]:
         """An event under a new key."""
         return {"idempotency_key": str(uuid4()), "event": "call", **caller}
-
-
-@pytest.fixture(scope="module")
-def world(_started: tuple[Installation, Callers]) -> dict[str, Any]:
-    """The bounded customer; made once."""
-    made: dict[str, Any] = json.loads(_started[0].run_module("tests.faults.limits_world"))
-    return made
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 
 from billing.models import LimitHold
 from core import clock
+from core.ids import row_id
 from tests.scenarios.limits import LimitStory
 
 pytestmark = pytest.mark.django_db
@@ -186,3 +187,96 @@ def test_quotas_hold_quantities() -> None:
     assert story.api.post("/v1/charges", story.event({"images": 1}, "north")).status_code == 402
     story.audit()
     clock.use(None)
+
+
+def test_a_meters_limit_that_is_set_late_knows_what_is_held_of_its_meter(story: LimitStory) -> None:
+    north = story.payers["north"]
+    event = story.event({"tokens": 50, "images": 4}, "north")
+    held = str(story.api.make("/v1/authorizations", **event)["id"])
+    hold(story, 7, "south")
+    images = story.limit("60", billing_entity=north, meter="images")
+    tokens = story.limit("100", billing_entity=north, meter="tokens")
+    assert (images["held"], images["remaining"], tokens["held"]) == ("40", "20", "50")
+    denial = story.api.post("/v1/charges", story.event({"images": 3}, "north")).json()["denial"]
+    assert (denial["level"], denial["used"], denial["limit"]) == ("meter", "40", "60")
+    answer = capture(story, held, 10, properties={"tokens": 10, "images": 1})
+    assert answer.json()["amount"] == "20"
+    shown = story.shown(images), story.shown(tokens)
+    assert [(one["used"], one["held"]) for one in shown] == [("10", "0"), ("10", "0")]
+    assert not LimitHold.objects.filter(counter=f"lim:{row_id('lim', images['id'])}").exists()
+
+
+@pytest.mark.parametrize("end", ["void", "expiry"])
+def test_what_a_late_limit_found_held_is_free_when_the_hold_ends(story: LimitStory, end: str) -> None:
+    held = hold(story, 6, expires_in=600)
+    limits = [
+        story.limit("10", workspace="north"),
+        story.limit("10", billing_entity=story.payers["north"], meter="tokens"),
+    ]
+    assert [limit["held"] for limit in limits] == ["6", "6"]
+    if end == "void":
+        assert story.api.post(f"/v1/authorizations/{held}/void", {}).status_code == 200
+    else:
+        story.at(3, 1, 0, 9)
+        assert story.denial(5)["used"] == "6"
+        story.at(3, 1, 0, 10)
+    story.spend(10)
+    assert [(story.shown(one)["used"], story.shown(one)["held"]) for one in limits] == [("10", "0")] * 2
+
+
+def test_a_changed_limit_still_sees_what_is_held(story: LimitStory) -> None:
+    north = story.payers["north"]
+    limit = story.limit("10", billing_entity=north, meter="tokens", kind="soft")
+    held = hold(story, 6)
+    changed = story.change(f"/v1/spend-limits/{limit['id']}", amount="8", kind="hard")
+    assert (changed["held"], changed["remaining"]) == ("6", "2")
+    assert story.denial(3)["used"] == "6"
+    story.spend(2)
+    assert capture(story, held, 6).status_code == 201
+    assert story.denial(1)["used"] == "8"
+
+
+def test_a_limit_that_takes_the_place_of_another_sees_the_same(story: LimitStory) -> None:
+    first = story.limit("10", workspace="north")
+    hold(story, 6)
+    assert story.api.post(f"/v1/spend-limits/{first['id']}/end", {}).status_code == 200
+    assert story.limit("10", workspace="north", window="day")["held"] == "6"
+    assert story.denial(5)["used"] == "6"
+
+
+def test_an_amount_that_is_named_may_all_become_a_meters(story: LimitStory) -> None:
+    north = story.payers["north"]
+    images = story.limit("10", billing_entity=north, meter="images")
+    body = {"workspace": "north", "event": "call", "amount": "7"}
+    held = story.api.make("/v1/authorizations", idempotency_key="a", **body)["id"]
+    story.api.make("/v1/authorizations", idempotency_key="b", workspace="north", event="other", amount="7")
+    assert story.shown(images)["held"] == "7"
+    denial = story.api.post("/v1/authorizations", body | {"idempotency_key": "c", "amount": "4"}).json()[
+        "denial"
+    ]
+    assert (denial["level"], denial["used"]) == ("meter", "7")
+    answer = capture(story, held, 0, properties={"tokens": 3})
+    assert answer.status_code == 201, answer.content
+    shown = story.shown(images)
+    assert (shown["used"], shown["held"]) == ("0", "0")
+
+
+def test_what_a_lease_or_an_amount_alone_is_for_may_be_any_meter(story: LimitStory) -> None:
+    north = story.payers["north"]
+    lease = story.api.make("/v1/leases", workspace="north", amount="5", expires_in=600)["id"]
+    story.api.make("/v1/authorizations", idempotency_key="a", workspace="north", amount="3")
+    limit = story.limit("20", billing_entity=north, meter="images")
+    assert limit["held"] == "8"
+    refused = story.api.post("/v1/leases", {"workspace": "north", "amount": "13"})
+    assert (refused.status_code, refused.json()["denial"]["level"]) == (402, "meter")
+    calls = [story.event({"tokens": 2}, "north"), story.event({"images": 1}, "north")]
+    story.api.post(f"/v1/leases/{lease}/report", {"events": calls[:1]})
+    assert story.shown(limit)["held"] == "6"  # of the lease, 3 are left
+    story.api.post(f"/v1/leases/{lease}/report", {"events": calls[1:]})
+    shown = story.shown(limit)
+    assert (shown["used"], shown["held"]) == ("10", "3")
+
+
+def test_a_soft_meter_limit_refuses_no_lease(story: LimitStory) -> None:
+    story.limit("1", billing_entity=story.payers["north"], meter="images", kind="soft")
+    assert story.api.make("/v1/leases", workspace="north", amount="5", expires_in=600)["amount"] == "5"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from billing.models import OutboxMessage
 from core.pipeline import Pipeline
 from tests.billing.world import make_meter
 from tests.scenarios.life import LifeStory
@@ -67,6 +68,25 @@ def test_a_spring_in_berlin(story: LifeStory) -> None:
     assert story.refused(payer, tok=51) == "margin_floor"
     assert alerts(story, payer) == ["below_floor 2026-03-01T00:00", "below_floor 2026-03-31T22:00"]
     story.audit()
+
+
+def test_each_alert_has_its_message_to_staff_once_a_period_and_kind(story: LifeStory) -> None:
+    payer = story.payer(story.plan(per_unit("tok", "1"), margin_floor=DENY), top_up="10000")
+    story.report(payer, {"tok": 60}, {"tok": 1})  # nobody knows what they cost
+    rate(story, "0.9", START.isoformat())
+    for month in (3, 4):
+        story.at(month, 2)
+        story.report(payer, {"tok": 60}, {"tok": 10})
+    told = list(OutboxMessage.objects.filter(kind__startswith="margin.").order_by("pk"))
+    assert [(one.kind, one.payload["starts_at"][:10], one.customer_id) for one in told] == [
+        ("margin.unknown_cost", "2026-03-01", None),
+        ("margin.below_floor", "2026-04-01", None),
+    ]
+    customer = story.api.get(f"/v1/billing-entities/{payer}").json()["customer"]
+    said = told[1].payload
+    assert (said["billing_entity"], said["customer"], said["bound"]) == (payer, customer, "0.2")
+    assert (said["revenue"], said["cost"], said["currency"]) == ("60", "54", "USD")
+    assert len(told) == len(alerts(story, payer))
 
 
 def test_a_denied_call_says_whose_floor_it_was_and_nothing_of_the_margin(story: LifeStory) -> None:

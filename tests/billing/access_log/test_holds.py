@@ -198,11 +198,12 @@ def test_a_hold_that_is_not_ours_is_reported(gate: Gate) -> None:
     assert UnreadLine.objects.get().problem == "There is no such authorization."
 
 
-def test_a_payer_closed_meanwhile_leaves_the_call_in_quarantine(gate: Gate, tenant: Tenant) -> None:
+def test_a_payer_closed_meanwhile_is_charged_for_what_was_promised(gate: Gate, tenant: Tenant) -> None:
     gate.logs(gate.ask())
     BillingEntity.objects.filter(pk=tenant.payer.pk).update(status="closed")
-    assert gate.ingest() == {"lines": 1, "quarantined": 1}
-    assert QuarantinedEvent.objects.get().reason == "closed"
+    assert gate.ingest() == {"lines": 1, "captured": 1}
+    assert (balance(tenant), held(tenant)) == (Decimal(9), 0)
+    assert not QuarantinedEvent.objects.exists()
 
 
 def test_a_payer_suspended_meanwhile_is_charged_for_what_was_promised(gate: Gate, tenant: Tenant) -> None:
