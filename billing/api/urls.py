@@ -28,6 +28,7 @@ from billing.api.margin_floors import MarginAlertResource, MarginFloorResource, 
 from billing.api.margins import CostsView, MarginsView
 from billing.api.metrics import CompareMetricsView
 from billing.api.operations import AdjustmentResource, GrantResource, TopUpResource
+from billing.api.outside import GatewayCountResource, PaymentStatementResource, ProviderPaymentResource
 from billing.api.releases import ReleaseResource
 from billing.api.reversals import ReversalResource
 from billing.api.rollout_members import RolloutMemberResource, UsageCeilingResource
@@ -54,6 +55,9 @@ router.register("margin-floors", MarginFloorResource, "margin_floor")
 router.register("margin-rules", MarginRuleResource)
 router.register("margin-alerts", MarginAlertResource)
 router.register("vendor-bills", VendorBillResource)
+router.register("gateway-counts", GatewayCountResource, "gateway_count")
+router.register("payment-statements", PaymentStatementResource, "payment_statement")
+router.register("provider-payments", ProviderPaymentResource, "provider_payment")
 router.register("spend-limits", SpendLimitResource, "spend_limit")
 router.register("alerts", AlertResource, "alert")
 
