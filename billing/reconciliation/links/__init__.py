@@ -8,6 +8,6 @@ from __future__ import annotations
 from typing import Final
 
 from billing.reconciliation.link import Link
-from billing.reconciliation.links import balances
+from billing.reconciliation.links import balances, gateway_counts, provider_payments
 
-LINKS: Final[tuple[Link, ...]] = (balances.LINK,)
+LINKS: Final[tuple[Link, ...]] = (balances.LINK, gateway_counts.LINK, provider_payments.LINK)
