@@ -14,12 +14,12 @@ MESSAGE = ("kind", "key", "customer_id", "payload", "created_at")
 class OutboxMessage(models.Model):
     """A message to a customer, to be delivered once; `key` names its cause, so that it is written once.
 
-    Only `delivered_at` ever changes.
+    Without a customer it is for the operator's staff. Only `delivered_at` ever changes.
     """
 
     kind = models.CharField(max_length=40)
     key = models.CharField(max_length=200, unique=True)
-    customer_id = models.BigIntegerField()
+    customer_id = models.BigIntegerField(null=True)
     payload = models.JSONField()
     created_at = models.DateTimeField()
     delivered_at = models.DateTimeField(null=True)

@@ -31,8 +31,7 @@ _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 class Write:
     """One row that a repair writes: column -> text, `before` None for a new row.
 
-    `is_stable`: whether a later preview of the same facts would say it in the same words; ids and running
-    numbers are not.
+    `changes`: what each column changes by, or from what to what.
     """
 
     table: str
@@ -53,7 +52,8 @@ class Write:
 
 @dataclass(slots=True)
 class Work:
-    """What an action is given, and where it notes what it does. `finding`: as it is found now, under the lock.
+    """What an action is given, and where it notes what it does. `finding`: as it is found now, under the lock;
+    `findings`: all that its link finds of the customer.
 
     `seq` is the first running number of the entries that it posted.
     """
@@ -63,6 +63,8 @@ class Work:
     now: datetime
     by: str
     reason: str
+    is_preview: bool = False
+    findings: Sequence[Finding] = ()
     writes: list[Write] = field(default_factory=list)
     seq: int | None = None
 
@@ -115,7 +117,8 @@ class Action:
     """One repair. `effect` says in a sentence what it does; `fits` (link, type) pairs that it mends.
 
     `posts`: it posts new entries; else it rebuilds or delivers again. `only_when` narrows it by the finding's
-    detail. `needs_facts`: it derives rows from others, which must be in order first.
+    detail. `needs_facts`: it derives rows from others, which must be in order first. What cannot be taken
+    back in this process (`rehearses` False) only says in a preview what it would do.
     """
 
     name: str
@@ -125,6 +128,7 @@ class Action:
     carry_out: CarryOut
     posts: bool = False
     needs_facts: bool = True
+    rehearses: bool = True
     only_when: Callable[[Discrepancy], bool] = lambda discrepancy: True
 
     def mends(self, discrepancy: Discrepancy) -> bool:

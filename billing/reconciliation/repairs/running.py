@@ -31,13 +31,18 @@ Status = Discrepancy.Status
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a repair would write, and what the check says before and after it. `facts` goes into `do_repair`."""
+    """What a repair would write, and what the check says before and after it. `facts` goes into `do_repair`.
+
+    `after` None: the sides agree; whether they would is not known (`is_known` False) of what cannot be taken
+    back. `others_before`, `others_after`: what else the link finds of the customer.
+    """
 
     action: Action
     facts: str
     writes: Sequence[Write]
     before: Finding
     after: Finding | None
+    is_known: bool
     others_before: int
     others_after: int
     seq: int | None = None
@@ -66,7 +71,7 @@ def preview_repair(discrepancy: Discrepancy, action: Action, *, reason: str = ""
     the action itself refuses.
     """
     with _taken_back():
-        return _carry_out(discrepancy, action, reason or "preview", by)[0]
+        return _carry_out(discrepancy, action, reason or "preview", by, is_preview=True)[0]
 
 
 @transaction.atomic
@@ -98,7 +103,9 @@ def do_repair(discrepancy: Discrepancy, action: Action, *, facts: str, reason: s
     )
 
 
-def _carry_out(discrepancy: Discrepancy, action: Action, reason: str, by: str) -> tuple[Preview, Work]:
+def _carry_out(
+    discrepancy: Discrepancy, action: Action, reason: str, by: str, *, is_preview: bool = False
+) -> tuple[Preview, Work]:
     now = clock.now()
     _lock(discrepancy)
     row = Discrepancy.objects.select_for_update().get(pk=discrepancy.pk)
@@ -111,18 +118,19 @@ def _carry_out(discrepancy: Discrepancy, action: Action, reason: str, by: str) -
     finding = _same(before, row)
     if finding is None:
         raise Conflict("already_gone", "The two sides agree by now; the next run will say so.")
-    work = Work(row, finding, now, by, reason)
+    work = Work(row, finding, now, by, reason, is_preview, before)
     action.carry_out(work)
-    after = _check(link, row)
+    after = _check(link, row) if action.rehearses or not is_preview else None
     preview = Preview(
         action,
         digest(action.name, finding, work.writes),
         tuple(work.writes),
         finding,
-        _same(after, row),
-        len(before) - 1,
-        len(after) - (_same(after, row) is not None),
-        work.seq,
+        None if after is None else _same(after, row),
+        is_known=after is not None,
+        others_before=len(before) - 1,
+        others_after=len([one for one in after or () if not _is_of(one, row)]),
+        seq=work.seq,
     )
     return preview, work
 
@@ -174,10 +182,15 @@ def spans_of(customer_id: int) -> list[Span]:
 
 
 def _same(findings: Sequence[Finding], row: Discrepancy) -> Finding | None:
-    return next(
-        (one for one in findings if (one.type, one.subject) == (row.type, row.subject)
-         and one.payer_id == row.billing_entity_id and one.customer_id == row.customer_id),
-        None,
+    return next((one for one in findings if _is_of(one, row)), None)
+
+
+def _is_of(finding: Finding, row: Discrepancy) -> bool:
+    return (finding.type, finding.subject, finding.customer_id, finding.payer_id) == (
+        row.type,
+        row.subject,
+        row.customer_id,
+        row.billing_entity_id,
     )
 
 
