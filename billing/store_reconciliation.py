@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import psycopg
+from django.db.models import JSONField, Model
 
 from core.sql import number_array
 
+M = TypeVar("M", bound=Model)
 Params = dict[str, Any]
 SPAN: Final = """span AS MATERIALIZED (
     SELECT * FROM unnest(
@@ -35,6 +38,28 @@ def stream(raw: psycopg.Connection[Any], query: str, params: Params) -> Iterator
     with psycopg.ServerCursor(raw, "reconciliation") as cursor:
         cursor.itersize = STREAMED_AT_ONCE
         yield from cursor.execute(_with_span(query), params)
+
+
+def fetch_models(raw: psycopg.Connection[Any], model: type[M], where: str, **params: Any) -> list[M]:
+    """Rows of `model` as its instances, read through `raw` and not through Django: any installation's."""
+    fields = model._meta.concrete_fields
+    columns = ", ".join(
+        f'"{field.column}"::text' if isinstance(field, JSONField) else f'"{field.column}"' for field in fields
+    )
+    query = f"SELECT {columns} FROM {model._meta.db_table} WHERE {where}"  # noqa: S608 - names of our own
+    with psycopg.Cursor(raw) as cursor:
+        rows = cursor.execute(query.encode(), params).fetchall()
+    return [
+        model.from_db(
+            None,
+            [field.attname for field in fields],
+            [
+                json.loads(value) if isinstance(field, JSONField) and value is not None else value
+                for field, value in zip(fields, row, strict=True)
+            ],
+        )
+        for row in rows
+    ]
 
 
 def _with_span(query: str) -> bytes:

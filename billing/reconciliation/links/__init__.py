@@ -8,6 +8,38 @@ from __future__ import annotations
 from typing import Final
 
 from billing.reconciliation.link import Link
-from billing.reconciliation.links import balances, gateway_counts, provider_payments
+from billing.reconciliation.links import (
+    balances,
+    buckets,
+    charges,
+    counters,
+    gateway_counts,
+    grants,
+    holds,
+    keys,
+    margins,
+    numbers,
+    outbox,
+    periods,
+    provider_payments,
+    rating,
+    transfers,
+)
 
-LINKS: Final[tuple[Link, ...]] = (balances.LINK, gateway_counts.LINK, provider_payments.LINK)
+LINKS: Final[tuple[Link, ...]] = (
+    keys.LINK,
+    numbers.LINK,
+    charges.LINK,
+    rating.LINK,
+    counters.LINK,
+    buckets.LINK,
+    margins.LINK,
+    transfers.LINK,
+    balances.LINK,
+    grants.LINK,
+    holds.LINK,
+    periods.LINK,
+    gateway_counts.LINK,
+    provider_payments.LINK,
+    outbox.LINK,
+)

@@ -11,12 +11,15 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from billing.reconciliation.link import CALLS, Checked, Finding, Link, Scope
+from billing.reconciliation.finding import Checked, Finding
+from billing.reconciliation.link import Link
+from billing.reconciliation.scope import Scope
 from core.ids import public_id
 from core.instants import instant_text
 from core.jsonio import decode_json
 
 NAME: Final = "gateway_counts"
+CALLS: Final = "calls"
 TOO_HIGH: Final = "count_too_high"
 TOO_LOW: Final = "count_too_low"
 DIFFERENCES: Final = """

@@ -13,7 +13,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from billing.reconciliation.link import Checked, Finding, Link, Scope
+from billing.reconciliation.finding import Checked, Finding
+from billing.reconciliation.link import Link
+from billing.reconciliation.scope import Scope
 from core.currencies import ISO_DECIMALS
 from core.instants import instant_text
 from core.numbers import CONTEXT, ZERO, plain

@@ -89,7 +89,9 @@ class Work:
         model.save(force_insert=True)
         self._note(type(model), row, None, {name: getattr(model, name) for name in columns})
 
-    def note(self, table: str, row: str, after: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> None:
+    def note(
+        self, table: str, row: str, after: Mapping[str, Any], before: Mapping[str, Any] | None = None
+    ) -> None:
         """Say of a row that another module wrote."""
         self._write(table, row, before, after)
 

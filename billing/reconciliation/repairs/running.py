@@ -148,13 +148,17 @@ def _lock(discrepancy: Discrepancy) -> None:
 def _check_facts(row: Discrepancy) -> None:
     """Refuse to derive anything from rows that are found wrong themselves."""
     standing = Discrepancy.objects.filter(
-        customer_id=row.customer_id, link__in=FACTS - {row.link}, status__in=[Status.OPEN, Status.INVESTIGATING]
+        customer_id=row.customer_id,
+        link__in=FACTS - {row.link},
+        status__in=[Status.OPEN, Status.INVESTIGATING],
     )
     if row.billing_entity_id is not None:
         standing = standing.filter(billing_entity_id=row.billing_entity_id)
     first = standing.exclude(pk=row.pk).order_by("pk").first()
     if row.customer_id is not None and first is not None:
-        says = f"It would be derived from rows that are found wrong themselves: see to {first.public_id} first."
+        says = (
+            f"It would be derived from rows that are found wrong themselves: see to {first.public_id} first."
+        )
         raise Conflict("mend_first", says)
 
 
@@ -166,7 +170,9 @@ def _check(link: Link, row: Discrepancy) -> list[Finding]:
 
 def spans_of(customer_id: int) -> list[Span]:
     """All payers of a customer, from their first number on."""
-    wallets = LedgerAccount.objects.filter(customer_id=customer_id, kind="wallet").order_by("billing_entity_id")
+    wallets = LedgerAccount.objects.filter(customer_id=customer_id, kind="wallet").order_by(
+        "billing_entity_id"
+    )
     payers = BillingEntity.objects.filter(customer_id=customer_id).in_bulk()
     return [
         Span(

@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from accounts.models import ApiKey
-from billing.reconciliation.link import Checked, Finding, Link, Scope
+from billing.reconciliation.finding import Checked, Finding
+from billing.reconciliation.link import Link
+from billing.reconciliation.scope import Scope
 from core import clock
 from core.sql import driver
 from tests.accounts.caller import Caller
