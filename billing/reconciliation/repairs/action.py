@@ -52,10 +52,10 @@ class Write:
 
 @dataclass(slots=True)
 class Work:
-    """What an action is given, and where it notes what it does. `finding`: as it is found now, under the lock;
-    `findings`: all that its link finds of the customer.
+    """What an action is given, and where it notes what it does.
 
-    `seq` is the first running number of the entries that it posted.
+    `finding`: as it is found now, under the lock; `findings`: all that its link finds of the customer. `seq`
+    is the first running number of the entries that it posted.
     """
 
     discrepancy: Discrepancy

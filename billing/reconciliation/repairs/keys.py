@@ -1,4 +1,4 @@
-"""A key that is gone is written again from its event or authorization, so that the call cannot count twice."""
+"""A key that is gone is written again from its event or authorization: the call cannot count twice."""
 
 from __future__ import annotations
 

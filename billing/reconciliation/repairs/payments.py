@@ -13,7 +13,7 @@ from core.numbers import CONTEXT, ZERO
 
 
 def book_payment(work: Work) -> None:
-    """Book a payment that is missing here as a top-up of the payer that the list names, a refund against it."""
+    """Book a payment that is missing here as a top-up of the payer that the list names; take a refund out."""
     payer, mark = _payer(work), _mark(work)
     amount, before = work.finding.expected or ZERO, _seq(work)
     if amount > 0:

@@ -9,15 +9,15 @@ from typing import Final
 
 from django.db import transaction
 
-from accounts.models import BillingEntity
 from billing.ledger import lock_accounts
 from billing.models import Discrepancy, LedgerAccount, Repair
+from billing.reconciliation.checking import spans_of
 from billing.reconciliation.finding import Finding
 from billing.reconciliation.link import Link
 from billing.reconciliation.links import LINKS
 from billing.reconciliation.repairs.action import Action, Work, Write, digest
 from billing.reconciliation.repairs.actions import ACTIONS
-from billing.reconciliation.scope import Scope, Span
+from billing.reconciliation.scope import Scope
 from core import clock
 from core.errors import Conflict, NotFound
 from core.sql import driver
@@ -164,27 +164,8 @@ def _check_facts(row: Discrepancy) -> None:
 
 def _check(link: Link, row: Discrepancy) -> list[Finding]:
     """What the link finds now of the discrepancy's customer; of a link of the outside, everything."""
-    spans = [] if link.is_outside or row.customer_id is None else spans_of(row.customer_id)
+    spans = [] if link.is_outside or row.customer_id is None else spans_of(driver(), [row.customer_id])
     return link.check(Scope(driver(), spans, clock.now())).findings
-
-
-def spans_of(customer_id: int) -> list[Span]:
-    """All payers of a customer, from their first number on."""
-    wallets = LedgerAccount.objects.filter(customer_id=customer_id, kind="wallet").order_by(
-        "billing_entity_id"
-    )
-    payers = BillingEntity.objects.filter(customer_id=customer_id).in_bulk()
-    return [
-        Span(
-            customer_id,
-            wallet.billing_entity_id,
-            0,
-            wallet.seq,
-            payers[wallet.billing_entity_id].currency,
-            payers[wallet.billing_entity_id].time_zone,
-        )
-        for wallet in wallets
-    ]
 
 
 def _same(findings: Sequence[Finding], row: Discrepancy) -> Finding | None:

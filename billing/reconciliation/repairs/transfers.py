@@ -127,9 +127,7 @@ def _check_balances(own: dict[str, int], missing: Mapping[Place, Decimal]) -> No
             if kind == source:
                 entries = CONTEXT.subtract(entries, amount)
         if CONTEXT.add(entries, change) != balance:
-            says = (
-                f"The balance of {kind} would not agree with the entries after it, so another thing is wrong."
-            )
+            says = f"The balance of {kind} would still not agree with its entries: another thing is wrong."
             raise Conflict("balances_follow", says)
 
 
