@@ -29,6 +29,7 @@ from billing.api.margins import CostsView, MarginsView
 from billing.api.metrics import CompareMetricsView
 from billing.api.operations import AdjustmentResource, GrantResource, TopUpResource
 from billing.api.outside import GatewayCountResource, PaymentStatementResource, ProviderPaymentResource
+from billing.api.reconciliation import DiscrepancyResource, ReconciliationRunResource
 from billing.api.releases import ReleaseResource
 from billing.api.repairs import RepairResource, RepairsOfResource
 from billing.api.reversals import ReversalResource
@@ -61,6 +62,8 @@ router.register("payment-statements", PaymentStatementResource, "payment_stateme
 router.register("provider-payments", ProviderPaymentResource, "provider_payment")
 router.register("spend-limits", SpendLimitResource, "spend_limit")
 router.register("alerts", AlertResource, "alert")
+router.register("reconciliation-runs", ReconciliationRunResource, "reconciliation_run")
+router.register("discrepancies", DiscrepancyResource, "discrepancy")
 
 urlpatterns = [
     path("charges", ChargesView.as_view(), name="api_charges"),
