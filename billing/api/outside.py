@@ -44,7 +44,7 @@ class GatewayCountsInput(StrictSerializer):
     """
 
     counts = RowsField()
-    source = TextField(max_length=100, required=False)
+    source = TextField(max_length=100, required=False)  # type: ignore[assignment]
     counted_until = InstantField(required=False)
 
 
@@ -61,7 +61,7 @@ class LoadReportSerializer(serializers.Serializer[Any]):
     added = serializers.IntegerField()
     unchanged = serializers.IntegerField()
     superseded = serializers.IntegerField()
-    errors = RowErrorSerializer(many=True)
+    errors = RowErrorSerializer(many=True)  # type: ignore[assignment]
 
 
 class GatewayCountSerializer(ShownSerializer):
@@ -71,7 +71,7 @@ class GatewayCountSerializer(ShownSerializer):
     api_key = IdField(prefix="key", source="api_key_id")
     hour = InstantField()
     event = serializers.CharField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
     calls = serializers.IntegerField()
     counted_until = InstantField()
     loaded_at = InstantField()

@@ -91,7 +91,7 @@ class RepairOfferSerializer(serializers.Serializer[Any]):
 class OffersSerializer(serializers.Serializer[Any]):
     """The repairs that may be done about a discrepancy."""
 
-    data = RepairOfferSerializer(many=True)
+    data = RepairOfferSerializer(many=True)  # type: ignore[assignment]
 
 
 ANSWER = PolymorphicProxySerializer(

@@ -44,9 +44,12 @@ class PaymentRow:
 
 
 class PaymentProvider(Protocol):
-    """Where payments come from. `name` is the word before the colon in `stripe:pi_1`."""
+    """Where payments come from."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The word before the colon in `stripe:pi_1`."""
+        ...
 
     def payments(self) -> Iterable[PaymentRow]:
         """All that happened in the range that is asked for; raises TollgateError for a row that is wrong."""

@@ -99,7 +99,9 @@ def _grant(row: Discrepancy) -> Sides:
     if "grant" not in row.detail:
         return _balance(row)
     pk = row_id("grt", str(row.detail["grant"]))
-    entries = Transfer.objects.filter(customer_id=row.customer_id, grant_id=pk).order_by("-seq", "position")
+    entries = Transfer.objects.filter(customer_id=row.customer_id or 0, grant_id=pk).order_by(
+        "-seq", "position"
+    )
     shown = list(entries[:SHOWN_MAX])
     grant = CreditGrant.objects.get(pk=pk)
     left = [_entry(one, "wallet") for one in shown]

@@ -86,8 +86,8 @@ def about(request: HttpRequest, row: Discrepancy) -> dict[str, Any]:
             side(link.right if link else "found", row.actual, sides.right, row, locale),
         ],
         "difference": drift_html(row.amount, row.unit, locale),
-        "customer": visible(Customer, viewer).filter(pk=row.customer_id).first(),
-        "payer": visible(BillingEntity, viewer).filter(pk=row.billing_entity_id).first(),
+        "customer": visible(Customer, viewer).filter(pk=row.customer_id or 0).first(),
+        "payer": visible(BillingEntity, viewer).filter(pk=row.billing_entity_id or 0).first(),
         "crumbs": crumbs(row.public_id),
     }
 

@@ -10,8 +10,8 @@ from django.urls import reverse
 
 from billing.models import Discrepancy
 from billing.reconciliation.links import LINKS
-from billing.reports.reconciliation import is_money, sentence_of
-from core.display.html import ABSENT, money_html, quantity_html
+from billing.reports.reconciliation import sentence_of
+from core.display.html import figure_html
 from core.pages import columns
 from core.pages.cells import custom_column, with_sub
 from core.pages.choices import Words, filter_by
@@ -26,13 +26,7 @@ TYPE_CHOICES: Final = sorted(
 
 def drift_html(amount: Any, unit: str, locale: Locale) -> str:
     """An amount in money, or a number of what is counted."""
-    if amount is None:
-        return ABSENT
-    return (
-        money_html(amount, unit, locale)
-        if is_money(unit) or unit.isupper()
-        else quantity_html(amount, locale, unit)
-    )
+    return figure_html(amount, unit, locale)
 
 
 def _figure(path: str, label: str) -> Column:

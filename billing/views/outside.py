@@ -103,9 +103,9 @@ class FileForm(forms.Form):
     file = forms.FileField(help_text="CSV with a header, or JSONL; 20 MB at most.")
     format = forms.ChoiceField(choices=[(one, one.upper()) for one in FORMATS], initial=FORMATS[0])
 
-    def clean_file(self) -> UploadedFile:
+    def clean_file(self) -> UploadedFile[Any]:
         """A file that is not too large to be read at once."""
-        file: UploadedFile = self.cleaned_data["file"]
+        file: UploadedFile[Any] = self.cleaned_data["file"]
         if file.size is None or file.size > FILE_MAX:
             raise forms.ValidationError("A file may have 20 MB here; larger ones are loaded by the command.")
         return file

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from billing.ledger import lock_accounts
 from billing.models import Discrepancy, LedgerAccount, Repair
-from billing.reconciliation.checking import spans_of
+from billing.reconciliation.batches import spans_of, whole
 from billing.reconciliation.finding import Finding
 from billing.reconciliation.link import Link
 from billing.reconciliation.links import LINKS
@@ -164,7 +164,7 @@ def _check_facts(row: Discrepancy) -> None:
 
 def _check(link: Link, row: Discrepancy) -> list[Finding]:
     """What the link finds now of the discrepancy's customer; of a link of the outside, everything."""
-    spans = [] if link.is_outside or row.customer_id is None else spans_of(driver(), [row.customer_id])
+    spans = [] if link.is_outside or row.customer_id is None else whole(spans_of(driver(), [row.customer_id]))
     return link.check(Scope(driver(), spans, clock.now())).findings
 
 

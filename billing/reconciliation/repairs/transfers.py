@@ -116,8 +116,8 @@ def _check_balances(own: dict[str, int], missing: Mapping[Place, Decimal]) -> No
         by_account[account] = CONTEXT.subtract(by_account.get(account, ZERO), amount)
         by_account[REVENUE] = CONTEXT.add(by_account.get(REVENUE, ZERO), amount)
     for kind, change in by_account.items():
-        account = LedgerAccount.objects.filter(**own, kind=kind).first()
-        balance = ZERO if account is None else account.balance
+        found = LedgerAccount.objects.filter(**own, kind=kind).first()
+        balance = ZERO if found is None else found.balance
         entries = ZERO
         for source, destination, amount in Transfer.objects.filter(**own).values_list(
             "source", "destination", "amount"

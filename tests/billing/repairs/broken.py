@@ -7,7 +7,7 @@ from typing import Any
 from django.db import connection
 
 from billing.models import Discrepancy, ReconciliationRun
-from billing.reconciliation.checking import spans_of
+from billing.reconciliation.batches import spans_of, whole
 from billing.reconciliation.finding import Finding
 from billing.reconciliation.links import LINKS
 from billing.reconciliation.scope import Scope
@@ -27,7 +27,7 @@ def corrupt(statement: str, *params: Any) -> None:
 def findings() -> list[tuple[str, Finding]]:
     """All that a full run finds."""
     now = clock.now()
-    scope = Scope(driver(), spans_of(driver()), now)
+    scope = Scope(driver(), whole(spans_of(driver())), now)
     outside = Scope(driver(), [], now)
     return [
         (link.name, finding)
