@@ -160,7 +160,7 @@ def repair(request: HttpRequest, reference: str, name: str) -> HttpResponseBase:
         context["form"] = RepairForm(initial={"facts": preview.facts})
     context |= {
         "preview": preview,
-        "crumbs": [*crumbs(row.public_id)[:-1], *repair_crumbs(row, action.title)],
+        "crumbs": repair_crumbs(row, action.title),
     }
     status = 422 if context["form"].errors else 200
     return render(

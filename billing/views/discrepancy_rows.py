@@ -18,7 +18,13 @@ from core.pages.choices import Words, filter_by
 from core.pages.columns import Column, Reader
 from core.pages.listing import Listing
 
-LINK_CHOICES: Final = [(link.name, link.name.replace("_", " ").capitalize()) for link in LINKS]
+
+def title_of(link: str) -> str:
+    """A link's name as pages show it."""
+    return link.replace("_", " ").capitalize()
+
+
+LINK_CHOICES: Final = [(link.name, title_of(link.name)) for link in LINKS]
 TYPE_CHOICES: Final = sorted(
     {(kind, kind.replace("_", " ").capitalize()) for link in LINKS for kind in link.types}
 )
@@ -53,7 +59,9 @@ DISCREPANCIES: Final = Listing(
             sort="subject",
             csv=lambda row: row.subject,
         ),
-        columns.text("link", "Link"),
+        custom_column(
+            "link", "Link", lambda row, reader: title_of(row.link), sort="link", csv=lambda row: row.link
+        ),
         columns.text("type", "Type").extra(),
         _figure("expected", "Expected"),
         _figure("actual", "Found"),

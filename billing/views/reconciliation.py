@@ -28,7 +28,7 @@ from billing.reports.reconciliation import (
     is_money,
     standing,
 )
-from billing.views.discrepancy_rows import DISCREPANCIES, drift_html
+from billing.views.discrepancy_rows import DISCREPANCIES, drift_html, title_of
 from billing.views.price_changes import name_of
 from core import clock
 from core.api.references import find_referenced
@@ -78,7 +78,9 @@ def reconciliation(request: HttpRequest) -> HttpResponseBase:
     context = {
         "state": state,
         "cards": [card(one, locale) for one in state.links],
-        "open_rows": [(one, drift_html(one.amount, one.unit, locale)) for one in state.open],
+        "open_rows": [
+            (one, title_of(one.link), drift_html(one.amount, one.unit, locale)) for one in state.open
+        ],
         "chart": drift_chart(request, now.date(), locale),
         "may_run": state.running is None and may(request.user, Right.MOVE_MONEY),
         "run": state.running,
@@ -95,12 +97,13 @@ def shown_rows(request: HttpRequest) -> QuerySet[Discrepancy]:
 
 def card(one: LinkState, locale: Locale) -> dict[str, Any]:
     """A link as a check: clean, drifting, or never looked at."""
-    tone = "neutral" if one.checked is None else ("bad" if one.open else "good")
+    tone = "bad" if one.open else ("good" if one.checked else "neutral")
+    nothing = "Not checked" if one.checked is None else "Nothing to compare"
     return {
         "link": one.link,
-        "title": one.link.name.replace("_", " ").capitalize(),
+        "title": title_of(one.link.name),
         "tone": tone,
-        "word": "Not checked" if one.checked is None else (f"{one.open} open" if one.open else "Agrees"),
+        "word": f"{one.open} open" if one.open else ("Agrees" if one.checked else nothing),
         "drift": [drift_html(amount, unit, locale) for unit, amount in sorted(one.drift.items())],
         "rows": one.checked,
         "url": f"?link={one.link.name}#discrepancies",
@@ -112,13 +115,13 @@ def drift_chart(request: HttpRequest, today: Any, locale: Locale) -> Chart:
     unit = chosen_unit(request, drift_units(today))
     days, found = drift_days(today, unit)
     series = [
-        Series(label=link.replace("_", " ").capitalize(), values=values, colour=number % COLOURS + 1)
+        Series(label=title_of(link), values=values, colour=number % COLOURS + 1)
         for number, (link, values) in enumerate(sorted(found.items()))
     ]
     nothing: list[Decimal | None] = [None for _ in days]
     return Chart(
         key="drift",
-        title=f"Drift by day, in {unit}" if is_money(unit) else f"Drift by day, {unit}",
+        title="Drift by day" if is_money(unit) else f"Drift by day, {unit}",
         labels=[format_date(day, "d MMM", locale=locale) for day in days],
         series=series or [Series(label="Drift", values=nothing)],
         measure="money" if is_money(unit) else "quantity",
