@@ -17,6 +17,7 @@ from billing import (
     vendor_bills,
 )
 from billing.limits.verbs import prune_counters
+from billing.reconciliation import alerts
 from billing.reconciliation import runs as reconciliation_runs
 from core import clock
 from core.audit import Source, audited
@@ -114,3 +115,10 @@ def run_reconciliation() -> None:
     """Carry on with the reconciliation that was asked for or left unfinished."""
     with audited(Source.TASK):
         reconciliation_runs.run_unfinished()
+
+
+@shared_task
+def tell_discrepancies() -> None:
+    """Tell staff of the discrepancies that a run has found for the first time."""
+    with audited(Source.TASK):
+        alerts.tell_discrepancies(clock.now())

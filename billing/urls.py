@@ -12,6 +12,7 @@ from billing.views import (
     customers,
     demo,
     denials,
+    discrepancies,
     events,
     gateway,
     grants,
@@ -24,6 +25,7 @@ from billing.views import (
     member,
     metrics,
     money,
+    outside,
     payers,
     plan_editor,
     price_change_members,
@@ -31,6 +33,7 @@ from billing.views import (
     price_changes,
     price_to_come,
     quarantine,
+    reconciliation,
     refusals,
     simulations,
     traces,
@@ -157,7 +160,30 @@ margin_urls = [
     path(f"{_BILL}/<str:action>/ask", vendor_bills.ask_vendor_bill, name="vendor_bill_ask"),
 ]
 
+_DISCREPANCY = "reconciliation/discrepancies/<str:reference>"
+reconciliation_urls = [
+    path("reconciliation", reconciliation.reconciliation, name="reconciliation"),
+    path("reconciliation/start/<str:kind>", reconciliation.run_now, name="reconciliation_start"),
+    path("reconciliation/runs", reconciliation.reconciliation_runs, name="reconciliation_runs"),
+    path("reconciliation/runs/<str:reference>", reconciliation.reconciliation_run, name="reconciliation_run"),
+    path(
+        "reconciliation/runs/<str:reference>/progress",
+        reconciliation.run_progress,
+        name="reconciliation_progress",
+    ),
+    path("reconciliation/runs/<str:reference>/cancel", reconciliation.cancel, name="reconciliation_cancel"),
+    path(_DISCREPANCY, discrepancies.discrepancy, name="discrepancy"),
+    path(f"{_DISCREPANCY}/change", discrepancies.change, name="discrepancy_change"),
+    path(f"{_DISCREPANCY}/comment", discrepancies.add_comment, name="discrepancy_comment"),
+    path(f"{_DISCREPANCY}/repair/<str:name>", discrepancies.repair, name="discrepancy_repair_page"),
+    path("gateway-counts", outside.gateway_counts, name="gateway_counts"),
+    path("gateway-counts/new", outside.new_gateway_counts, name="gateway_counts_new"),
+    path("provider-payments", outside.provider_payments, name="provider_payments"),
+    path("provider-payments/new", outside.new_provider_payments, name="provider_payments_new"),
+]
+
 urlpatterns = [
+    *reconciliation_urls,
     *margin_urls,
     *home_urls,
     *plan_urls,

@@ -34,5 +34,6 @@ SCHEDULE: tuple[Due, ...] = (
     Due("billing.tasks.run_simulations", every=MINUTE / 6),
     Due("billing.tasks.start_reconciliation", every=MINUTE),
     Due("billing.tasks.run_reconciliation", every=MINUTE / 6),
+    Due("billing.tasks.tell_discrepancies", every=MINUTE),
 )
 """In the order in which `run_due` runs them: what later rows need is done by earlier ones."""

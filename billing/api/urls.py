@@ -28,8 +28,10 @@ from billing.api.margin_floors import MarginAlertResource, MarginFloorResource, 
 from billing.api.margins import CostsView, MarginsView
 from billing.api.metrics import CompareMetricsView
 from billing.api.operations import AdjustmentResource, GrantResource, TopUpResource
+from billing.api.outside import GatewayCountResource, PaymentStatementResource, ProviderPaymentResource
 from billing.api.reconciliation import DiscrepancyResource, ReconciliationRunResource
 from billing.api.releases import ReleaseResource
+from billing.api.repairs import RepairResource, RepairsOfResource
 from billing.api.reversals import ReversalResource
 from billing.api.rollout_members import RolloutMemberResource, UsageCeilingResource
 from billing.api.rollouts import RolloutResource
@@ -55,6 +57,9 @@ router.register("margin-floors", MarginFloorResource, "margin_floor")
 router.register("margin-rules", MarginRuleResource)
 router.register("margin-alerts", MarginAlertResource)
 router.register("vendor-bills", VendorBillResource)
+router.register("gateway-counts", GatewayCountResource, "gateway_count")
+router.register("payment-statements", PaymentStatementResource, "payment_statement")
+router.register("provider-payments", ProviderPaymentResource, "provider_payment")
 router.register("spend-limits", SpendLimitResource, "spend_limit")
 router.register("alerts", AlertResource, "alert")
 router.register("reconciliation-runs", ReconciliationRunResource, "reconciliation_run")
@@ -74,6 +79,14 @@ urlpatterns = [
     path("authorizations/<str:authorization_id>/capture", CaptureView.as_view(), name="capture"),
     path("authorizations/<str:authorization_id>/void", VoidView.as_view(), name="void"),
     path("authorizations/<str:authorization_id>/extend", ExtendView.as_view(), name="extend"),
+    path(
+        "discrepancies/<id>/repair",
+        RepairResource.as_view({"get": "offers", "post": "repair"}),
+        name="discrepancy_repair",
+    ),
+    path(
+        "discrepancies/<id>/repairs", RepairsOfResource.as_view({"get": "list"}), name="discrepancy_repairs"
+    ),
     path("entitlements", EntitlementsView.as_view(), name="entitlements"),
     path("leases", LeasesView.as_view(), name="leases"),
     path("leases/<str:lease_id>", LeaseView.as_view(), name="lease"),

@@ -18,6 +18,7 @@ from billing.demo.dice import thrown_dice
 from billing.demo.gateway import Answer, Gateway, Unreachable
 from billing.demo.new_prices import play_publish
 from billing.demo.outcomes import Act, Outcome, Side
+from billing.demo.proof import play_corrupt, play_repair
 from core import clock
 from core.numbers import ZERO, plain
 
@@ -230,6 +231,22 @@ ACTS: Final = (
         "cost at first. Nobody moves: one sees what it would mean to Fathom Search, on its own usage.",
         "Publish a version",
         play_publish,
+    ),
+    Act(
+        "corrupt",
+        "Corrupt a balance behind the system's back",
+        "Somebody with the database's password raises Echo Studio's wallet by 25, without an entry. A run "
+        "of reconciliation looks at that customer and says what does not agree, by how much, and why.",
+        "Break in",
+        play_corrupt,
+    ),
+    Act(
+        "repair",
+        "Repair it, with the history kept",
+        "The repair is previewed, done under the payer's lock, and kept with its reason. Then another run "
+        "looks, and no longer finds it. The wallet is what its entries come to.",
+        "Repair it",
+        play_repair,
     ),
 )
 

@@ -15,6 +15,7 @@ from billing.models.margin_floors import MarginAlert, MarginRule, PayerMarginFlo
 from billing.models.margins import MarginBucket
 from billing.models.operations import Adjustment, TopUp
 from billing.models.outbox import OutboxMessage
+from billing.models.outside import GatewayCount, PaymentStatement, ProviderPayment
 from billing.models.reconciliation import (
     Discrepancy,
     DiscrepancyComment,
@@ -24,6 +25,7 @@ from billing.models.reconciliation import (
     ReconciliationCheck,
     ReconciliationRun,
 )
+from billing.models.repairs import Repair
 from billing.models.reversals import Reversal, ReversedCharge
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "Denial",
     "Discrepancy",
     "DiscrepancyComment",
+    "GatewayCount",
     "LedgerAccount",
     "LedgerEntry",
     "LedgerTransaction",
@@ -55,11 +58,14 @@ __all__ = [
     "Overspend",
     "PayerCheckpoint",
     "PayerMarginFloor",
+    "PaymentStatement",
     "PeriodMargin",
     "ProvenSum",
+    "ProviderPayment",
     "ReRating",
     "ReconciliationCheck",
     "ReconciliationRun",
+    "Repair",
     "Reversal",
     "ReversedCharge",
     "SpendLimit",

@@ -79,6 +79,7 @@ class Transfer(models.Model):
         CLOSE = "close"
         ROLLOVER = "rollover"
         COUPON = "coupon"
+        CORRECTION = "correction"
 
     pk = models.CompositePrimaryKey("customer_id", "billing_entity_id", "seq", "position", "recorded_at")
     customer_id = models.BigIntegerField()

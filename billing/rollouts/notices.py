@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from billing.models import OutboxMessage
 from core.ids import public_id
@@ -49,9 +50,13 @@ def deliver_outbox(now: datetime) -> int:
 
     Each once: a row that another transaction holds is left to it.
     """
+    return deliver(OutboxMessage.objects.filter(delivered_at=None), now)
+
+
+def deliver(rows: QuerySet[OutboxMessage], now: datetime) -> int:
+    """The same of these messages, 1,000 at most; those to nobody's customer are for the operator's staff."""
     with transaction.atomic():
-        waiting = OutboxMessage.objects.filter(delivered_at=None).order_by("pk")
-        messages = list(waiting.select_for_update(skip_locked=True)[:1000])
+        messages = list(rows.order_by("pk").select_for_update(skip_locked=True)[:1000])
         for message in messages:
             whom = "staff" if (pk := message.customer_id) is None else f"customer {public_id('cus', pk)}"
             logger.info("%s for %s", message.kind, whom)

@@ -22,6 +22,7 @@ from billing.reports.comparing import Comparison, currency_units, make_compariso
 from billing.reports.gap import money_in_gap
 from billing.reports.lags import lag_text
 from billing.reports.operator import Overview, overview
+from billing.reports.reconciliation import open_discrepancies
 from billing.reports.spans import Span, read_span
 from billing.unmatched import unheard_names
 from billing.views.customer_filters import PeriodForm, forget_unused_dates
@@ -84,6 +85,7 @@ def needs_action(viewer: Viewer, span: Span, comparison: Comparison) -> dict[str
         "below_cost": attention.below_cost(viewer, span, comparison),
         "overspends": attention.overspends(viewer, span.bounds(UTC_ZONE)[0]),
         "denials": attention.denials(viewer, now),
+        "drift": open_discrepancies(),
     }
 
 

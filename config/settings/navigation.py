@@ -57,6 +57,14 @@ STAFF_NAVIGATION = (
         ),
     ),
     Group(
+        "Proof",
+        (
+            Item("Reconciliation", "reconciliation", "scale", "o"),
+            Item("Gateway counts", "gateway_counts", "server"),
+            Item("Provider payments", "provider_payments", "credit-card"),
+        ),
+    ),
+    Group(
         "System",
         (
             Item("Integration keys", "integration_keys", "plug"),

@@ -61,6 +61,11 @@ def money_html(amount: object, currency: str | Unit, locale: Locale, *, exact: b
     )
 
 
+def figure_html(value: object, unit: str, locale: Locale) -> SafeString:
+    """Money where `unit` is written as currencies are, in capitals; else a number of what it names."""
+    return money_html(value, unit, locale) if unit.isupper() else quantity_html(value, locale, unit)
+
+
 def quantity_html(quantity: object, locale: Locale, unit: str = "") -> SafeString:
     """A number with its unit, if it has one."""
     number = as_decimal(quantity)

@@ -32,7 +32,7 @@ _WORDS: Final[dict[Tone, str]] = {
         below_floor below_cost fall
     """,
     "info": """
-        trialing authorized open running scheduled draft upcoming queued in_review new
+        trialing authorized open running investigating scheduled draft upcoming queued in_review new
         changed announced notified previewed applying
     """,
     "neutral": """

@@ -8,7 +8,7 @@ from django import template
 from django.template import Context
 from django.utils.safestring import SafeString
 
-from core.display.html import delta_html, percent_html, quantity_html
+from core.display.html import delta_html, figure_html, percent_html, quantity_html
 from core.display.locale import locale_of
 from core.numbers import plain as plain_text
 
@@ -19,6 +19,12 @@ register = template.Library()
 def quantity(context: Context, value: object, unit: str = "") -> SafeString:
     """A quantity with every significant decimal, and its unit if one is given."""
     return quantity_html(value, locale_of(context.get("request")), unit)
+
+
+@register.simple_tag(takes_context=True)
+def figure(context: Context, value: object, unit: str) -> SafeString:
+    """An amount of money where `unit` is a currency, or else a number of what it names."""
+    return figure_html(value, unit, locale_of(context.get("request")))
 
 
 @register.simple_tag(takes_context=True)

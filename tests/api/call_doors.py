@@ -61,3 +61,32 @@ def margin_bodies(world: Any) -> Bodies:
             "reference": "r",
         },
     }
+
+
+def outside_bodies(world: Any) -> Bodies:
+    """What gateways counted and payment providers list."""
+    key = world.caller.made("/v1/api-keys", {"workspace": world.workspace, "name": "counted"})["id"]
+    return {
+        ("POST", "/v1/gateway-counts"): {
+            "counts": [{"api_key": key, "hour": "2026-01-05T09:00:00Z", "calls": 3, "event": "completion"}],
+            "source": "edge",
+            "counted_until": INSTANT,
+        },
+        ("POST", "/v1/payment-statements"): {
+            "provider": "stripe",
+            "name": "January",
+            "covers_from": "2026-01-01T00:00:00Z",
+            "covers_until": "2026-02-01T00:00:00Z",
+            "payments": [
+                {
+                    "id": "pi_1",
+                    "kind": "payment",
+                    "amount": "5",
+                    "currency": "USD",
+                    "at": INSTANT,
+                    "reference": "r",
+                    "billing_entity": world.payer,
+                }
+            ],
+        },
+    }

@@ -44,6 +44,7 @@ def world() -> World:
         caller.made("/v1/margin-rules", rule)
         bill = {"vendor": f"v{number}", "month": "2026-01", "currency": "USD", "total": "1"}
         caller.made("/v1/vendor-bills", bill)
+        _outside(world, number)
         _alert(number)
         lost = {"idempotency_key": f"lost-{number}", "event": "completion", "workspace": "nowhere"}
         caller.post("/v1/events", {"events": [lost]})
@@ -64,6 +65,15 @@ def world() -> World:
         simulation = made["POST", "/v1/simulations"]
         assert caller.post("/v1/simulations", simulation | {"cohort": {}}).status in (201, 202)
     return world
+
+
+def _outside(world: World, number: int) -> None:
+    """What a gateway counted in an hour, and what a provider lists."""
+    key = world.caller.made("/v1/api-keys", {"workspace": world.workspace, "name": f"g{number}"})["id"]
+    hour = f"2026-01-01T0{number}:00:00Z"
+    world.caller.made("/v1/gateway-counts", {"counts": [{"api_key": key, "hour": hour, "calls": 1}]})
+    paid = {"id": f"pi_{number}", "amount": "1", "currency": "USD", "at": hour}
+    world.caller.made("/v1/payment-statements", {"provider": f"p{number}", "payments": [paid]})
 
 
 def _alert(number: int) -> None:

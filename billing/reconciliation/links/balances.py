@@ -29,9 +29,12 @@ BALANCES: Final = """
         ON a.customer_id = span.customer_id AND a.billing_entity_id = span.payer_id"""
 
 # What a charge was answered with is the wallet at its number: what was proven before, and what moved since.
+# A correction counts from the number that it corrects.
 TOLD_WRONG: Final = """
     WITH moved AS (
-        SELECT span.payer_id, t.seq,
+        SELECT span.payer_id,
+               CASE WHEN t.reason = 'correction' THEN split_part(t.reference, ':', 2)::bigint
+                    ELSE t.seq END AS seq,
                sum(CASE WHEN t.destination = 'wallet' THEN t.amount WHEN t.source = 'wallet' THEN -t.amount
                         ELSE 0 END) AS amount
         FROM span JOIN billing_transfer t ON t.customer_id = span.customer_id

@@ -15,7 +15,8 @@ USAGE: Final = "usage_not_moved"
 FEE: Final = "fee_not_moved"
 CLOSE: Final = "close_not_moved"
 SIDES: Final = "moved_elsewhere"
-# What was booked says who paid (`funding`); a transfer's other side is the account that earned it.
+# What was booked says who paid (`funding`); a transfer's other side is the account that earned it. A
+# correction (`reconciliation/repairs/transfers.py`) belongs to the number that it corrects.
 _BOOKED: Final = """
     SELECT span.customer_id, span.payer_id, b.seq, part->>'account' AS account,
            sum((part->>'amount')::numeric) AS amount
@@ -24,13 +25,17 @@ _BOOKED: Final = """
     CROSS JOIN LATERAL jsonb_array_elements(b.funding) AS part
     GROUP BY 1, 2, 3, 4"""
 _MOVED: Final = """
-    SELECT span.customer_id, span.payer_id, t.seq,
+    SELECT span.customer_id, span.payer_id, own.seq,
            CASE WHEN t.destination = 'revenue' THEN t.source WHEN t.source = 'revenue' THEN t.destination
                 ELSE t.source || ' to ' || t.destination END AS account,
            sum(CASE WHEN t.source = 'revenue' THEN -t.amount ELSE t.amount END) AS amount
     FROM span JOIN billing_transfer t ON t.customer_id = span.customer_id
         AND t.billing_entity_id = span.payer_id AND t.seq > span.after
-    WHERE t.reason IN ({reasons})
+    CROSS JOIN LATERAL (SELECT
+        CASE WHEN t.reason = 'correction' THEN split_part(t.reference, ':', 2)::bigint ELSE t.seq END AS seq,
+        CASE WHEN t.reason = 'correction' THEN split_part(t.reference, ':', 1) ELSE t.reason END AS reason
+        ) AS own
+    WHERE own.reason IN ({reasons}) AND own.seq > span.after
     GROUP BY 1, 2, 3, 4"""
 _DIFFERING: Final = """
     SELECT customer_id, payer_id, seq, account, b.amount, m.amount
