@@ -12,6 +12,7 @@ from billing import (
     periods,
     recurring_credits,
     rollouts,
+    seals,
     simulations,
     subscriptions,
     vendor_bills,
@@ -92,6 +93,12 @@ def apply_vendor_bills() -> None:
 def watch_margins() -> None:
     """Tell staff of margins that fell as far as a rule says."""
     margin_rules.watch_margins(clock.now())
+
+
+@shared_task
+def seal_books() -> None:
+    """Seal the events, charges and transfers that are not sealed yet."""
+    seals.seal_due(clock.now())
 
 
 @shared_task

@@ -6,6 +6,7 @@ from billing.models.charges import Charge, Denial, Overspend, ReRating
 from billing.models.closing import ClosingLine, CreditRelease
 from billing.models.costs import CostEntry, VendorBill, VendorBillShare
 from billing.models.coupons import CouponCredit
+from billing.models.erasures import ErasedRecord, Erasure
 from billing.models.fees import BookedFee
 from billing.models.grants import CreditGrant
 from billing.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction, Transfer
@@ -16,6 +17,7 @@ from billing.models.margins import MarginBucket
 from billing.models.operations import Adjustment, TopUp
 from billing.models.outbox import OutboxMessage
 from billing.models.reversals import Reversal, ReversedCharge
+from billing.models.seals import Seal, SealSalts
 
 __all__ = [
     "AccessLog",
@@ -30,6 +32,8 @@ __all__ = [
     "CreditGrant",
     "CreditRelease",
     "Denial",
+    "ErasedRecord",
+    "Erasure",
     "LedgerAccount",
     "LedgerEntry",
     "LedgerTransaction",
@@ -46,6 +50,8 @@ __all__ = [
     "ReRating",
     "Reversal",
     "ReversedCharge",
+    "Seal",
+    "SealSalts",
     "SpendLimit",
     "TopUp",
     "Transfer",
