@@ -24,8 +24,9 @@ from billing.seals.canonical import (
     Parts,
     Place,
     Row,
+    Terms,
 )
-from core.sql import HotTable, execute, key_arrays
+from core.sql import HotTable, execute, key_arrays, number_array
 
 _INSTANTS: Final = frozenset({"recorded_at", "occurred_at", "event_recorded_at", "sealed_at"})
 _NUMBERS: Final = frozenset({"cost", "amount", "settled_after", "held_after", "available_after"})
@@ -183,3 +184,61 @@ def write_seals(
     for table, rows in ((SEALS, list(seals)), (SALTS, list(salts))):
         if rows:
             table.insert(raw, rows)
+
+
+_SEAL_TERMS: Final = f"""s.customer_id, s.billing_entity_id, s.from_seq, s.to_seq, s.rows, s.previous_head,
+    s.head, {_INSTANT.replace("{0}", "s.sealed_at")}"""
+HEADERS: Final = f"""
+    SELECT {_SEAL_TERMS}, s.id
+    FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS t(c, b, after),
+    LATERAL (SELECT * FROM billing_seal
+             WHERE customer_id = t.c AND billing_entity_id = t.b AND to_seq > t.after
+                AND (customer_id, billing_entity_id, from_seq) > (%s::bigint, %s::bigint, %s::bigint)
+             ORDER BY from_seq LIMIT %s::int OFFSET 0) AS s
+    ORDER BY 1, 2, 3 LIMIT %s::int"""  # noqa: S608 - the names are ours
+BODIES: Final = """
+    SELECT s.id, s.entries, x.salts
+    FROM billing_seal s
+    LEFT JOIN billing_sealsalts x ON x.customer_id = s.customer_id
+        AND x.billing_entity_id = s.billing_entity_id AND x.to_seq = s.to_seq
+    WHERE s.id = ANY(%s::bigint[])"""
+
+
+class Header(NamedTuple):
+    """A seal without its entries, as it is stored."""
+
+    terms: Terms
+    rows: int
+    previous: bytes
+    head: bytes
+    id: int
+
+    @property
+    def payer(self) -> PayerId:
+        """Whose it is."""
+        return self.terms.customer_id, self.terms.payer_id
+
+
+class Body(NamedTuple):
+    """What a seal has of its rows; salts None where they are gone."""
+
+    entries: bytes
+    salts: bytes | None
+
+
+def read_headers(
+    raw: psycopg.Connection[Any], spans: Sequence[tuple[int, int, int]], after: Header | None, limit: int
+) -> list[Header]:
+    """Seals of (customer, payer, after: those that end beyond it), in order, following a seal."""
+    follows = (0, 0, 0) if after is None else (*after.payer, after.terms.from_seq)
+    left = [span for span in spans if span[:2] >= follows[:2]]
+    if not left:
+        return []
+    rows = execute(raw, HEADERS, (*key_arrays(left, "nnn"), *follows, limit, limit))
+    return [Header(Terms(*row[:4], row[7]), row[4], bytes(row[5]), bytes(row[6]), row[8]) for row in rows]
+
+
+def read_bodies(raw: psycopg.Connection[Any], ids: Sequence[int]) -> dict[int, Body]:
+    """What seals have of their rows, by the seals' ids."""
+    rows = execute(raw, BODIES, (number_array(ids),))
+    return {row[0]: Body(bytes(row[1]), None if row[2] is None else bytes(row[2])) for row in rows}

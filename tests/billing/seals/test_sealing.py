@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -10,38 +9,17 @@ import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from billing import tasks
-from billing.charging import Mode
 from billing.models import LedgerAccount, Seal, SealSalts
 from billing.seals import sealing
 from billing.seals.canonical import GENESIS, SALT_BYTES, unpack
 from billing.seals.sealing import Sealed, seal_due, seal_payers
 from billing.wallets import adjust
 from tests.billing.damage import disarmed
-from tests.billing.world import Tenant, charge, make_meter, make_tenant, make_version
+from tests.billing.seals.sealed import NOW, seals, use
+from tests.billing.world import Tenant, make_tenant
 from tests.statements import counted
 
 pytestmark = pytest.mark.django_db
-NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
-PER_TOKEN = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "0.01"}
-
-
-@pytest.fixture
-def tenant() -> Tenant:
-    """One who paid 100 in and used 3 times; number 1 is the top-up."""
-    make_meter()
-    made = make_tenant(make_version([PER_TOKEN]), balance="100")
-    use(made, 3)
-    return made
-
-
-def use(tenant: Tenant, times: int, first: int = 0) -> None:
-    for number in range(first, first + times):
-        charge(tenant, f"k{number}", Mode.REPORT, properties={"tokens": 5, "who": "ada"}, user="ada")
-
-
-def seals(tenant: Tenant) -> list[Seal]:
-    rows = Seal.objects.filter(customer_id=tenant.customer.pk, billing_entity_id=tenant.payer.pk)
-    return list(rows.order_by("from_seq"))
 
 
 def test_everything_of_a_payer_is_sealed_once(tenant: Tenant) -> None:
