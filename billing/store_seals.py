@@ -235,10 +235,32 @@ def read_headers(
     if not left:
         return []
     rows = execute(raw, HEADERS, (*key_arrays(left, "nnn"), *follows, limit, limit))
-    return [Header(Terms(*row[:4], row[7]), row[4], bytes(row[5]), bytes(row[6]), row[8]) for row in rows]
+    return [_header(row) for row in rows]
 
 
 def read_bodies(raw: psycopg.Connection[Any], ids: Sequence[int]) -> dict[int, Body]:
     """What seals have of their rows, by the seals' ids."""
     rows = execute(raw, BODIES, (number_array(ids),))
     return {row[0]: Body(bytes(row[1]), None if row[2] is None else bytes(row[2])) for row in rows}
+
+
+LAST_SEALS: Final = f"""
+    SELECT {_SEAL_TERMS}, s.id
+    FROM (SELECT customer_id AS c, billing_entity_id AS b FROM billing_ledgeraccount
+          WHERE kind = 'wallet' AND (customer_id, billing_entity_id) > (%s::bigint, %s::bigint)
+            AND (%s::bigint IS NULL OR customer_id = %s::bigint)) AS t,
+    LATERAL (SELECT * FROM billing_seal
+             WHERE customer_id = t.c AND billing_entity_id = t.b ORDER BY from_seq DESC LIMIT 1) AS s
+    ORDER BY t.c, t.b LIMIT %s::int"""  # noqa: S608 - the names are ours
+
+
+def read_heads(
+    raw: psycopg.Connection[Any], after: PayerId, customer_id: int | None, limit: int
+) -> list[Header]:
+    """The last seal of each payer after `after`, in order."""
+    rows = execute(raw, LAST_SEALS, (*after, customer_id, customer_id, limit))
+    return [_header(row) for row in rows]
+
+
+def _header(row: Sequence[Any]) -> Header:
+    return Header(Terms(row[0], row[1], row[2], row[3], row[7]), row[4], bytes(row[5]), bytes(row[6]), row[8])

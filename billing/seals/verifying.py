@@ -91,16 +91,13 @@ class Verification:
         spans, after = sorted(self.spans), None
         while headers := read_headers(self.raw, spans, after, SEALS_AT_ONCE):
             after = headers[-1]
-            for batch in _batches(headers):
+            for batch in batches(headers):
                 yield from self._batch(batch)
 
     def _batch(self, headers: Sequence[Header]) -> Iterator[Misfit]:
         bodies = read_bodies(self.raw, [header.id for header in headers])
-        rows = {payer: list(found) for payer, found in read_rows(self.raw, _ranges(headers))}
-        for header in headers:
+        for header, own in rows_under(self.raw, headers):
             yield from self._chain(header)
-            low, high = header.terms.from_seq, header.terms.to_seq
-            own = [row for row in rows.get(header.payer, ()) if low <= row.place.seq <= high]
             yield from _differences(header, bodies[header.id], own)
             self.rows += len(own)
             self.seals += 1
@@ -119,7 +116,8 @@ class Verification:
             yield _misfit(header, Cause.UNCHAINED)
 
 
-def _batches(headers: Iterable[Header]) -> Iterator[list[Header]]:
+def batches(headers: Iterable[Header]) -> Iterator[list[Header]]:
+    """Seals in groups whose rows may be in memory together."""
     batch: list[Header] = []
     numbers = 0
     for header in headers:
@@ -131,6 +129,14 @@ def _batches(headers: Iterable[Header]) -> Iterator[list[Header]]:
         numbers += count
     if batch:
         yield batch
+
+
+def rows_under(raw: psycopg.Connection[Any], headers: Sequence[Header]) -> Iterator[tuple[Header, list[Row]]]:
+    """Seals with the rows that have their numbers now, events without their salts."""
+    rows = {payer: list(found) for payer, found in read_rows(raw, _ranges(headers))}
+    for header in headers:
+        low, high = header.terms.from_seq, header.terms.to_seq
+        yield header, [row for row in rows.get(header.payer, ()) if low <= row.place.seq <= high]
 
 
 def _ranges(headers: Iterable[Header]) -> list[Range]:
@@ -160,11 +166,12 @@ def _differences(header: Header, body: Body, rows: Iterable[Row]) -> Iterator[Mi
     found: dict[Place, list[Row]] = defaultdict(list)
     for row in rows:
         found[row.place].append(row)
-    for entry, salt in _salts(entries, body.salts or b""):
+    salts = salts_of(entries, body.salts or b"")
+    for entry in entries:
         same = found.pop(entry.place, [])
         if not same:
             yield _misfit(header, Cause.MISSING, entry.place)
-        elif not any(row_hash(_salted(row, salt)) == entry.hash for row in same):
+        elif not any(row_hash(_salted(row, salts.get(entry.place, b""))) == entry.hash for row in same):
             yield _misfit(header, Cause.CHANGED, entry.place)
         if len(same) > 1:
             yield _misfit(header, Cause.ADDED, entry.place)
@@ -172,12 +179,12 @@ def _differences(header: Header, body: Body, rows: Iterable[Row]) -> Iterator[Mi
         yield _misfit(header, Cause.ADDED, place)
 
 
-def _salts(entries: Iterable[Entry], salts: bytes) -> Iterator[tuple[Entry, bytes]]:
-    place = 0
-    for entry in entries:
-        is_event = entry.place.kind == EVENT
-        yield entry, salts[place : place + SALT_BYTES] if is_event else b""
-        place += SALT_BYTES * is_event
+def salts_of(entries: Iterable[Entry], salts: bytes) -> dict[Place, bytes]:
+    """The salt of each event of a seal."""
+    events = (entry.place for entry in entries if entry.place.kind == EVENT)
+    return {
+        place: salts[number * SALT_BYTES : (number + 1) * SALT_BYTES] for number, place in enumerate(events)
+    }
 
 
 def _salted(row: Row, salt: bytes) -> Row:
