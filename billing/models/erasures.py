@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pghistory
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -12,6 +13,12 @@ from core.triggers import frozen_columns, frozen_row
 WISH = ("customer_id", "properties", "reason", "created_by", "created_at")
 
 
+@pghistory.track(
+    pghistory.InsertEvent("insert"),
+    pghistory.UpdateEvent("update", condition=pghistory.AnyChange("status")),
+    model_name="ErasureEvent",
+    fields=["id", "customer_id", "properties", "reason", "created_by", "status", "events", "parts", "others"],
+)
 class Erasure(models.Model):
     """A wish to erase a person's data of one customer, carried out payer by payer and resumable.
 
