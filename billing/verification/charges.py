@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,15 +42,21 @@ class RatedFrom:
     position: Mapping[str, str]
 
 
-def charge_differences(charge: Charge, again: Rerated) -> list[FieldDifference]:
-    """The fields that differ, line by line; empty for a charge that is proved."""
+def charge_differences(
+    charge: Charge, again: Rerated, segments: Collection[int] | None = None
+) -> list[FieldDifference]:
+    """The fields that differ, line by line; empty for a charge that is proved.
+
+    `segments`: only lines of these were rated again.
+    """
     if again.problem:
         return [FieldDifference(None, None, "charge", plain(charge.amount), again.problem)]
+    lines = [line for line in charge.lines if segments is None or line.get("segment") in segments]
     found = []
-    if charge.amount != again.amount:
+    if len(lines) == len(charge.lines) and charge.amount != again.amount:
         found.append(FieldDifference(None, None, "amount", plain(charge.amount), plain(again.amount)))
-    for number in range(max(len(charge.lines), len(again.lines))):
-        found += _line_differences(number, _at(charge.lines, number), _at(again.lines, number))
+    for number in range(max(len(lines), len(again.lines))):
+        found += _line_differences(number, _at(lines, number), _at(again.lines, number))
     return found
 
 

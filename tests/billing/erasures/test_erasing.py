@@ -290,7 +290,7 @@ def test_nothing_else_can_be_done_by_the_way_round_the_triggers(tenant: Tenant) 
         "UPDATE metering_usageevent SET properties = properties || '{\"email\": 1}'",
         "UPDATE metering_usageevent SET properties = properties || '{\"n\": 1.5}'",
         "UPDATE metering_usageevent SET cost = 1 WHERE idempotency_key = 'k0'",
-        "UPDATE metering_usageevent SET occurred_at = occurred_at + interval '1 s' WHERE idempotency_key = 'k0'",
+        "UPDATE metering_usageevent SET occurred_at = occurred_at + interval '1 s'",
         "DELETE FROM metering_usageevent WHERE idempotency_key = 'k0'",
         "UPDATE metering_idempotencykey SET payload_hash = 'x' WHERE key = 'k0'",
         "UPDATE metering_idempotencykey SET key = 'x', payload_hash = '' WHERE key = 'k0'",
