@@ -16,6 +16,15 @@ from billing.models.margin_floors import MarginAlert, MarginRule, PayerMarginFlo
 from billing.models.margins import MarginBucket
 from billing.models.operations import Adjustment, TopUp
 from billing.models.outbox import OutboxMessage
+from billing.models.reconciliation import (
+    Discrepancy,
+    DiscrepancyComment,
+    LinkDrift,
+    PayerCheckpoint,
+    ProvenSum,
+    ReconciliationCheck,
+    ReconciliationRun,
+)
 from billing.models.reversals import Reversal, ReversedCharge
 from billing.models.seals import Seal, SealSalts
 
@@ -32,6 +41,8 @@ __all__ = [
     "CreditGrant",
     "CreditRelease",
     "Denial",
+    "Discrepancy",
+    "DiscrepancyComment",
     "ErasedRecord",
     "Erasure",
     "LedgerAccount",
@@ -39,15 +50,20 @@ __all__ = [
     "LedgerTransaction",
     "LimitCounter",
     "LimitHold",
+    "LinkDrift",
     "MakeWholeCredit",
     "MarginAlert",
     "MarginBucket",
     "MarginRule",
     "OutboxMessage",
     "Overspend",
+    "PayerCheckpoint",
     "PayerMarginFloor",
     "PeriodMargin",
+    "ProvenSum",
     "ReRating",
+    "ReconciliationCheck",
+    "ReconciliationRun",
     "Reversal",
     "ReversedCharge",
     "Seal",

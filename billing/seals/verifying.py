@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -82,6 +82,11 @@ class Verification:
     rows: int = 0
     seals: int = 0
     before: Header | None = None
+    whole: frozenset[PayerId] = field(init=False, default=frozenset())
+
+    def __post_init__(self) -> None:
+        """Whose seals are looked at from the first one on."""
+        self.whole = frozenset((span[0], span[1]) for span in self.spans if span[2] == 0)
 
     def misfits(self) -> Iterator[Misfit]:
         """What does not fit, in the order of payers and numbers.
@@ -108,7 +113,7 @@ class Verification:
         before, self.before = self.before, header
         if before is not None and before.payer == header.payer:
             follows = (header.terms.from_seq, header.previous) == (before.terms.to_seq + 1, before.head)
-        elif header.terms.from_seq == 1 or (*header.payer, 0) in self.spans:
+        elif header.terms.from_seq == 1 or header.payer in self.whole:
             follows = (header.terms.from_seq, header.previous) == (1, GENESIS)
         else:
             follows = True
