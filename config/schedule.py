@@ -33,6 +33,7 @@ SCHEDULE: tuple[Due, ...] = (
     Due("billing.tasks.watch_margins", every=HOUR),
     Due("billing.tasks.run_simulations", every=MINUTE / 6),
     Due("billing.tasks.seal_books", every=5 * MINUTE),
+    Due("billing.tasks.erase_people", every=MINUTE),
     Due("billing.tasks.start_reconciliation", every=MINUTE),
     Due("billing.tasks.run_reconciliation", every=MINUTE / 6),
 )

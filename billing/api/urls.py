@@ -28,6 +28,7 @@ from billing.api.margin_floors import MarginAlertResource, MarginFloorResource, 
 from billing.api.margins import CostsView, MarginsView
 from billing.api.metrics import CompareMetricsView
 from billing.api.operations import AdjustmentResource, GrantResource, TopUpResource
+from billing.api.proofs import ErasureResource, SealResource
 from billing.api.reconciliation import DiscrepancyResource, ReconciliationRunResource
 from billing.api.releases import ReleaseResource
 from billing.api.reversals import ReversalResource
@@ -56,6 +57,8 @@ router.register("margin-rules", MarginRuleResource)
 router.register("margin-alerts", MarginAlertResource)
 router.register("vendor-bills", VendorBillResource)
 router.register("spend-limits", SpendLimitResource, "spend_limit")
+router.register("seals", SealResource, "seal")
+router.register("erasures", ErasureResource, "erasure")
 router.register("alerts", AlertResource, "alert")
 router.register("reconciliation-runs", ReconciliationRunResource, "reconciliation_run")
 router.register("discrepancies", DiscrepancyResource, "discrepancy")
