@@ -15,12 +15,15 @@ from typing import Any, Final
 
 import msgspec
 import psycopg
+from django.db import connection
 
+from accounts.models import BillingEntity
 from billing.recompute import Priced
 from billing.reconciliation.finding import EVENTS, Finding
 from billing.reconciliation.folding import PayerFold, StoredCharge
 from billing.reconciliation.hearing import HeardEvent, Hearing, by_event
 from billing.reconciliation.payloads import PayloadProof, StoredPayload, names_of
+from billing.replay import PayerReplay
 from billing.store_reconciliation import Params, fetch, fetch_models, stream
 from core.ids import hot_id
 from core.numbers import ONE, ZERO
@@ -200,7 +203,10 @@ def _read_charges(
     for row in stream(raw, CHARGES_READ, params):
         payer = (row[0], row[1])
         if fold is None or fold.payer != payer:
+            if fold is not None:
+                _finish(fold, proof)
             fold = proof.folds[payer] = PayerFold(payer, spans[row[1]].currency, components)
+            fold.replay = _replay(raw, row[1])
         proof.charges_read += 1
         fold.take(
             StoredCharge(
@@ -215,9 +221,20 @@ def _read_charges(
                 stands=row[10],
             )
         )
-    for fold in proof.folds.values():
-        proof.rated += fold.findings
-        fold.forget()
+    if fold is not None:
+        _finish(fold, proof)
+
+
+def _finish(fold: PayerFold, proof: UsageProof) -> None:
+    fold.finish()
+    proof.rated += fold.findings
+
+
+def _replay(raw: psycopg.Connection[Any], payer_id: int) -> PayerReplay | None:
+    """The payer's history, which Django reads: none of another installation's."""
+    if raw is not connection.connection:
+        return None
+    return PayerReplay(BillingEntity.objects.get(pk=payer_id))
 
 
 class _Components(dict[int, Priced]):
