@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import OuterRef, QuerySet, Subquery, TextField
 from django.db.models.functions import Cast
 
 from billing.models import Charge
+from core.errors import TollgateError
+from core.ids import public_id
 from core.jsonio import decode_json
 from core.numbers import CONTEXT, ONE, ZERO, plain
 from metering.aggregation import MeterDefinition
@@ -33,17 +36,22 @@ FOLDED_AT_ONCE: Final = 2000
 
 
 class Priced(NamedTuple):
-    """A component and the meter that it prices."""
+    """A component and the meter that it prices; `version` is the public id of the version that it is of."""
 
     component: PricedComponent
     meter: MeterDefinition
+    version: str = ""
 
 
 class Rerated(NamedTuple):
-    """What a charge comes to when it is rated again: its amount, and its lines in their stored order."""
+    """What a charge comes to when it is rated again: its amount, and its lines in their stored order.
+
+    `problem` says why it could not be rated, where what it came from is not there or not whole any more.
+    """
 
     amount: Decimal
     lines: list[dict[str, Any]]
+    problem: str = ""
 
 
 @dataclass(slots=True, frozen=True)
@@ -76,7 +84,7 @@ class Fold:
 
     def _rate_line(self, charged: ChargedEvent, line: dict[str, Any]) -> dict[str, Any]:
         segment, pk = int(line["segment"]), int(line["component_id"])
-        component, meter = self.components[pk]
+        component, meter, version = self.components[pk]
         usage, dimensions = _usage(charged, component)
         key = (segment, pk, dimensions)
         quantity = self._quantity(key, meter, charged.properties, line)
@@ -99,6 +107,8 @@ class Fold:
             "position": {"from": plain(result.position_from), "to": plain(result.position_to)},
             "dimensions": dimensions,
         }
+        if version:
+            again["plan_version"] = version
         return line | again | ({} if late is None else {"late": late})
 
     def _late(
@@ -187,12 +197,21 @@ def recompute_charges(
     for charge in charges.iterator(FOLDED_AT_ONCE):
         lines = [line for line in charge.lines if segments is None or line["segment"] in segments]
         if lines:
-            yield charge, fold.rate(_stored(charge, lines))
+            yield charge, _rate_stored(fold, charge, lines)
+
+
+def _rate_stored(fold: Fold, charge: Any, lines: list[dict[str, Any]]) -> Rerated:
+    if charge.event_properties is None:
+        return Rerated(ZERO, [], "its event is not there")
+    try:
+        return fold.rate(_stored(charge, lines))
+    except (LookupError, ValueError, TypeError, ArithmeticError, ObjectDoesNotExist, TollgateError) as error:
+        return Rerated(ZERO, [], f"what is stored cannot be rated ({type(error).__name__}: {error})")
 
 
 def is_proved(charge: Charge, again: Rerated) -> bool:
     """Whether rating a charge again gave what is stored of it."""
-    return (again.amount, again.lines) == (charge.amount, charge.lines)
+    return not again.problem and (again.amount, again.lines) == (charge.amount, charge.lines)
 
 
 def charges_of(customer_id: int, billing_entity_id: int) -> QuerySet[Charge]:
@@ -226,5 +245,6 @@ class _Components(dict[int, Priced]):
 
     def __missing__(self, pk: int) -> Priced:
         row = Component.objects.select_related("meter").get(pk=pk)
-        self[pk] = Priced(compile_component(row), compile_meter(row.meter).definition)
+        version = public_id("pv", row.version_id)
+        self[pk] = Priced(compile_component(row), compile_meter(row.meter).definition, version)
         return self[pk]

@@ -160,6 +160,8 @@ def standing_events(entity: BillingEntity) -> Iterator[HeldEvent]:
     )
     rows: QuerySet[Any] = charges_of(entity.customer_id, entity.pk).filter(~Exists(taken), ~Exists(taking))
     for row in rows.annotate(event_name=Subquery(event.values("name"))).iterator(FOLDED_AT_ONCE):
+        if row.event_properties is None:
+            continue  # the event is gone, and so is its price
         properties = decode_json(row.event_properties.encode())
         yield HeldEvent(row.event_name, row.occurred_at, properties, row.event_cost)
 

@@ -8,10 +8,12 @@ from accounts import payers
 from billing import (
     authorizations,
     closing,
+    erasures,
     margin_rules,
     periods,
     recurring_credits,
     rollouts,
+    seals,
     simulations,
     subscriptions,
     vendor_bills,
@@ -94,6 +96,19 @@ def apply_vendor_bills() -> None:
 def watch_margins() -> None:
     """Tell staff of margins that fell as far as a rule says."""
     margin_rules.watch_margins(clock.now())
+
+
+@shared_task
+def erase_people() -> None:
+    """Erase the data of people whose erasure was asked for or left unfinished."""
+    with audited(Source.TASK):
+        erasures.run_erasures(clock.now())
+
+
+@shared_task
+def seal_books() -> None:
+    """Seal the events, charges and transfers that are not sealed yet."""
+    seals.seal_due(clock.now())
 
 
 @shared_task

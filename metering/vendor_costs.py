@@ -30,6 +30,8 @@ _COUNT_NAMES: Final = {name: name for name in UNITS.units if name != "requests"}
     "cached_tokens": "cache_read_tokens",
     "cached_input_tokens": "cache_read_tokens",
 }
+PROPERTIES: Final = frozenset({"provider", "model", *_COUNT_NAMES})
+"""What of an event its cost is read from."""
 
 
 def cost_part(properties: Mapping[str, Any], occurred_at: datetime) -> CostPart | None:

@@ -31,6 +31,7 @@ from billing.recompute import is_proved, recompute_charge
 from billing.reports.charge import ChargeFacts, ChargeLine, EventFacts, explain_charge, find_charge
 from billing.reports.charge_lines import Step
 from billing.store_reports import ANY_ID, EVER, latest_charges
+from billing.verification.charges import charge_differences, rated_from
 from core.api.filters import InstantFilter
 from core.api.pagination import CursorPagination
 from core.api.permissions import READ
@@ -156,8 +157,13 @@ class RecomputeView(APIView):
                 "id": charge.public_id,
                 "matches": is_proved(charge, again),
                 "currency": charge.currency,
+                "seq": charge.seq,
+                "event": hot_id("evt", charge.customer_id, charge.event_id),
                 "stored": {"amount": charge.amount, "lines": _lines(charge.lines)},
                 "recomputed": {"amount": again.amount, "lines": _lines(again.lines)},
+                "problem": again.problem or None,
+                "differences": [asdict(each) for each in charge_differences(charge, again)],
+                "rated_from": [asdict(each) for each in rated_from(charge.lines)],
             }
         )
 

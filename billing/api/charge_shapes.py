@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
 
-from billing.api.schemas import BalanceSerializer, ChargeLineSerializer, CostSerializer
+from billing.api.schemas import BalanceSerializer, ChargeLineSerializer, CostSerializer, PositionSerializer
 from core.api.fields import AmountField, InstantField
 
 
@@ -133,11 +133,42 @@ class RatedSerializer(serializers.Serializer[Any]):
     lines = ChargeLineSerializer(many=True)
 
 
+class FieldDifferenceSerializer(serializers.Serializer[Any]):
+    """A field that does not come out again. `line` and `component`: null for the charge's own fields."""
+
+    line = serializers.IntegerField(allow_null=True)
+    component = serializers.CharField(allow_null=True)
+    locals()["field"] = serializers.CharField()
+    stored = serializers.CharField(allow_null=True)
+    recomputed = serializers.CharField(allow_null=True)
+
+
+class RatedFromSerializer(serializers.Serializer[Any]):
+    """What a line was rated from. `content_hash`: SHA-256 of the version's content, which never changes."""
+
+    component = serializers.CharField()
+    meter = serializers.CharField()
+    plan_version = serializers.CharField()
+    content_hash = serializers.CharField(allow_null=True)
+    segment = serializers.CharField()
+    dimensions = serializers.CharField(help_text="The group's dimension values, as a JSON array.")
+    position = PositionSerializer()
+
+
 class RecomputationSerializer(serializers.Serializer[Any]):
-    """A charge as it was stored, and rated again from what is stored. `matches`: they are the same."""
+    """A charge as it was stored, and rated again from what is stored.
+
+    `matches`: they are the same; else `differences` names each field, or `problem` says why it cannot be
+    rated.
+    """
 
     id = serializers.CharField()
     matches = serializers.BooleanField()
     currency = serializers.CharField()
+    seq = serializers.IntegerField()
+    event = serializers.CharField()
     stored = RatedSerializer()
     recomputed = RatedSerializer()
+    problem = serializers.CharField(allow_null=True)
+    differences = FieldDifferenceSerializer(many=True)
+    rated_from = RatedFromSerializer(many=True)

@@ -29,6 +29,7 @@ from billing.api.margins import CostsView, MarginsView
 from billing.api.metrics import CompareMetricsView
 from billing.api.operations import AdjustmentResource, GrantResource, TopUpResource
 from billing.api.outside import GatewayCountResource, PaymentStatementResource, ProviderPaymentResource
+from billing.api.proofs import ErasureResource, SealResource
 from billing.api.reconciliation import DiscrepancyResource, ReconciliationRunResource
 from billing.api.releases import ReleaseResource
 from billing.api.repairs import RepairResource, RepairsOfResource
@@ -61,6 +62,8 @@ router.register("gateway-counts", GatewayCountResource, "gateway_count")
 router.register("payment-statements", PaymentStatementResource, "payment_statement")
 router.register("provider-payments", ProviderPaymentResource, "provider_payment")
 router.register("spend-limits", SpendLimitResource, "spend_limit")
+router.register("seals", SealResource, "seal")
+router.register("erasures", ErasureResource, "erasure")
 router.register("alerts", AlertResource, "alert")
 router.register("reconciliation-runs", ReconciliationRunResource, "reconciliation_run")
 router.register("discrepancies", DiscrepancyResource, "discrepancy")

@@ -6,6 +6,7 @@ from billing.models.charges import Charge, Denial, Overspend, ReRating
 from billing.models.closing import ClosingLine, CreditRelease
 from billing.models.costs import CostEntry, VendorBill, VendorBillShare
 from billing.models.coupons import CouponCredit
+from billing.models.erasures import ErasedRecord, Erasure
 from billing.models.fees import BookedFee
 from billing.models.grants import CreditGrant
 from billing.models.ledger import LedgerAccount, LedgerEntry, LedgerTransaction, Transfer
@@ -27,6 +28,7 @@ from billing.models.reconciliation import (
 )
 from billing.models.repairs import Repair
 from billing.models.reversals import Reversal, ReversedCharge
+from billing.models.seals import Seal, SealSalts
 
 __all__ = [
     "AccessLog",
@@ -43,6 +45,8 @@ __all__ = [
     "Denial",
     "Discrepancy",
     "DiscrepancyComment",
+    "ErasedRecord",
+    "Erasure",
     "GatewayCount",
     "LedgerAccount",
     "LedgerEntry",
@@ -68,6 +72,8 @@ __all__ = [
     "Repair",
     "Reversal",
     "ReversedCharge",
+    "Seal",
+    "SealSalts",
     "SpendLimit",
     "TopUp",
     "Transfer",

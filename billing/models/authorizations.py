@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import pgtrigger
 from django.db import models
 from django.db.models import F, Q
 
@@ -18,7 +19,6 @@ TERMS = (
     "kind",
     "idempotency_key",
     "event",
-    "payload",
     "amount",
     "currency",
     "occurred_at",
@@ -31,6 +31,18 @@ TERMS = (
     "held_after",
 )
 """What was agreed: it never changes."""
+PAYLOAD_STAYS = """
+    IF EXISTS (
+        SELECT FROM billing_erasedrecord x
+        WHERE x.customer_id = OLD.customer_id AND x.record_id = OLD.id
+            AND ((OLD.payload - ARRAY(SELECT path FROM jsonb_object_keys(x.parts) AS path))
+                #- '{properties}')::text = (NEW.payload #- '{properties}')::text
+            AND (COALESCE(OLD.payload->'properties', '{}') - ARRAY(
+                SELECT substr(path, 12) FROM jsonb_object_keys(x.parts) AS path
+                WHERE path LIKE 'properties.%'))::text = COALESCE(NEW.payload->'properties', '{}')::text)
+    THEN RETURN NEW; END IF;
+    RAISE EXCEPTION 'rows of % are append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';"""
+"""What was sent stays too, but for what was erased of it."""
 
 
 class Authorization(models.Model):
@@ -104,6 +116,13 @@ class Authorization(models.Model):
             ),
             frozen_columns(
                 "captured_once", "event_id", "captured_amount", "capped_at", once="OLD.event_id IS NOT NULL"
+            ),
+            pgtrigger.Trigger(
+                name="payload_stays",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Condition("OLD.payload::text IS DISTINCT FROM NEW.payload::text"),
+                func=PAYLOAD_STAYS,
             ),
             frozen_row("authorization_kept", once="OLD.id IS NOT NULL"),
         ]

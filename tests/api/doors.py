@@ -133,6 +133,13 @@ def _billing(world: World) -> Bodies:
             "from": INSTANT,
             "to": INSTANT,
         },
+        ("POST", "/v1/erasures"): {
+            "customer": world.tenant.customer.public_id,
+            "user": "u",
+            "properties": ["note"],
+            "values": ["u@example.com"],
+            "reason": "r",
+        },
         ("POST", "/v1/reversals"): {
             "idempotency_key": "door-reversal",
             "event": "unheard",
@@ -356,6 +363,7 @@ LISTS = (  # noqa: SIM905
     " cost-rates exchange-rates currencies rollouts usage-ceilings reversals closing-lines coupons"
     " simulations spend-limits alerts vendor-bills margin-floors margin-rules margin-alerts"
     " gateway-counts payment-statements provider-payments"
+    " seals erasures"
 ).split()
 
 

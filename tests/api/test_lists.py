@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from billing.models import MarginAlert
+from billing.seals import seal_due
 from billing.wallets import adjust, grant_credit, top_up
+from core import clock
 from tests.accounts.caller import caller_with
 from tests.api.doors import LISTS, World, bodies, make_world
 from tests.billing.world import Tenant, charge, make_meter, make_tenant, make_version
@@ -62,6 +64,8 @@ def world() -> World:
         caller.made("/v1/reversals", reversal | {"customer": customer})
         made = bodies(world)
         caller.made("/v1/rollouts", made["POST", "/v1/rollouts"])
+        assert caller.post("/v1/erasures", made["POST", "/v1/erasures"]).status == 202
+        seal_due(clock.now())
         simulation = made["POST", "/v1/simulations"]
         assert caller.post("/v1/simulations", simulation | {"cohort": {}}).status in (201, 202)
     return world

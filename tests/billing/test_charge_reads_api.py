@@ -13,7 +13,9 @@ from pytest_django import DjangoAssertNumQueries
 
 from billing.wallets import grant_credit
 from core import clock
+from pricing.models import PlanVersion
 from tests.api_client import Api
+from tests.billing.damage import disarmed
 from tests.billing.world import Tenant, make_meter, make_tenant, make_version
 
 pytestmark = pytest.mark.django_db
@@ -140,7 +142,45 @@ def test_a_charge_is_proved_by_rating_it_again(api: Api, tenant: Tenant) -> None
     body = proof.json()
     assert (body["id"], body["matches"], body["currency"]) == (charged["id"], True, "USD")
     assert body["stored"] == body["recomputed"] == {"amount": "0.75", "lines": charged["lines"]}
+    assert (body["differences"], body["problem"], body["seq"]) == ([], None, 3)
+    (source,) = body["rated_from"]
+    assert source["position"] == body["recomputed"]["lines"][0]["position"] == charged["lines"][0]["position"]
+    assert source["plan_version"] == charged["lines"][0]["plan_version"]
+    assert source["content_hash"] == PlanVersion.objects.get().content_hash
     assert api.post("/v1/charges/ch_1/recompute", {}).status_code == 404
+
+
+def test_what_does_not_come_out_again_is_named_field_by_field(api: Api, tenant: Tenant) -> None:
+    charged = send(api, tenant, "a")
+    with disarmed() as cursor:
+        cursor.execute(
+            "UPDATE billing_charge SET amount = 9, lines = jsonb_set(lines, '{0,amount}', '\"9\"')"
+        )
+    body = api.post(f"/v1/charges/{charged['id']}/recompute", {}).json()
+    assert (body["matches"], body["recomputed"]["amount"]) == (False, charged["amount"])
+    own = {"line": None, "component": None, "field": "amount", "stored": "9"}
+    line = {"line": 0, "component": "tok", "field": "amount", "stored": "9"}
+    assert body["differences"] == [each | {"recomputed": charged["amount"]} for each in (own, line)]
+
+
+def test_a_charge_whose_event_was_changed_is_rated_by_what_the_event_says_now(
+    api: Api, tenant: Tenant
+) -> None:
+    charged = send(api, tenant, "a")
+    with disarmed() as cursor:
+        cursor.execute("UPDATE metering_usageevent SET properties = properties || '{\"tokens\": 1}'")
+    body = api.post(f"/v1/charges/{charged['id']}/recompute", {}).json()
+    fields = [each["field"] for each in body["differences"]]
+    assert (body["matches"], fields) == (False, ["amount", "amount", "position.to", "quantity"])
+
+
+def test_a_charge_whose_event_is_gone_cannot_be_proved(api: Api, tenant: Tenant) -> None:
+    charged = send(api, tenant, "a")
+    with disarmed() as cursor:
+        cursor.execute("DELETE FROM metering_usageevent")
+    body = api.post(f"/v1/charges/{charged['id']}/recompute", {}).json()
+    assert (body["matches"], body["problem"]) == (False, "its event is not there")
+    assert [each["field"] for each in body["differences"]] == ["charge"]
 
 
 @pytest.mark.parametrize(

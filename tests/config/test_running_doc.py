@@ -10,7 +10,7 @@ from config.environment import BASE_DIR
 from config.schedule import DAY, HOUR, MINUTE, SCHEDULE
 
 DOC: Final = (BASE_DIR / "docs" / "operations" / "running.md").read_text()
-EVERY: Final = {"day": DAY, "hour": HOUR, "minute": MINUTE, "10 seconds": 10.0}
+EVERY: Final = {"day": DAY, "hour": HOUR, "5 minutes": 5 * MINUTE, "minute": MINUTE, "10 seconds": 10.0}
 
 
 def rows(words: str) -> list[list[str]]:

@@ -24,6 +24,7 @@ from billing.reconciliation.links import (
     periods,
     provider_payments,
     rating,
+    seals,
     transfers,
 )
 
@@ -44,4 +45,5 @@ LINKS: Final[tuple[Link, ...]] = (
     gateway_counts.LINK,
     provider_payments.LINK,
     outbox.LINK,
+    seals.LINK,
 )
