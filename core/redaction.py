@@ -26,7 +26,7 @@ _NAMES: Final = (
 )
 _IS_NAME: Final = re.compile(rf"(?:http_)?(?:{_NAMES})", re.IGNORECASE).fullmatch
 _PUBLIC: Final = re.compile(r"(?:tg|tk|key|ik)_[0-9a-z]{8}", re.IGNORECASE).fullmatch
-"""A public id of a key, or the first letters of a secret as staff sees them: they find a key, not open one."""
+"""A public id of a key, or the first letters of a secret as staff sees them: they find a key, no more."""
 
 _KEYS: Final = re.compile(r"(?<![A-Za-z0-9])t[gk]_[0-9A-Za-z]{9,}")
 _SCHEMES: Final = re.compile(

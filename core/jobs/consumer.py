@@ -13,6 +13,7 @@ from celery.worker.consumer import Consumer
 
 from core import clock
 from core.jobs.beating import EVERY, note_alive
+from core.jobs.envelopes import install
 from core.jobs.parking import Reason, park
 from core.jobs.task import park_unread
 from core.models import Heartbeat
@@ -24,6 +25,10 @@ log = structlog.get_logger(__name__)
 
 class ParkingConsumer(Consumer):
     """Celery's consumer with a place for messages that nobody understands."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        install()
+        super().__init__(*args, **kwargs)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """The body cannot be decoded."""
