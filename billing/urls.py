@@ -17,6 +17,7 @@ from billing.views import (
     grants,
     holds,
     home,
+    jobs,
     limit_verbs,
     limits,
     margin_alerts,
@@ -24,6 +25,7 @@ from billing.views import (
     member,
     metrics,
     money,
+    parked_messages,
     payers,
     plan_editor,
     price_change_members,
@@ -155,7 +157,19 @@ margin_urls = [
     path(f"{_BILL}/<str:action>/ask", vendor_bills.ask_vendor_bill, name="vendor_bill_ask"),
 ]
 
+_JOB, _PARKED = "jobs/<str:name>", "parked-messages/<str:reference>"
+job_urls = [
+    path("jobs", jobs.job_list, name="jobs"),
+    path(_JOB, jobs.job, name="job"),
+    path(f"{_JOB}/run", jobs.run_job_now, name="job_run"),
+    path(f"{_JOB}/run/ask", jobs.ask_run_job, name="job_run_ask"),
+    path(_PARKED, parked_messages.parked_message, name="parked_message"),
+    path(f"{_PARKED}/<str:action>", parked_messages.do_parked_message, name="parked_message_do"),
+    path(f"{_PARKED}/<str:action>/ask", parked_messages.ask_parked_message, name="parked_message_ask"),
+]
+
 urlpatterns = [
+    *job_urls,
     *margin_urls,
     *home_urls,
     *plan_urls,

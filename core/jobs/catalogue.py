@@ -27,6 +27,11 @@ class Job:
         """`Close periods`."""
         return self.name.rpartition(".")[2].replace("_", " ").capitalize()
 
+    @property
+    def every_seconds(self) -> float:
+        """The interval."""
+        return self.every.total_seconds()
+
     @cached_property
     def task(self) -> Any:
         """The task itself."""
@@ -41,7 +46,7 @@ class Job:
     @property
     def interval(self) -> str:
         """How often: `10 seconds`, `minute`, `hour`."""
-        return interval_text(self.every.total_seconds())
+        return interval_text(self.every_seconds)
 
 
 def jobs() -> list[Job]:

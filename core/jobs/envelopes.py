@@ -15,12 +15,12 @@ from uuid import uuid4
 from kombu.transport import redis
 
 NO_MESSAGE: Final = "application/x-no-message"
-_read: Final[Callable[[Any], Any]] = redis.loads
+_read: Final[Callable[[Any], Any]] = redis.loads  # type: ignore[attr-defined]
 
 
 def install() -> None:
     """Read envelopes so in this process."""
-    redis.loads = read_envelope
+    redis.loads = read_envelope  # type: ignore[attr-defined]
 
 
 def read_envelope(text: Any) -> Any:

@@ -49,6 +49,11 @@ class JobState:
         return max(timedelta(0), self.now - self.next_at)
 
     @property
+    def lag_seconds(self) -> float:
+        """The lag."""
+        return self.lag.total_seconds()
+
+    @property
     def is_overdue(self) -> bool:
         """Whether it is later than beat and a busy worker make it."""
         return self.lag > SLACK

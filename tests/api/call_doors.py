@@ -61,3 +61,8 @@ def margin_bodies(world: Any) -> Bodies:
             "reference": "r",
         },
     }
+
+
+def job_bodies() -> Bodies:
+    """What asks for a run of a job."""
+    return {("POST", "/v1/jobs/billing.tasks.close_periods/run"): {}}

@@ -9,7 +9,7 @@ from typing import Any
 from accounts.secrets import fingerprint
 from metering.models import QuarantinedEvent, UsageEvent
 from tests.accounts.caller import Answer, Caller, caller_with
-from tests.api.call_doors import hold_bodies, margin_bodies
+from tests.api.call_doors import hold_bodies, job_bodies, margin_bodies
 from tests.api.rollout_doors import rollout_bodies, rollout_body
 from tests.billing.world import Tenant, make_meter, make_tenant, make_version
 
@@ -92,6 +92,7 @@ def bodies(world: World) -> Bodies:
         | _tenants(world)
         | _accounts(world)
         | margin_bodies(world)
+        | job_bodies()
     )
 
 
@@ -354,6 +355,7 @@ LISTS = (  # noqa: SIM905
     " customers organizations workspaces billing-entities payer-assignments api-keys integration-keys meters"
     " cost-rates exchange-rates currencies rollouts usage-ceilings reversals closing-lines coupons"
     " simulations spend-limits alerts vendor-bills margin-floors margin-rules margin-alerts"
+    " job-runs parked-messages"
 ).split()
 
 
