@@ -104,29 +104,49 @@ class Difference:
     replayed: Decimal
 
 
+class PayerReplay:
+    """A payer's history on its way: takes the events that stand, one by one, then says what differs."""
+
+    def __init__(self, entity: BillingEntity) -> None:
+        """Read what held when: segments, versions and the meters that they hear."""
+        self._entity = entity
+        self._segments = _segments(entity)
+        by_event: dict[str, list[Held]] = defaultdict(list)
+        for held in _held(self._segments):
+            by_event[held.meter.definition.event].append(held)
+        self._replay = Replay(by_event)
+
+    def take(self, event: HeldEvent) -> None:
+        """Fold the next event, in the order of the charges that stand."""
+        self._replay.take(event)
+
+    def differences(self, charged: Mapping[Place, Decimal] | None = None) -> list[Difference]:
+        """Where what was booked is not what the events come to.
+
+        `charged`: the sums of all lines of charges, if the caller has read them.
+        """
+        booked = _with_closes(self._entity, _charged(self._entity) if charged is None else charged)
+        found = []
+        closes: dict[int, list[ComponentClose]] = defaultdict(list)
+        for close in component_closes(self._segments):
+            closes[close.segment.period_id].append(close)
+            expected = _expected(self._replay, close)
+            known = booked.pop((close.segment.pk, close.component.id), ZERO)
+            if known != expected:
+                period_id = close.segment.period_id
+                found.append(Difference(close.segment.pk, period_id, close.component.key, known, expected))
+        found += [
+            Difference(place[0], 0, str(place[1]), amount, ZERO) for place, amount in booked.items() if amount
+        ]
+        return found + list(_commitments(self._segments, closes)) + list(_coupons(self._entity))
+
+
 def replay_differences(entity: BillingEntity) -> list[Difference]:
     """Replay a payer and compare; empty when all is as it was charged."""
-    segments = _segments(entity)
-    by_event: dict[str, list[Held]] = defaultdict(list)
-    for held in _held(segments):
-        by_event[held.meter.definition.event].append(held)
-    replay = Replay(by_event)
+    replay = PayerReplay(entity)
     for event in standing_events(entity):
         replay.take(event)
-    booked = _booked(entity)
-    found = []
-    closes: dict[int, list[ComponentClose]] = defaultdict(list)
-    for close in component_closes(segments):
-        closes[close.segment.period_id].append(close)
-        expected = _expected(replay, close)
-        known = booked.pop((close.segment.pk, close.component.id), ZERO)
-        if known != expected:
-            period_id = close.segment.period_id
-            found.append(Difference(close.segment.pk, period_id, close.component.key, known, expected))
-    found += [
-        Difference(place[0], 0, str(place[1]), amount, ZERO) for place, amount in booked.items() if amount
-    ]
-    return found + list(_commitments(segments, closes)) + list(_coupons(entity))
+    return replay.differences()
 
 
 def standing_events(entity: BillingEntity) -> Iterator[HeldEvent]:
@@ -203,15 +223,23 @@ def _held(segments: Iterable[Segment]) -> Iterator[Held]:
             yield Held(segment.pk, segment.starts_at, segment.ends_at, component, meter)
 
 
-def _booked(entity: BillingEntity) -> dict[Place, Decimal]:
-    """The sum of all lines of charges, reversals among them, and of closes, by segment and component."""
+def _charged(entity: BillingEntity) -> dict[Place, Decimal]:
+    """The sum of all lines of charges, reversals among them, by segment and component."""
     found: dict[Place, Decimal] = {}
     own = {"customer_id": entity.customer_id, "billing_entity_id": entity.pk}
     for lines in Charge.objects.filter(**own).values_list("lines", flat=True).iterator(FOLDED_AT_ONCE):
         for line in lines:
             place = (line["segment"], line["component_id"])
             found[place] = CONTEXT.add(found.get(place, ZERO), Decimal(line["amount"]))
-    rows = ClosingLine.objects.filter(**own, segment_id__isnull=False)
+    return found
+
+
+def _with_closes(entity: BillingEntity, charged: Mapping[Place, Decimal]) -> dict[Place, Decimal]:
+    """The same, with what closes booked."""
+    found = dict(charged)
+    rows = ClosingLine.objects.filter(
+        customer_id=entity.customer_id, billing_entity_id=entity.pk, segment_id__isnull=False
+    )
     for segment_id, component_id, amount in rows.values_list("segment_id", "component_id", "amount"):
         if segment_id is not None and component_id is not None:
             place = (segment_id, component_id)
