@@ -33,6 +33,7 @@ class Right(StrEnum):
     ISSUE_DOCUMENTS = "issue_documents"
     MANAGE_INTEGRATIONS = "manage_integrations"
     MANAGE_USERS = "manage_users"
+    RUN_JOBS = "run_jobs"
     VIEW_AUDIT = "view_audit"
     TOP_UP = "top_up"
     MANAGE_MEMBERS = "manage_members"
@@ -53,6 +54,7 @@ OF_STAFF: Final[Mapping[Right, frozenset[str]]] = {
     Right.TOP_UP: frozenset({ADMIN, FINANCE}),
     Right.ISSUE_DOCUMENTS: frozenset({ADMIN, FINANCE}),
     Right.MANAGE_LIMITS: frozenset({ADMIN, FINANCE, OPS}),
+    Right.RUN_JOBS: frozenset({ADMIN, OPS}),
     Right.MANAGE_INTEGRATIONS: frozenset({ADMIN}),
     Right.MANAGE_MEMBERS: frozenset({ADMIN, OPS}),
     Right.MANAGE_USERS: frozenset({ADMIN}),

@@ -27,21 +27,21 @@ from core.audit import Source, audited
 
 @shared_task
 def apply_subscription_changes() -> None:
-    """Carry out the scheduled changes of subscriptions whose time has come."""
+    """Carry out the scheduled changes, pauses and ends of subscriptions whose time has come."""
     with audited(Source.TASK):
         subscriptions.apply_subscription_changes(clock.now())
 
 
 @shared_task
 def suspend_overdue() -> None:
-    """Write down that payers past due are suspended whose time has come."""
+    """Write down the suspensions whose time has come; they hold without it."""
     with audited(Source.TASK):
         payers.suspend_overdue(clock.now())
 
 
 @shared_task
 def expire_authorizations() -> None:
-    """Settle the holds whose time is over."""
+    """Write down the holds that have expired; they hold nothing without it."""
     authorizations.expire_due(clock.now())
 
 
@@ -68,7 +68,7 @@ def close_periods() -> None:
 
 @shared_task
 def execute_rollouts() -> None:
-    """Tell customers of price changes when it is time, and move the subscriptions that are due."""
+    """Send the notices of price changes and move the subscriptions that are due."""
     with audited(Source.TASK):
         rollouts.execute_rollouts(clock.now())
 

@@ -18,6 +18,7 @@ from billing.views import (
     grants,
     holds,
     home,
+    jobs,
     limit_verbs,
     limits,
     margin_alerts,
@@ -26,6 +27,7 @@ from billing.views import (
     metrics,
     money,
     outside,
+    parked_messages,
     payers,
     plan_editor,
     price_change_members,
@@ -182,7 +184,19 @@ reconciliation_urls = [
     path("provider-payments/new", outside.new_provider_payments, name="provider_payments_new"),
 ]
 
+_JOB, _PARKED = "jobs/<str:name>", "parked-messages/<str:reference>"
+job_urls = [
+    path("jobs", jobs.job_list, name="jobs"),
+    path(_JOB, jobs.job, name="job"),
+    path(f"{_JOB}/run", jobs.run_job_now, name="job_run"),
+    path(f"{_JOB}/run/ask", jobs.ask_run_job, name="job_run_ask"),
+    path(_PARKED, parked_messages.parked_message, name="parked_message"),
+    path(f"{_PARKED}/<str:action>", parked_messages.do_parked_message, name="parked_message_do"),
+    path(f"{_PARKED}/<str:action>/ask", parked_messages.ask_parked_message, name="parked_message_ask"),
+]
+
 urlpatterns = [
+    *job_urls,
     *reconciliation_urls,
     *margin_urls,
     *home_urls,

@@ -20,6 +20,7 @@ class Due:
 SCHEDULE: tuple[Due, ...] = (
     Due("core.tasks.make_partitions", every=HOUR),
     Due("core.tasks.clear_sessions", every=DAY),
+    Due("core.tasks.prune_jobs", every=HOUR),
     Due("billing.tasks.apply_subscription_changes", every=MINUTE),
     Due("billing.tasks.execute_rollouts", every=MINUTE),
     Due("billing.tasks.suspend_overdue", every=MINUTE),

@@ -26,11 +26,13 @@ from billing.reports.reconciliation import open_discrepancies
 from billing.reports.spans import Span, read_span
 from billing.unmatched import unheard_names
 from billing.views.customer_filters import PeriodForm, forget_unused_dates
+from billing.views.jobs import SILENCE
 from billing.views.member import member_home
 from billing.views.unmatched import LOOK_BACK
 from core import clock
 from core.display.charts import Chart, Series
 from core.display.locale import locale_of
+from core.jobs import pulse
 from metering.models import QuarantinedEvent
 
 UTC_ZONE: Final = ZoneInfo("UTC")
@@ -68,6 +70,8 @@ def staff_home(request: HttpRequest) -> HttpResponseBase:
         "lag_rows": lag_rows(lags),
         "charts": day_charts(course, comparison.currency, locale_of(request), now.date()),
         "form": PeriodForm(request.GET, use_required_attribute=False),
+        "pulse": pulse(),
+        "silence": SILENCE,
     }
     return render(request, "billing/home/index.html", context | needs_action(viewer, span, comparison))
 

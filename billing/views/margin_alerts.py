@@ -103,12 +103,21 @@ ALERTS = DescribedListing(
     empty_title="No margin asked for attention",
     empty_text="A period below its floor, a cost that nobody knows and a margin that fell are listed here.",
 )
+
+
+def scope_word(rule: MarginRule) -> str:
+    """What a rule is about, in one word."""
+    return str(rule.scope)
+
+
 RULES = Listing(
     key="margin-rules",
     title="Rules",
     prefix="r-",
     columns=(
-        columns.text("get_scope_display", "Of", sort="scope"),
+        custom_column(
+            "scope", "Of", lambda row, reader: row.get_scope_display(), sort="scope", csv=scope_word
+        ),
         columns.text("subject", "Plan or model", hint="Empty: each by itself"),
         columns.quantity("points", "Falls by", unit="points"),
         columns.quantity("days", "In", unit="days"),

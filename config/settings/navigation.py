@@ -67,6 +67,7 @@ STAFF_NAVIGATION = (
     Group(
         "System",
         (
+            Item("Jobs", "jobs", "timer", "j"),
             Item("Integration keys", "integration_keys", "plug"),
             Item("Users", "users", "users"),
             Item("Audit trail", "audit", "scroll-text", "a"),

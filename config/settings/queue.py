@@ -7,6 +7,7 @@ from redis.retry import Retry
 
 from config.embedded.installation import REDIS
 from config.environment import REDIS_URL
+from config.schedule import SCHEDULE
 
 CACHES = {
     "default": {
@@ -29,5 +30,10 @@ CELERY_TASK_TIME_LIMIT = 30 * 60
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 60 * 60}
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 60 * 60, "socket_connect_timeout": 5}
+CELERY_BEAT_SCHEDULER = "core.jobs.scheduler:DatabaseScheduler"
+CELERY_WORKER_CONSUMER = "core.jobs.consumer:ParkingConsumer"
 CELERY_TIMEZONE = "UTC"
+
+JOBS = SCHEDULE
+"""The jobs, for those who may not know the schedule itself: beat, the jobs page, `/v1/jobs`, metrics."""

@@ -8,6 +8,8 @@ from django.db.migrations.loader import MigrationLoader
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
+from core.jobs import pulse
+
 _is_migrated = False
 
 
@@ -19,12 +21,26 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when the database answers and has all migrations, else 503. Redis is reported, not required."""
+    """200 when the database answers and has all migrations, else 503.
+
+    Redis, beat and workers are reported, not required: charges need none of them.
+    """
     database = _database_state()
     redis = "ok" if getattr(cache, "is_reachable", lambda: True)() else "away"
     status = "ok" if database == "ok" else "not ready"
-    report = {"status": status, "database": database, "redis": redis}
+    report = {"status": status, "database": database, "redis": redis} | _pulse(database)
     return JsonResponse(report, status=200 if database == "ok" else 503)
+
+
+def _pulse(database: str) -> dict[str, str]:
+    """`ok`, `silent` or `never` of beat and of workers; nothing without a database that knows it."""
+    if database != "ok":
+        return {}
+    try:
+        alive = pulse()
+    except DatabaseError:
+        return {}
+    return {"beat": alive.beat, "workers": alive.worker}
 
 
 def _database_state() -> str:

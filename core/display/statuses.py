@@ -21,23 +21,23 @@ _ICONS: Final[dict[Tone, str]] = {
 _WORDS: Final[dict[Tone, str]] = {
     "good": """
         active charged captured paid published settled delivered succeeded accepted matched ready resolved
-        added moved acknowledged done accepted applied above_floor
+        added moved acknowledged done accepted applied above_floor ok
     """,
     "warn": """
         past_due pending grace held expiring retrying late quarantined unmatched unpriced partial
-        paused ceiling_kept overage unknown_cost
+        paused ceiling_kept overage unknown_cost parked
     """,
     "bad": """
         suspended denied failed overdue revoked rejected overspent unbalanced error uncollectible conflict
-        below_floor below_cost fall
+        below_floor below_cost fall lost silent
     """,
     "info": """
         trialing authorized open running investigating scheduled draft upcoming queued in_review new
-        changed announced notified previewed applying
+        changed announced notified previewed applying sent_again
     """,
     "neutral": """
         closed voided void expired canceled cancelled archived inactive ended superseded written_off none
-        unchanged removed retired held_out excepted left rolled_back
+        unchanged removed retired held_out excepted left rolled_back never never_ran dropped
     """,
 }
 _TONES: Final[dict[str, Tone]] = {word: tone for tone, words in _WORDS.items() for word in words.split()}

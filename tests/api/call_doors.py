@@ -90,3 +90,8 @@ def outside_bodies(world: Any) -> Bodies:
             ],
         },
     }
+
+
+def job_bodies() -> Bodies:
+    """What asks for a run of a job."""
+    return {("POST", "/v1/jobs/billing.tasks.close_periods/run"): {}}

@@ -9,7 +9,7 @@ from typing import Any
 from accounts.secrets import fingerprint
 from metering.models import QuarantinedEvent, UsageEvent
 from tests.accounts.caller import Answer, Caller, caller_with
-from tests.api.call_doors import hold_bodies, margin_bodies, outside_bodies
+from tests.api.call_doors import hold_bodies, job_bodies, margin_bodies, outside_bodies
 from tests.api.rollout_doors import rollout_bodies, rollout_body
 from tests.billing.world import Tenant, make_meter, make_tenant, make_version
 
@@ -93,6 +93,7 @@ def bodies(world: World) -> Bodies:
         | _accounts(world)
         | margin_bodies(world)
         | outside_bodies(world)
+        | job_bodies()
     )
 
 
@@ -364,6 +365,7 @@ LISTS = (  # noqa: SIM905
     " simulations spend-limits alerts vendor-bills margin-floors margin-rules margin-alerts"
     " gateway-counts payment-statements provider-payments"
     " seals erasures"
+    " job-runs parked-messages"
 ).split()
 
 

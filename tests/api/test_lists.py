@@ -12,6 +12,9 @@ from billing.models import MarginAlert
 from billing.seals import seal_due
 from billing.wallets import adjust, grant_credit, top_up
 from core import clock
+from core.jobs import find_job, run_job
+from core.jobs.parking import park
+from core.models import JobRun, ParkedMessage
 from tests.accounts.caller import caller_with
 from tests.api.doors import LISTS, World, bodies, make_world
 from tests.billing.world import Tenant, charge, make_meter, make_tenant, make_version
@@ -48,6 +51,8 @@ def world() -> World:
         caller.made("/v1/vendor-bills", bill)
         _outside(world, number)
         _alert(number)
+        run_job(find_job("core.tasks.clear_sessions"), JobRun.Trigger.COMMAND)
+        park(ParkedMessage.Reason.RAISED, "e", message_id=f"m{number}")
         lost = {"idempotency_key": f"lost-{number}", "event": "completion", "workspace": "nowhere"}
         caller.post("/v1/events", {"events": [lost]})
         caller.made("/v1/organizations", {"customer": customer, "name": f"o{number}"})

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from config.environment import BASE_DIR
-from config.schedule import DAY, HOUR, MINUTE, SCHEDULE
+from config.management.commands.run_due import table
+from core.jobs import jobs
 
 DOC: Final = (BASE_DIR / "docs" / "operations" / "running.md").read_text()
-EVERY: Final = {"day": DAY, "hour": HOUR, "5 minutes": 5 * MINUTE, "minute": MINUTE, "10 seconds": 10.0}
 
 
 def rows(words: str) -> list[list[str]]:
@@ -19,9 +19,12 @@ def rows(words: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in found]
 
 
-def test_every_due_task_stands_there_in_order_with_how_often_it_runs() -> None:
-    written = [(name.strip("`"), EVERY[every]) for name, every, _ in rows(r"\w+\.tasks\.")]
-    assert written == [(due.task, due.every) for due in SCHEDULE]
+def test_the_table_of_due_tasks_is_that_of_the_schedule_and_of_their_docstrings() -> None:
+    assert table(jobs()) in DOC, "put in what `manage.py run_due --list` prints"
+
+
+def test_every_task_says_in_one_line_what_it_does() -> None:
+    assert [job.name for job in jobs() if not 10 < len(job.does) < 120 or job.does.endswith(".")] == []
 
 
 def test_every_setting_stands_there() -> None:

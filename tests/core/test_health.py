@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.cache import cache
@@ -10,7 +11,9 @@ from django.db import DatabaseError, connection
 from django.test import Client
 
 from config.embedded import Redis
+from core import clock
 from core.api import health
+from core.models import Heartbeat
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +30,32 @@ def test_it_is_alive_without_asking_the_database() -> None:
 @pytest.mark.django_db
 def test_it_is_ready_when_the_database_has_all_migrations(redis_server: Redis) -> None:
     answer = Client().get("/readyz")
-    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "database": "ok", "redis": "ok"})
+    expected = {"status": "ok", "database": "ok", "redis": "ok", "beat": "never", "workers": "never"}
+    assert (answer.status_code, answer.json()) == (200, expected)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("beat", "worker", "expected"),
+    [
+        (5, 5, ("ok", "ok")),
+        (61, 5, ("silent", "ok")),
+        (5, 61, ("ok", "silent")),
+        (90000, None, ("silent", "never")),
+    ],
+)
+def test_it_is_ready_and_says_who_is_silent(
+    monkeypatch: pytest.MonkeyPatch, beat: int, worker: int | None, expected: tuple[str, str]
+) -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    monkeypatch.setattr(clock, "system_now", lambda: now)
+    for kind, age in (("beat", beat), ("worker", worker)):
+        if age is not None:
+            seen = now - timedelta(seconds=age)
+            Heartbeat.objects.create(name=kind, kind=kind, started_at=seen, seen_at=seen)
+    answer = Client().get("/readyz")
+    assert answer.status_code == 200
+    assert (answer.json()["beat"], answer.json()["workers"]) == expected
 
 
 @pytest.mark.django_db
