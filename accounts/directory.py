@@ -114,7 +114,10 @@ class Directory:
         self._payers: dict[str, PayerEntry] = {}
 
     def callers(self, workspaces: set[str], keys: set[str], payers: set[str]) -> Callers:
-        """Resolve these references; what is not cached is read in at most five statements."""
+        """Resolve these references; what is not cached is read in at most five statements.
+
+        A reading may find the customer changed: then what was cached of it is old, and all is read again.
+        """
         found = self._cached(workspaces, keys, payers)
         missing = (
             workspaces - found.workspaces.keys(),
@@ -125,7 +128,11 @@ class Directory:
             return found
         with self._lock:
             self._load(*missing)
-            return self._cached(workspaces, keys, payers)
+            read = self._cached(workspaces, keys, payers)
+            if not _has_all(read, found):
+                self._load(workspaces, keys, payers)
+                read = self._cached(workspaces, keys, payers)
+            return read
 
     def forget(self, customer_ids: Iterable[int]) -> None:
         """Drop what is cached of these customers."""
@@ -210,6 +217,15 @@ class Directory:
             entries[row.pk] = WorkspaceEntry(config, row.pk, row.public_id, spans)
             _add(self._workspaces, entries[row.pk], row.public_id, row.external_id)
         return entries
+
+
+def _has_all(read: Callers, found: Callers) -> bool:
+    """Whether all that was found before is among what was read."""
+    return (
+        found.workspaces.keys() <= read.workspaces.keys()
+        and found.keys.keys() <= read.keys.keys()
+        and found.payers.keys() <= read.payers.keys()
+    )
 
 
 def _add(cache: dict[str, E], entry: E, public_id: str, other: str | None) -> None:
