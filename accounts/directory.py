@@ -114,8 +114,10 @@ class Directory:
         self._payers: dict[str, PayerEntry] = {}
 
     def callers(self, workspaces: set[str], keys: set[str], payers: set[str]) -> Callers:
-        """Resolve these references; what is not cached is read in at most five statements, and in as many more
-        where a customer has changed since the rest was."""
+        """Resolve these references; what is not cached is read in at most five statements.
+
+        A reading may find the customer changed: then what was cached of it is old, and all is read again.
+        """
         found = self._cached(workspaces, keys, payers)
         missing = (
             workspaces - found.workspaces.keys(),
@@ -126,11 +128,11 @@ class Directory:
             return found
         with self._lock:
             self._load(*missing)
-            known = self._cached(workspaces, keys, payers)
-            if not _has_lost(known, found):
-                return known
-            self._load(workspaces, keys, payers)
-            return self._cached(workspaces, keys, payers)
+            read = self._cached(workspaces, keys, payers)
+            if not _has_all(read, found):
+                self._load(workspaces, keys, payers)
+                read = self._cached(workspaces, keys, payers)
+            return read
 
     def forget(self, customer_ids: Iterable[int]) -> None:
         """Drop what is cached of these customers."""
@@ -217,12 +219,12 @@ class Directory:
         return entries
 
 
-def _has_lost(known: Callers, found: Callers) -> bool:
-    """Whether something that was found is known no more: it went with the older copy of its customer."""
-    return bool(
-        found.workspaces.keys() - known.workspaces.keys()
-        or found.keys.keys() - known.keys.keys()
-        or found.payers.keys() - known.payers.keys()
+def _has_all(read: Callers, found: Callers) -> bool:
+    """Whether all that was found before is among what was read."""
+    return (
+        found.workspaces.keys() <= read.workspaces.keys()
+        and found.keys.keys() <= read.keys.keys()
+        and found.payers.keys() <= read.payers.keys()
     )
 
 

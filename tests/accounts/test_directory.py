@@ -176,3 +176,31 @@ def test_the_copy_starts_anew_when_it_has_grown_too_large(
     for name in [*names, *names]:
         assert name in directory.callers({name}, set(), set()).workspaces
     assert len(directory._workspaces) <= 3 + 2
+
+
+def test_what_was_cached_is_still_found_beside_what_a_change_of_its_customer_brought(
+    workspace: Workspace, key: ApiKey
+) -> None:
+    directory = Directory()
+    directory.callers({"ws_1"}, {"ab" * 32}, {"be_1"})
+    made = Workspace.objects.create(
+        customer=workspace.customer, name="New", external_id="new", created_at=NOW
+    )
+    found = directory.callers({"ws_1", "new"}, {"ab" * 32}, {"be_1"})
+    assert {name: entry.id for name, entry in found.workspaces.items()} == {
+        "ws_1": workspace.pk,
+        "new": made.pk,
+    }
+    assert found.keys["ab" * 32].id == key.pk
+    configs = {id(entry.config) for entry in (*found.workspaces.values(), found.payers["be_1"])}
+    assert len(configs) == 1, "all of it at one version"
+
+
+def test_what_was_cached_is_still_found_when_the_copy_starts_anew(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = Directory()
+    directory.callers({"ws_1"}, set(), set())
+    Workspace.objects.create(customer=workspace.customer, name="New", external_id="new", created_at=NOW)
+    monkeypatch.setattr("accounts.directory.ENTRIES_MAX", 0)
+    assert directory.callers({"ws_1", "new"}, set(), set()).workspaces.keys() == {"ws_1", "new"}

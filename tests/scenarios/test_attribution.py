@@ -178,3 +178,17 @@ def test_an_unknown_keys_events_wait_in_quarantine_and_charge_once_when_released
     again = story.api.post("/v1/events", {"events": [event]}).json()
     assert (again["accepted"], again["duplicates"]) == (0, 1)
     assert wallet(payer) == 99
+
+
+def test_a_batch_with_a_new_workspace_finds_the_old_ones_too(story: Story) -> None:
+    customer = story.customer("acme")
+    payer = story.payer(customer, "main")
+    story.workspace(customer, "old", payer)
+    body = {"event": "completion", "properties": {"tokens": 100}}
+    first = body | {"idempotency_key": "k1", "workspace": "old"}
+    assert story.api.post("/v1/charges", first).status_code == 201
+    story.workspace(customer, "new", payer)
+    events = [body | {"idempotency_key": f"k-{name}", "workspace": name} for name in ("old", "new", "old")]
+    events[2]["idempotency_key"] = "k-again"
+    answer = story.api.post("/v1/events", {"events": events}).json()
+    assert (answer["accepted"], answer["quarantined"]) == (3, 0), answer

@@ -1,0 +1,86 @@
+"""What can be read now and then: limits, charges, usage, entitlements, and the books."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from hypothesis.stateful import rule
+
+from accounts.models import BillingEntity
+from billing.replay import replay_differences
+from core.ids import row_id
+from core.sql import driver
+from tests.billing.invariants import broken_invariants
+from tests.model.base import PICK, Sender
+from tests.model.parties import month_of
+from tests.model.prices import ZERO, quantity_of
+
+
+class Looks(Sender):
+    """Reads, and compares with the model; what the model does not know must agree with itself."""
+
+    @rule()
+    def look(self) -> None:
+        """All of it."""
+        self.system.settle(self.now)
+        self._limits_agree()
+        self._charges_agree()
+        self._usage_agrees()
+        self._entitlements_agree()
+        self._books_agree()
+
+    @rule(pick=PICK)
+    def prove(self, pick: int) -> None:
+        """Any charge is what its stored event comes to."""
+        (found,) = [
+            self.world.api.get("/v1/charges", customer=self.world.ids["customer"], limit="500").json()["data"]
+        ]
+        if found:
+            charge = found[pick % len(found)]["id"]
+            answer = self.world.api.post(f"/v1/charges/{charge}/recompute", {}).json()
+            assert answer["matches"], answer
+
+    def _limits_agree(self) -> None:
+        for limit in self.system.limits:
+            if not limit.is_ended:
+                row = self.world.api.get(f"/v1/spend-limits/{limit.id}").json()
+                used = limit.used(self.system.spends, limit.window_at(self.now, self.now))
+                held = limit.reserved(self.system.reserved)
+                assert (Decimal(row["used"]), Decimal(row["held"])) == (used, held), (limit, row)
+
+    def _charges_agree(self) -> None:
+        """The list of each payer's charges, the newest first, reversals among them."""
+        for payer in self.system.payers.values():
+            address = {"billing_entity": self.world.ids[payer.name], "limit": "500"}
+            rows = self.world.api.get("/v1/charges", **address).json()["data"]
+            told = [Decimal(row["amount"]) for row in rows]
+            assert sorted(told) == sorted(payer.charged), (payer.name, told, payer.charged)
+
+    def _usage_agrees(self) -> None:
+        """What the month has counted, without what was reversed."""
+        start, end = month_of(self.now)
+        window = {"from": start.isoformat(), "to": end.isoformat(), "granularity": "month"}
+        for payer in self.system.payers.values():
+            for meter in ("images", "tokens"):
+                scope = {"billing_entity": self.world.ids[payer.name], "meter": meter}
+                answer = self.world.api.get("/v1/usage", **scope, **window)
+                assert answer.status_code == 200, answer.content
+                told = [Decimal(one["total"] or 0) for one in answer.json()["data"]]
+                events = [one["body"] for one in payer.counted if start <= one["at"] < end]
+                assert sum(told, ZERO) == quantity_of(meter, events), (payer.name, meter, answer.json())
+
+    def _entitlements_agree(self) -> None:
+        """The quota of images, where the version of now has one."""
+        for payer in self.system.payers.values():
+            answer = self.world.api.get("/v1/entitlements", billing_entity=self.world.ids[payer.name]).json()
+            told = [(Decimal(one["limit"]), Decimal(one["used"])) for one in answer["entitlements"]]
+            version = payer.version_at(self.now)
+            quota = None if version is None else version.quota
+            used = self.system.quota_used(payer, self.now)
+            assert told == ([] if quota is None else [(quota, used)]), (payer.name, answer)
+
+    def _books_agree(self) -> None:
+        assert broken_invariants(driver()) == []
+        for payer in self.system.payers.values():
+            entity = BillingEntity.objects.get(pk=row_id("be", self.world.ids[payer.name]))
+            assert replay_differences(entity) == []

@@ -1,0 +1,119 @@
+"""The model of the system, after DESIGN.md and its pages: what crosses HTTP goes in, what must be answered
+comes out. Time comes in as `now`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from tests.model.holds import Holds
+from tests.model.parties import (
+    GRACE,
+    TICK,
+    Answer,
+    Payer,
+    Priced,
+    Record,
+    Version,
+    amounts_of,
+    error,
+    month_of,
+)
+from tests.model.prices import ZERO, price
+from tests.model.wallet import Grant
+
+
+class System(Holds):
+    """Calls and holds, and the rest: money in and out, reversals, changes of version, closes."""
+
+    def grant(self, payer: Payer, now: datetime, **terms: Any) -> Answer:
+        """A credit grant or a top-up."""
+        self.settle(now)
+        if payer.status == "closed":
+            return error(403, "closed")
+        self.age += 1
+        payer.wallet.add_grant(Grant(age=self.age, **terms), now)
+        return 201, {}
+
+    def adjust(self, payer: Payer, amount: Decimal, now: datetime) -> Answer:
+        """Staff put value in, or take it out of what is good for everything, below zero if need be."""
+        if amount > 0:
+            return self.grant(
+                payer,
+                now,
+                amount=amount,
+                is_promotional=True,
+                priority=50,
+                effective_at=now,
+                expires_at=None,
+                components=frozenset(),
+            )
+        self.settle(now)
+        if payer.status == "closed":
+            return error(403, "closed")
+        wallet, left = payer.wallet, -amount
+        for grant in wallet.open_grants:
+            taken = ZERO if grant.components else min(grant.remaining, left)
+            grant.remaining -= taken
+            left -= taken
+        wallet.overdrawn += left
+        return 201, {}
+
+    def reverse(self, record: Record, now: datetime) -> Answer:
+        """`POST /v1/reversals`: what is left costs less what stood; value goes back to who paid."""
+        self.settle(now)
+        if record.is_reversed:
+            return error(409, "already_reversed")
+        payer, segment, at = record.payer, record.segment, record.spent.occurred_at
+        lines: list[Priced] = []
+        if segment is not None:
+            left = [event for event in segment.events if event is not record.body]
+            by_key = {component["key"]: component for component in segment.components}
+            for line in record.lines:
+                component = by_key[line.component]
+                amount = segment.cost(component, left) - segment.cost(component, segment.events)
+                absorbed = -max(ZERO, min(line.absorbed, -amount))
+                lines.append(Priced(line.component, line.meter, amount, absorbed))
+            segment.events[:] = left
+        asked = record.spent.asked
+        spent = self._spent(record.body, payer, lines, at, record.spent.recorded_at, asked=asked)
+        spent.owners = record.spent.owners
+        parts = payer.wallet.burn(amounts_of(lines), at, keeps=False)
+        self._pay(payer, segment, parts + self._give_back(segment, lines))
+        payer.wallet.expire(now)
+        self.spends.append(spent)
+        payer.counted[:] = [one for one in payer.counted if one["body"] is not record.body]
+        payer.charged.append(spent.amount)
+        record.is_reversed = True
+        return 201, {"amount": sum((line.amount for line in lines), ZERO)}
+
+    def change_version(self, payer: Payer, version: Version, at: datetime) -> Answer:
+        """Another version from `at` on, in a segment of its own."""
+        current = payer.segment_at(at)
+        payer.versions.append((at, version))
+        if current is not None:
+            current.ends_at = min(current.ends_at, at)
+        return 200, {}
+
+    def run_due(self, now: datetime) -> None:
+        """What the workers do: periods close when their grace is over, with what is missing to minimums."""
+        self.settle(now)
+        for payer in self.payers.values():
+            at = payer.versions[0][0]
+            while month_of(at)[1] + GRACE <= now:
+                self._close(payer, month_of(at), now)
+                at = month_of(at)[1]
+
+    def _close(self, payer: Payer, period: tuple[datetime, datetime], now: datetime) -> None:
+        starts = [one[0] for one in payer.versions if period[0] <= one[0] < period[1]]
+        for start in sorted({max(period[0], payer.versions[0][0]), *starts}):
+            segment = payer.segment_at(start)
+            if segment is None or segment.is_closed:
+                continue
+            for component in segment.components:
+                missing = segment.minimum(component) - price(component, segment.events)
+                if missing > 0:
+                    line = [(component["key"], missing)]
+                    payer.wallet.apply(payer.wallet.burn(line, period[1] - TICK, keeps=False))
+            segment.is_closed = True
