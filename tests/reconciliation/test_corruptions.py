@@ -14,12 +14,15 @@ from billing.reconciliation.links import LINKS
 from billing.reconciliation.runs import request_run, run_steps
 from core.numbers import plain
 from tests.reconciliation.books import Books
-from tests.reconciliation.corruptions import CORRUPTIONS, Corruption
+from tests.reconciliation.corruptions import CORRUPTIONS as INSIDE
+from tests.reconciliation.corruptions import Corruption
+from tests.reconciliation.corruptions_outside import OUTSIDE
 
 pytestmark = pytest.mark.django_db
 DOCUMENT = Path(__file__).parents[2] / "docs/operations/reconciliation.md"
 HEAD = "| what was done in SQL | found by | as | amount | also told by |\n| --- | --- | --- | --- | --- |\n"
 _rows: dict[str, str] = {}
+CORRUPTIONS = (*INSIDE, *OUTSIDE)
 NOT_ALONE: set[tuple[str, str]] = {("margins", "buckets_not_revenue")}
 """Types that no corruption of the table is told by: only incremental runs tell this one."""
 
