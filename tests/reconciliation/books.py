@@ -69,7 +69,7 @@ class Books(LifeStory):
         self.at(4, 5, 10)
         key = self.post("/v1/api-keys", {"workspace": f"w-{self.payer_id}", "name": "k"})["id"]
         ping = {"idempotency_key": self._key(), "event": "ping", "api_key": key}
-        self.post("/v1/events", {"events": [ping]})
+        assert self.api.post("/v1/events", {"events": [ping]}).json()["unmatched"] == 1
         named = {"billing_entity": self.payer_id, "amount": "50", "reference": "stripe:pi_1"}
         self.post("/v1/top-ups", named)
         self.post("/v1/top-ups", named | {"reference": "stripe:pi_2"})
