@@ -21,11 +21,9 @@ THERE = {(link.name, kind) for link in LINKS for kind in link.types}
 
 
 def finding(**fields: Any) -> Finding:
-    return Finding(
-        **{"type": "balance", "subject": "account wallet", "unit": "USD", "expected": Decimal(1)}
-        | {"actual": Decimal(6), "customer_id": 1, "payer_id": 2}
-        | fields
-    )
+    known: dict[str, Any] = {"type": "balance", "subject": "account wallet", "unit": "USD"}
+    known |= {"expected": Decimal(1), "actual": Decimal(6), "customer_id": 1, "payer_id": 2}
+    return Finding(**(known | fields))
 
 
 def work(**fields: Any) -> Work:

@@ -286,7 +286,8 @@ def test_only_what_fits_is_offered(tenant: Tenant) -> None:
 
 
 def test_a_restored_key_answers_a_retry_with_the_first_answer(caller: Caller, tenant: Tenant) -> None:
-    body = {"idempotency_key": "once", "event": "completion", "workspace": tenant.workspace.external_id}
+    body: dict[str, Any] = {"idempotency_key": "once", "event": "completion"}
+    body["workspace"] = tenant.workspace.external_id
     body["properties"] = {"tokens": "1.50"}
     first = caller.post("/v1/charges", body)
     corrupt("DELETE FROM metering_idempotencykey WHERE key = 'once'")
@@ -299,7 +300,8 @@ def test_a_restored_key_answers_a_retry_with_the_first_answer(caller: Caller, te
 
 
 def test_the_key_of_a_hold_is_restored(tenant: Tenant, caller: Caller) -> None:
-    hold = {"idempotency_key": "held", "event": "completion", "workspace": tenant.workspace.external_id}
+    hold: dict[str, Any] = {"idempotency_key": "held", "event": "completion"}
+    hold["workspace"] = tenant.workspace.external_id
     hold["properties"] = {"tokens": 5}
     first = caller.post("/v1/authorizations", hold)
     corrupt("DELETE FROM metering_idempotencykey WHERE key = 'held'")
