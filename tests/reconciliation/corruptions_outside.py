@@ -1,8 +1,8 @@
-"""What may be done to what gateways and providers said, and to messages; see `corruptions`."""
+"""What may be done to what gateways and providers said, and to messages; see `corruption`."""
 
 from __future__ import annotations
 
-from tests.reconciliation.corruptions import Corruption
+from tests.reconciliation.corruption import Corruption
 
 OUTSIDE: tuple[Corruption, ...] = (
     Corruption(

@@ -14,8 +14,8 @@ from billing.reconciliation.links import LINKS
 from billing.reconciliation.runs import request_run, run_steps
 from core.numbers import plain
 from tests.reconciliation.books import Books
+from tests.reconciliation.corruption import Corruption
 from tests.reconciliation.corruptions import CORRUPTIONS as INSIDE
-from tests.reconciliation.corruptions import Corruption
 from tests.reconciliation.corruptions_outside import OUTSIDE
 from tests.reconciliation.outside_books import hear_the_outside
 
