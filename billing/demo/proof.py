@@ -32,7 +32,7 @@ REASON: Final = "Restored from the entries, after the demo's break-in"
 def play_corrupt(gateway: Gateway) -> Outcome:
     """Raise a balance in the database, as somebody with its password would; then let it be found."""
     payer = _payer()
-    before = _balance(payer)
+    before, known = _balance(payer), _standing(gateway)
     corrupt_balance(payer, STOLEN)
     after = _balance(payer)
     run, found = _run(gateway), _standing(gateway)
@@ -42,7 +42,8 @@ def play_corrupt(gateway: Gateway) -> Outcome:
         outcome.sense = "A run over everybody is going on; it finds this, or the next one does. Look there."
         return outcome
     outcome.answers = [("202 run asked for", 1)]
-    outcome.sides.append(Side("Drift that is known", ZERO, Decimal(found["amount"]), payer.currency))
+    drift = ZERO if known is None else _open(known)
+    outcome.sides.append(Side("Drift that is known", drift, _open(found), payer.currency))
     outcome.links = [
         ("Both sides of it", "discrepancy", (str(found["id"]),)),
         ("The run that found it", "reconciliation_run", (str(run["id"]),)),
@@ -63,8 +64,10 @@ def play_repair(gateway: Gateway) -> Outcome:
     before = _balance(payer)
     address = f"/v1/discrepancies/{found['id']}/repair"
     body: dict[str, Any] = {"action": "rebuild_balance"}
-    preview = _expect(gateway.send("POST", address, body | {"preview": True}))
-    done = _expect(gateway.send("POST", address, body | {"facts": preview["facts"], "reason": REASON}))
+    previewed = gateway.send("POST", address, body | {"preview": True})
+    facts = _expect(previewed)["facts"]
+    repaired = gateway.send("POST", address, body | {"facts": facts, "reason": REASON})
+    done = _expect(repaired)
     run = _run(gateway)
     again = _expect(gateway.send("GET", f"/v1/discrepancies/{found['id']}"))
     outcome = Outcome(
@@ -78,6 +81,7 @@ def play_repair(gateway: Gateway) -> Outcome:
         ("What was found, and what was done", "discrepancy", (str(found["id"]),)),
         ("Echo Studio", "customer", (VICTIM,)),
     ]
+    outcome.milliseconds = max(previewed.milliseconds, repaired.milliseconds)
     written = len(done["writes"])
     outcome.sense = (
         f"{written} row written, no entry changed: the balance is what its entries come to, and the"

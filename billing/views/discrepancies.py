@@ -65,8 +65,8 @@ def discrepancy(request: HttpRequest, reference: str) -> HttpResponseBase:
         "may_change": is_open and may(request.user, Right.RESOLVE_QUARANTINE),
         "change_form": ChangeForm(initial={"owner": row.owner or name_of(request), "status": row.status}),
         "comment_form": CommentForm(),
-        "comments": DiscrepancyComment.objects.filter(discrepancy=row).order_by("pk"),
-        "repairs": Repair.objects.filter(discrepancy=row).order_by("pk"),
+        "comments": visible(DiscrepancyComment, viewer_of(request)).filter(discrepancy=row).order_by("pk"),
+        "repairs": visible(Repair, viewer_of(request)).filter(discrepancy=row).order_by("pk"),
     }
     return render(request, "billing/reconciliation/discrepancy.html", context)
 

@@ -182,6 +182,7 @@ def reconciliation_run(request: HttpRequest, reference: str) -> HttpResponseBase
     checks = [
         (
             row,
+            title_of(row.link),
             sides.get(row.link, ""),
             [drift_html(Decimal(one), unit, locale) for unit, one in row.drift.items()],
         )

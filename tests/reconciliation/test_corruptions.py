@@ -14,12 +14,17 @@ from billing.reconciliation.links import LINKS
 from billing.reconciliation.runs import request_run, run_steps
 from core.numbers import plain
 from tests.reconciliation.books import Books
-from tests.reconciliation.corruptions import CORRUPTIONS, Corruption
+from tests.reconciliation.corruption import Corruption
+from tests.reconciliation.corruptions import CORRUPTIONS as INSIDE
+from tests.reconciliation.corruptions_outside import OUTSIDE
+from tests.reconciliation.outside_books import hear_the_outside
 
 pytestmark = pytest.mark.django_db
 DOCUMENT = Path(__file__).parents[2] / "docs/operations/reconciliation.md"
 HEAD = "| what was done in SQL | found by | as | amount | also told by |\n| --- | --- | --- | --- | --- |\n"
 _rows: dict[str, str] = {}
+CORRUPTIONS = (*INSIDE, *OUTSIDE)
+OF_THE_OUTSIDE = {link.name for link in LINKS if link.is_outside}
 NOT_ALONE: set[tuple[str, str]] = {("margins", "buckets_not_revenue")}
 """Types that no corruption of the table is told by: only incremental runs tell this one."""
 
@@ -62,13 +67,22 @@ def _table() -> Iterator[None]:
 def test_a_clean_system_shows_none(undone: Books) -> None:
     run = reconcile()
     assert (run.found, list(Discrepancy.objects.values_list("link", "type", "subject"))) == (0, [])
-    assert run.events_checked == 10
-    assert {check.link for check in run.checks.all() if not check.rows} <= {"periods"}
+    assert run.events_checked == 9
+    assert {check.link for check in run.checks.all() if not check.rows} <= {"periods", *OF_THE_OUTSIDE}
     undone.audit()
+
+
+def test_an_outside_that_agrees_shows_none(undone: Books) -> None:
+    hear_the_outside(undone)
+    run = reconcile()
+    assert (run.found, list(Discrepancy.objects.values_list("link", "type", "subject"))) == (0, [])
+    assert all(check.rows for check in run.checks.filter(link__in=OF_THE_OUTSIDE))
 
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda one: one.says)
 def test_a_corruption_is_found(undone: Books, corruption: Corruption) -> None:
+    if corruption in OUTSIDE:
+        hear_the_outside(undone)
     corrupt(corruption.sql)
     reconcile()
     found = [(row.link, row.type, plain(row.amount), row.unit) for row in Discrepancy.objects.order_by("pk")]

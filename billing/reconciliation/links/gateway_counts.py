@@ -1,7 +1,7 @@
 """Gateways' own counts <-> events: how many calls of a key there were in an hour.
 
 Only hours are compared that every gateway which counted them had counted to their end. A reversed event
-counts: the call took place.
+counts: the call took place. A finding names no payer, which would change as calls are recorded.
 """
 
 from __future__ import annotations
@@ -79,9 +79,10 @@ def _finding(row: tuple[Any, ...], waiting: Waiting) -> Finding:
         Decimal(counted),
         Decimal(recorded),
         customer_id,
-        payer if payer == last_payer else None,
+        None,
         cause=_cause(counted, recorded, len(quarantined)),
         detail={
+            "payer": public_id("be", payer) if payer is not None and payer == last_payer else None,
             "api_key": key,
             "hour": instant_text(hour),
             "event": event,

@@ -35,6 +35,7 @@ _REASONS: Final[Mapping[str, tuple[str, ...]]] = {
     "usage_not_moved": ("usage", "reversal"),
     "fee_not_moved": ("base_fee", "coupon"),
     "close_not_moved": ("close",),
+    "moved_elsewhere": ("usage",),
 }
 
 

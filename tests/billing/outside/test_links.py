@@ -72,7 +72,8 @@ def test_a_count_too_high_or_too_low_is_found(
     (finding,) = check_outside(gateway_counts.LINK).findings
     assert told([finding]) == [found]
     assert finding.subject == f"key {key.public_id} hour 2026-01-20T09:00:00Z"
-    assert (finding.customer_id, finding.payer_id) == (tenant.customer.pk, tenant.payer.pk)
+    assert (finding.customer_id, finding.payer_id) == (tenant.customer.pk, None)
+    assert finding.detail["payer"] == tenant.payer.public_id
     assert finding.detail["recorded"] == {"completion": 3}
 
 

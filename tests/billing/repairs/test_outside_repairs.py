@@ -41,7 +41,7 @@ def caller() -> Caller:
 @pytest.fixture
 def tenant() -> Tenant:
     make_meter()
-    return make_tenant(make_version([PER_TOKEN]))
+    return make_tenant(make_version([PER_TOKEN]), starts_at=NOW - timedelta(days=80))
 
 
 def pay(caller: Caller, tenant: Tenant, amount: str) -> None:
@@ -195,8 +195,9 @@ def test_staff_is_told_once_of_what_a_run_found_for_the_first_time(
         tell_discrepancies(NOW)
     (message,) = OutboxMessage.objects.filter(kind="reconciliation.discrepancies")
     assert message.customer_id is None, "it is for the operator, never for a customer"
-    assert message.payload["drift"] == {"USD": "5"}
-    assert [one["type"] for one in message.payload["discrepancies"]] == ["balance"]
+    assert (message.payload["count"], message.payload["drift"]) == (2, {"USD": "7"})
+    types = [one["type"] for one in message.payload["discrepancies"]]
+    assert types == ["balance", "wallet_over_grants"], "the largest first"
 
 
 def test_what_is_below_the_threshold_is_told_to_nobody(tenant: Tenant, settings: object) -> None:
