@@ -1,4 +1,4 @@
-"""Reconciliation beside calls, killed, and by two workers at once: it finds nothing, and looks at all once."""
+"""Reconciliation beside calls, killed, and by two workers: it finds nothing, and looks at all once."""
 
 from __future__ import annotations
 

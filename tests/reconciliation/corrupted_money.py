@@ -190,4 +190,13 @@ CORRUPTIONS: tuple[Corruption, ...] = (
         "1",
         "rows",
     ),
+    Corruption(
+        "A vendor's bill is made that was spread over nobody",
+        "INSERT INTO billing_vendorbill (vendor, month, model, currency, total, not_usage, reference, status,"
+        " booked, spread, calls, left_out, created_at, created_by, applied_by) SELECT 'v', '2026-01-01', '',"
+        " 'USD', 3, 0, '', 'applied', 1, 2, 1, 0, max(recorded_at), '', '' FROM metering_usageevent",
+        "bills",
+        "bill_spread",
+        "2",
+    ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -205,11 +206,17 @@ def test_a_run_that_breaks_says_so_and_makes_way(
     assert reconcile().status == Status.DONE
 
 
-def test_the_night_has_one_run_and_every_seventh_looks_at_everything() -> None:
+def _at(instant: datetime) -> datetime:
+    return instant
+
+
+def test_the_night_has_one_run_and_every_seventh_looks_at_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     day = datetime(2026, 5, 1, tzinfo=UTC)
     kinds = []
     for _ in range(9):
-        clock.use(lambda day=day: day + timedelta(hours=3))
+        monkeypatch.setattr(clock, "now", partial(_at, day + timedelta(hours=3)))
         assert start_nightly(day + timedelta(hours=1)) is None, "its hour has not come"
         run = start_nightly(clock.now())
         assert run is not None
@@ -217,7 +224,6 @@ def test_the_night_has_one_run_and_every_seventh_looks_at_everything() -> None:
         run_unfinished()
         assert start_nightly(clock.now()) is None, "once a night"
         day += timedelta(days=1)
-    clock.use(None)
     assert kinds == ["full", *["incremental"] * 6, "full", "incremental"]
 
 

@@ -59,7 +59,7 @@ def test_a_scope_knows_which_customers_it_sees_as_a_whole() -> None:
 
 
 def test_a_finding_says_by_how_much_its_sides_differ() -> None:
-    sides = {"expected": Decimal("1.5"), "actual": Decimal(4)}
-    assert Finding("t", "s", "USD", **sides).difference == Decimal("2.5")
+    sides = (Decimal("1.5"), Decimal(4))
+    assert Finding("t", "s", "USD", *sides).difference == Decimal("2.5")
     assert Finding("t", "s", "USD", expected=Decimal(3)).difference == Decimal(-3)
-    assert Finding("t", "s", "USD", **sides, amount=Decimal(7)).difference == Decimal(7)
+    assert Finding("t", "s", "USD", *sides, amount=Decimal(7)).difference == Decimal(7)

@@ -10,6 +10,7 @@ from typing import Final
 from billing.reconciliation.link import Link
 from billing.reconciliation.links import (
     balances,
+    bills,
     buckets,
     charges,
     counters,
@@ -42,6 +43,7 @@ LINKS: Final[tuple[Link, ...]] = (
     holds.LINK,
     limits.LINK,
     periods.LINK,
+    bills.LINK,
     gateway_counts.LINK,
     provider_payments.LINK,
     outbox.LINK,
