@@ -1,17 +1,23 @@
 """Logs: one JSON object a line (or readable lines with LOG_FORMAT=console), with the request's id.
 
-What is logged names paths, statuses and ids, never bodies, headers or keys.
+What is logged names paths, statuses and ids, never bodies, headers or keys; what a library or an exception
+brings along is searched for secrets on its way out (`core.redaction`).
 """
 
 from __future__ import annotations
 
 import structlog
 
-from config.environment import env
+from config.environment import DATABASE_URL, REDIS_URL, env
+from config.settings.security import SECRET_KEY
+from core.redaction import Redactor, passwords_of
 
 _LEVEL: str = env.str("LOG_LEVEL", "INFO")
+LOG_CALLS: str = env.str("LOG_CALLS", "slow")
+"""`all`: a line for each charge, hold and check; `slow`: for those that take long or fail by our fault."""
 _IS_CONSOLE: bool = env.str("LOG_FORMAT", "json") == "console"
 
+_secrets: list[str] = [SECRET_KEY, *passwords_of(DATABASE_URL, REDIS_URL)]
 _shared: list[structlog.types.Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
@@ -32,6 +38,7 @@ LOGGING = {
             "processors": [
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
+                Redactor(_secrets),
                 _renderer,
             ],
         }
