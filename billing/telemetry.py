@@ -5,10 +5,12 @@ On the path a call costs one append; the rest is done by a thread every second (
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter as Tally
+from collections import defaultdict
 from collections.abc import Mapping
 from time import perf_counter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import structlog
 from django.conf import settings
@@ -68,20 +70,18 @@ HOT_QUEUE: Final = Gauge(
 Result = Outcome | Held | BaseException
 
 
-class Call(NamedTuple):
-    """A call that was answered."""
-
-    path: str
-    seconds: float | None
-    result: Result
-    request_id: str
+Call = tuple[str, float | None, Result, str]
+"""Path, seconds, what came of it, the request's id."""
+CHARGES: Final = "/v1/charges"
+WORDS: Final = {Charged: "charged", Denied: "denied", Held: "authorized"}
+"""The outcomes that come most often."""
 
 
 def note_call(environ: Mapping[str, Any], result: Result) -> None:
     """A charge, hold or check was answered so."""
     began = environ.get(BEGAN)
     seconds = None if began is None else perf_counter() - began
-    calls.note(Call(environ["PATH_INFO"], seconds, result, environ.get(REQUEST_ID, "")))
+    calls.note((environ["PATH_INFO"], seconds, result, environ.get(REQUEST_ID, "")))
 
 
 def note_events(counts: Mapping[str, Any]) -> None:
@@ -95,21 +95,36 @@ def take_calls(noted: list[Call]) -> None:
     """Count, and log what is worth it."""
     outcomes: Tally[tuple[str, str]] = Tally()
     reasons: Tally[str] = Tally()
-    histograms: dict[str, Any] = {}
+    seconds_of: defaultdict[str, list[float]] = defaultdict(list)
+    logs_all = settings.LOG_CALLS == "all"
     for call in noted:
-        kind = kind_of(call.path)
-        outcomes[kind, outcome_of(call.result)] += 1
-        if isinstance(call.result, Denied):
-            reasons[call.result.reason] += 1
-        if call.seconds is not None:
-            histograms.setdefault(kind, SECONDS.labels(kind)).observe(call.seconds)
-        if settings.LOG_CALLS == "all" or is_worth_a_line(call):
-            log_call(kind, call)
+        path, seconds, result, _ = call
+        kind = "charge" if path == CHARGES else kind_of(path)
+        word = WORDS.get(type(result)) or outcome_of(result)
+        if word == "charged" and result.is_replay:  # type: ignore[union-attr]
+            word = "replayed"
+        outcomes[kind, word] += 1
+        if isinstance(result, Denied):
+            reasons[result.reason] += 1
+        if seconds is not None:
+            seconds_of[kind].append(seconds)
+        if logs_all or word == "failed" or (seconds is not None and seconds >= SLOW_SECONDS):
+            log_call(kind, word, call)
     for labels, number in outcomes.items():
         CALLS.labels(*labels).inc(number)
     for reason, number in reasons.items():
         DENIALS.labels(reason).inc(number)
+    for kind, all_seconds in seconds_of.items():
+        observe_all(SECONDS.labels(kind), all_seconds)
     measure_queues()
+
+
+def observe_all(histogram: Histogram, seconds: list[float]) -> None:
+    """`histogram.observe` for each, at a fraction of the price: one write a bucket instead of two a call."""
+    bounds: list[float] = histogram._upper_bounds
+    for place, number in Tally([bisect_left(bounds, each) for each in seconds]).items():
+        histogram._buckets[place].inc(number)
+    histogram._sum.inc(sum(seconds))
 
 
 def measure_queues() -> None:
@@ -132,32 +147,24 @@ def kind_of(path: str) -> str:
 
 def outcome_of(result: Result) -> str:
     """One word for what came of a call."""
-    if isinstance(result, Denied):
-        return "denied"
     if isinstance(result, Failed | BaseException):
         error = result.error if isinstance(result, Failed) else result
         return "refused" if isinstance(error, TollgateError) and error.status < 500 else "failed"
-    if isinstance(result, Held):
-        return "authorized"
     if getattr(result, "is_replay", False):
         return "replayed"
     return type(result).__name__.lower()
 
 
-def is_worth_a_line(call: Call) -> bool:
-    """Whether it took long or failed by our fault."""
-    return (call.seconds or 0.0) >= SLOW_SECONDS or outcome_of(call.result) == "failed"
-
-
-def log_call(kind: str, call: Call) -> None:
+def log_call(kind: str, outcome: str, call: Call) -> None:
     """One line: the request, what was charged or held for whom, how long it took."""
+    _, seconds, result, request_id = call
     log.info(
         "call_answered",
-        request_id=call.request_id,
+        request_id=request_id,
         kind=kind,
-        outcome=outcome_of(call.result),
-        seconds=None if call.seconds is None else round(call.seconds, 6),
-        **ids_of(call.result),
+        outcome=outcome,
+        seconds=None if seconds is None else round(seconds, 6),
+        **ids_of(result),
     )
 
 
