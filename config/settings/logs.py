@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line (or readable lines with LOG_FORMAT=console), with the request's id.
+"""Logs: one JSON object a line with the request's id; readable lines in the demo or with LOG_FORMAT=console.
 
 What is logged names paths, statuses and ids, never bodies, headers or keys; what a library or an exception
 brings along is searched for secrets on its way out (`core.redaction`).
@@ -15,7 +15,8 @@ from core.redaction import Redactor, passwords_of
 _LEVEL: str = env.str("LOG_LEVEL", "INFO")
 LOG_CALLS: str = env.str("LOG_CALLS", "slow")
 """`all`: a line for each charge, hold and check; `slow`: for those that take long or fail by our fault."""
-_IS_CONSOLE: bool = env.str("LOG_FORMAT", "json") == "console"
+_FORMAT: str = "console" if env.bool("TOLLGATE_DEMO", False) else "json"
+_IS_CONSOLE: bool = env.str("LOG_FORMAT", _FORMAT) == "console"
 
 _secrets: list[str] = [SECRET_KEY, *passwords_of(DATABASE_URL, REDIS_URL)]
 _shared: list[structlog.types.Processor] = [
