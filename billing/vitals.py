@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -123,7 +123,7 @@ def drift_figures() -> Iterator[Metric]:
     )
 
 
-def gauge(name: str, text: str, figures: list[Figure], *labels: str) -> Metric:
+def gauge(name: str, text: str, figures: Sequence[Figure], *labels: str) -> Metric:
     """A family of gauges."""
     family = GaugeMetricFamily(name, text, labels=labels)
     for values, figure in figures:

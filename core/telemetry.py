@@ -19,6 +19,7 @@ from typing import Final, Generic, TypeVar
 
 import psutil
 import structlog
+from django.conf import settings
 from prometheus_client import CollectorRegistry, generate_latest, multiprocess, values
 from prometheus_client.registry import Collector
 
@@ -77,7 +78,7 @@ def exposition(collectors: Iterable[Collector]) -> bytes:
     """All figures in Prometheus's text format: those of every process here, then the collectors'."""
     counted = REGISTRY
     if values.ValueClass is not values.MutexValue:  # as the variable had it when the process began
-        forget_dead_gauges(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
+        forget_dead_gauges(settings.METRICS_DIR)
         counted = CollectorRegistry()
         multiprocess.MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
     asked = CollectorRegistry()

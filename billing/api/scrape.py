@@ -23,7 +23,7 @@ class AnyKindNegotiation(BaseContentNegotiation):
     def select_parser(self, request: Request, parsers: Iterable[Any]) -> None:
         """There is nothing to parse."""
 
-    def select_renderer(  # type: ignore[override]
+    def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         """JSON, which only errors need."""

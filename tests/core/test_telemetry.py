@@ -61,6 +61,7 @@ def test_a_figure_that_fails_ends_nothing() -> None:
 
 def test_processes_count_together_and_a_dead_ones_queue_is_gone(tmp_path: Path) -> None:
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    environment["DJANGO_SETTINGS_MODULE"] = "config.settings"
 
     def run(script: str, *words: str) -> str:
         command = [sys.executable, "-c", script, *words]

@@ -26,6 +26,10 @@ OTHERS: Final = tuple(new_secret(kind).text for kind in (INTEGRATION, API, INTEG
 """Keys that look like ours; nobody knows them, and nobody may read them in a log."""
 TOKEN: Final = "eyJhbGciOiJIUzI1NiJ9.c2VjcmV0LXBheWxvYWQ.x0kq7"
 PASSWORD: Final = "hunter2-of-the-database"
+PATHS: Final = (
+    *("/v1/charges", "/v1/events", "/v1/authorizations", "/v1/customers"),
+    *("/v1/gateway/authorize", "/metrics"),
+)
 BREAK: Final = "ALTER TABLE billing_denial RENAME TO billing_denial_gone"
 MEND: Final = "ALTER TABLE billing_denial_gone RENAME TO billing_denial"
 
@@ -131,62 +135,10 @@ def test_a_charges_line_has_the_request_what_was_charged_for_whom_and_how_long(
 def test_no_secret_is_in_any_log_whatever_was_asked(observed: Observed, callers: Callers) -> None:
     for name in ("worker", "beat"):
         observed.start(name)
-    bearer, ours = f"Bearer {callers.secret}", callers.secret
-    one, two, three, four = OTHERS
-    paths = (
-        "/v1/charges",
-        "/v1/events",
-        "/v1/authorizations",
-        "/v1/customers",
-        "/v1/gateway/authorize",
-        "/metrics",
-    )
-    for path in paths:
-        for method in ("GET", "POST", "PUT"):
-            for given in (
-                f"Bearer {one}",
-                f"bearer {TOKEN}",
-                f"Basic {TOKEN}",
-                one,
-                f"Bearer {ours}x",
-                bearer,
-            ):
-                send(observed, method, path, b"{" + two.encode(), Authorization=given)
-                send(
-                    observed,
-                    method,
-                    f"{path}?api_key={three}&token={TOKEN}",
-                    {"password": PASSWORD},
-                    Authorization=given,
-                )
-    for body in (
-        event(callers, three, api_key=four, workspace=None),
-        event(callers, "k", properties={"authorization": bearer, "dsn": f"postgres://u:{PASSWORD}@db/x"}),
-        {"events": [event(callers, "k", api_key=two), {"secret": ours}]},
-        b"\xff\xfe" + ours.encode(),
-        ours,
-    ):
-        for path in ("/v1/charges", "/v1/events"):
-            send(
-                observed,
-                "POST",
-                path,
-                body,
-                Authorization=bearer,
-                X_Request_Id=ours,
-                Cookie=f"sessionid={TOKEN}",
-            )
-    send(
-        observed,
-        "GET",
-        "/v1/gateway/authorize/x",
-        X_Tollgate_Key=ours,
-        X_Api_Key=one,
-        X_Tollgate_Event="completion",
-    )
-    send(observed, "POST", "/accounts/login/", f"login=a@b.c&password={PASSWORD}".encode())
-    send(observed, "GET", f"/accounts/password/reset/key/1-{TOKEN}/")
-    _break_things(observed, callers, bearer)
+    ours = callers.secret
+    _send_secrets_around_bodies(observed, ours)
+    _send_secrets_in_bodies(observed, callers)
+    _break_things(observed, f"Bearer {ours}")
     observed.queue().lpush("celery", f"no message, {ours}, redis://:{PASSWORD}@cache")
     observed.wait_for(lambda: observed.rows("SELECT 1 FROM core_parkedmessage"))
     observed.wait_for(lambda: "request_failed" in observed.logs["web.log"])
@@ -199,7 +151,39 @@ def test_no_secret_is_in_any_log_whatever_was_asked(observed: Observed, callers:
             assert secret not in text, (name, [line for line in text.splitlines() if secret in line][:1])
 
 
-def _break_things(observed: Observed, callers: Callers, bearer: str) -> None:
+def _send_secrets_around_bodies(observed: Observed, ours: str) -> None:
+    """In headers, addresses and cookies, right ones and wrong ones."""
+    one, two, three, _ = OTHERS
+    wrong = (f"Bearer {one}", f"bearer {TOKEN}", f"Basic {TOKEN}", one, f"Bearer {ours}x", f"Bearer {ours}")
+    for path in PATHS:
+        for method in ("GET", "POST", "PUT"):
+            for given in wrong:
+                asked = f"{path}?api_key={three}&token={TOKEN}"
+                send(observed, method, path, b"{" + two.encode(), Authorization=given)
+                send(observed, method, asked, {"password": PASSWORD}, Authorization=given)
+    check = {"X_Tollgate_Key": ours, "X_Api_Key": one, "X_Tollgate_Event": "completion"}
+    send(observed, "GET", "/v1/gateway/authorize/x", **check)
+    send(observed, "POST", "/accounts/login/", f"login=a@b.c&password={PASSWORD}".encode())
+    send(observed, "GET", f"/accounts/password/reset/key/1-{TOKEN}/")
+
+
+def _send_secrets_in_bodies(observed: Observed, callers: Callers) -> None:
+    """In events that are well-formed, and in what is no event at all."""
+    ours = callers.secret
+    _, two, three, four = OTHERS
+    headers = {"Authorization": f"Bearer {ours}", "X_Request_Id": ours, "Cookie": f"sessionid={TOKEN}"}
+    for body in (
+        event(callers, three, api_key=four, workspace=None),
+        event(callers, "k", properties={"authorization": ours, "dsn": f"postgres://u:{PASSWORD}@db/x"}),
+        {"events": [event(callers, "k", api_key=two), {"secret": ours}]},
+        b"\xff\xfe" + ours.encode(),
+        ours,
+    ):
+        for path in ("/v1/charges", "/v1/events"):
+            send(observed, "POST", path, body, **headers)
+
+
+def _break_things(observed: Observed, bearer: str) -> None:
     """Errors that nobody expected, with secrets near by: a table that is gone."""
     with psycopg.connect(observed.postgres.dsn, autocommit=True) as connection:
         connection.execute(BREAK.encode())
