@@ -6,15 +6,20 @@ brings along is searched for secrets on its way out (`core.redaction`).
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import structlog
 
 from config.environment import DATABASE_URL, REDIS_URL, env
+from config.environment import METRICS_DIR as _METRICS_DIR
 from config.settings.security import SECRET_KEY
 from core.redaction import Redactor, passwords_of
 
 _LEVEL: str = env.str("LOG_LEVEL", "INFO")
 LOG_CALLS: str = env.str("LOG_CALLS", "slow")
 """`all`: a line for each charge, hold and check; `slow`: for those that take long or fail by our fault."""
+METRICS_DIR: Path = _METRICS_DIR
+"""Where the web processes of this machine count together."""
 _FORMAT: str = "console" if env.bool("TOLLGATE_DEMO", False) else "json"
 _IS_CONSOLE: bool = env.str("LOG_FORMAT", _FORMAT) == "console"
 
