@@ -15,6 +15,7 @@ from core.jobs.parking import park
 from core.models import JobRun, ParkedMessage
 from tests.accounts.caller import caller_with
 from tests.api.doors import LISTS, World, bodies, make_world
+from tests.api.reconciliation_doors import make_discrepancy
 from tests.billing.world import Tenant, charge, make_meter, make_tenant, make_version
 
 pytestmark = pytest.mark.django_db
@@ -50,6 +51,7 @@ def world() -> World:
         _alert(number)
         run_job(find_job("core.tasks.clear_sessions"), JobRun.Trigger.COMMAND)
         park(ParkedMessage.Reason.RAISED, "e", message_id=f"m{number}")
+        make_discrepancy(world.tenant.customer.pk, number + 1)
         lost = {"idempotency_key": f"lost-{number}", "event": "completion", "workspace": "nowhere"}
         caller.post("/v1/events", {"events": [lost]})
         caller.made("/v1/organizations", {"customer": customer, "name": f"o{number}"})

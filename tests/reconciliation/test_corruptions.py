@@ -14,7 +14,8 @@ from billing.reconciliation.links import LINKS
 from billing.reconciliation.runs import request_run, run_steps
 from core.numbers import plain
 from tests.reconciliation.books import Books
-from tests.reconciliation.corruptions import CORRUPTIONS, Corruption
+from tests.reconciliation.corruption import Corruption
+from tests.reconciliation.corruptions import CORRUPTIONS
 
 pytestmark = pytest.mark.django_db
 DOCUMENT = Path(__file__).parents[2] / "docs/operations/reconciliation.md"
