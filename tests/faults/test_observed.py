@@ -37,8 +37,8 @@ MEND: Final = "ALTER TABLE billing_denial_gone RENAME TO billing_denial"
 class Observed(Workshop):
     """An installation that logs every call."""
 
-    def _environment(self) -> dict[str, str]:
-        return {**super()._environment(), "LOG_LEVEL": "INFO", "LOG_CALLS": "all"}
+    def environment(self) -> dict[str, str]:
+        return {**super().environment(), "LOG_LEVEL": "INFO", "LOG_CALLS": "all"}
 
     @property
     def logs(self) -> dict[str, str]:
