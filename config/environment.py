@@ -13,6 +13,9 @@ env = environ.Env()
 VAR_DIR = Path(env.str("TOLLGATE_VAR", "") or BASE_DIR / "var").resolve()
 """Data, logs and keys of this installation; `TOLLGATE_VAR` moves it."""
 
+METRICS_DIR = Path(env.str("PROMETHEUS_MULTIPROC_DIR", "") or VAR_DIR / "metrics").resolve()
+"""Where the web processes of this machine keep what they count; may be emptied while none runs."""
+
 DATABASE_URL: str = env.str("DATABASE_URL", "")
 """Your own PostgreSQL; empty means the embedded one."""
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from django.urls import URLPattern, URLResolver, include, path
 
+from billing.api.scrape import MetricsView
 from core.api.health import healthz, readyz
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz),
     path("readyz", readyz),
+    path("metrics", MetricsView.as_view(), name="prometheus"),
     path("", include("core.pages.urls")),
     path("", include("core.styleguide.urls")),
     path("accounts/", include("allauth.account.urls")),

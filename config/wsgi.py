@@ -14,7 +14,11 @@ from typing import Final
 
 from django.core.wsgi import get_wsgi_application
 
+from config.environment import METRICS_DIR
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(METRICS_DIR)  # several processes count together
+METRICS_DIR.mkdir(parents=True, exist_ok=True)
 
 GC_THRESHOLD: Final = 50_000
 SWITCH_SECONDS: Final = 0.003

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from time import perf_counter
 from typing import Any, cast
 from uuid import uuid4
 
+import structlog
 from django.conf import settings
 from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.module_loading import import_string
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+log = structlog.get_logger(__name__)
+
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 API_PREFIX = "/v1/"
-NOT_PAGES = (API_PREFIX, "/healthz", "/readyz")
+NOT_PAGES = (API_PREFIX, "/healthz", "/readyz", "/metrics")
+_TOO_OFTEN = ("/healthz", "/readyz", "/metrics", "/static/")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -35,8 +40,10 @@ class RequestIdMiddleware:
         request.id = request_id  # type: ignore[attr-defined]
         clear_contextvars()
         bind_contextvars(request_id=request_id)
+        began = perf_counter()
         response = self.get_response(request)
         response["X-Request-Id"] = request_id
+        log_request(request, response, perf_counter() - began)
         if isinstance(response, HttpResponse) and not response.has_header("Content-Length"):
             response["Content-Length"] = str(len(response.content))  # else the server sends chunks
         return response
@@ -80,6 +87,25 @@ class PagesMiddleware:
             if answer is not None:
                 return answer
         return None
+
+
+def log_request(request: HttpRequest, response: HttpResponseBase, seconds: float) -> None:
+    """One line: what was asked for, the answer's status, how long it took. Not of what asks every second.
+
+    The path is named by its pattern where it is sign-in's, whose addresses are secrets themselves.
+    """
+    path = request.path_info
+    if path.startswith(_TOO_OFTEN):
+        return
+    if path.startswith("/accounts/"):
+        path = getattr(request.resolver_match, "route", "/accounts/")
+    log.info(
+        "request_answered",
+        method=request.method,
+        path=path,
+        status=response.status_code,
+        seconds=round(seconds, 6),
+    )
 
 
 def request_id_of(environ: Mapping[str, Any]) -> str:

@@ -25,6 +25,7 @@ from billing.charging import (
     Quarantined,
     charge_one,
 )
+from billing.telemetry import note_call
 from core import clock
 from core.errors import InvalidRequest
 from metering.events import parse_event
@@ -51,6 +52,7 @@ class ChargesView(ChargeList):
         check_header_key(request.META.get("HTTP_IDEMPOTENCY_KEY"), body)
         event = parse_event(body, clock.now())
         outcome = charge_one(ChargeRequest(event, Mode.ASK, "api", credential(request)))
+        note_call(request.META, outcome)
         status, body, headers = answer(outcome, lambda: request._request)
         return Response(body, status=status, headers=headers)
 

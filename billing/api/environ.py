@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIRequest
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from billing.telemetry import BEGAN, REQUEST_ID
 from core.middleware import request_id_of
 
 Environ = dict[str, Any]
@@ -16,7 +18,8 @@ Response = tuple[int, bytes, dict[str, str]]
 
 def begin(environ: Environ) -> str:
     """Bind what the log says of this request; its id."""
-    request_id = request_id_of(environ)
+    environ[BEGAN] = perf_counter()
+    environ[REQUEST_ID] = request_id = request_id_of(environ)
     clear_contextvars()
     bind_contextvars(request_id=request_id)
     return request_id

@@ -15,6 +15,7 @@ from billing.api.authentication import ChargePathAuthentication, credential
 from billing.api.charges import check_header_key
 from billing.api.schemas import EventBatchSerializer, IngestAnswerSerializer
 from billing.charging import Authorized, Denied, Failed, Outcome, Quarantined, report_events
+from billing.telemetry import note_events
 from core import clock
 from core.api.errors import error_body
 from core.api.parsers import CloudEventBatchParser, CloudEventParser, LenientJSONParser
@@ -46,7 +47,9 @@ class EventsView(APIView):
         now = clock.now()
         events, errors = parse_events(items, parse, now)
         outcomes = report_events([event for _, event in events], credential=credential(request))
-        return Response(report_answer(request, events, outcomes, errors))
+        told = report_answer(request, events, outcomes, errors)
+        note_events(told)
+        return Response(told)
 
 
 def read_batch(request: Request) -> tuple[Sequence[Any], Parse]:

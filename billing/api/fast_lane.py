@@ -21,6 +21,7 @@ from billing.api.charges import CHARGE_SCOPE, answer
 from billing.api.environ import Environ, Response, begin, request_of
 from billing.api.gateway import gateway_response, is_gateway_path
 from billing.charging import Asked, Outcome, charge_one
+from billing.telemetry import note_call
 from core.api.errors import as_tollgate_error, error_body
 from core.api.parsers import checked_json
 from core.api.permissions import check_scope
@@ -112,12 +113,14 @@ def secret_of(environ: Environ) -> str | None:
 def charged_response(outcome: Outcome, environ: Environ, request_id: str) -> Response:
     """The outcome's answer; raises what it failed with."""
     status, body, headers = answer(outcome, lambda: request_of(environ, request_id))
+    note_call(environ, outcome)
     return _response(status, body, headers, request_id)
 
 
 def failure_response(exception: Exception, environ: Environ, request_id: str) -> Response:
     """The error that the caller is told."""
     error = as_tollgate_error(exception)
+    note_call(environ, exception)
     headers = {"WWW-Authenticate": 'Bearer realm="tollgate"'} if error.status == 401 else {}
     return _response(error.status, error_body(error, request_of(environ, request_id)), headers, request_id)
 

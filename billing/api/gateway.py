@@ -31,6 +31,7 @@ from billing.gateway.reading import (
     integration_secret,
     read_event,
 )
+from billing.telemetry import note_call
 from core import clock
 from core.api.errors import as_tollgate_error, error_body
 from core.api.permissions import check_scope
@@ -148,6 +149,7 @@ def _drop_connection() -> None:
 
 
 def _answer(decided: Decision, environ: Environ, request_id: str) -> Response:
+    note_call(environ, decided)
     try:
         if isinstance(decided, Held):
             return _allowed(decided, request_id)

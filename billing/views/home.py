@@ -70,8 +70,6 @@ def staff_home(request: HttpRequest) -> HttpResponseBase:
         "lag_rows": lag_rows(lags),
         "charts": day_charts(course, comparison.currency, locale_of(request), now.date()),
         "form": PeriodForm(request.GET, use_required_attribute=False),
-        "pulse": pulse(),
-        "silence": SILENCE,
     }
     return render(request, "billing/home/index.html", context | needs_action(viewer, span, comparison))
 
@@ -90,6 +88,8 @@ def needs_action(viewer: Viewer, span: Span, comparison: Comparison) -> dict[str
         "overspends": attention.overspends(viewer, span.bounds(UTC_ZONE)[0]),
         "denials": attention.denials(viewer, now),
         "drift": open_discrepancies(),
+        "pulse": pulse(),
+        "silence": SILENCE,
     }
 
 

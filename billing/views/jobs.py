@@ -26,17 +26,22 @@ from core.pages.choices import Words, filter_by
 from core.pages.confirm import Confirmation, ask
 from core.pages.listing import Listing, fragment
 
-SILENCE: Final = "Nothing of what is due runs by itself while this lasts; `manage.py run_due` runs it."
+SILENCE: Final = "Nothing of what is due runs by itself while this lasts; manage.py run_due runs it."
+
+
+def span_text(span: timedelta) -> str:
+    """`40 ms`, `59 min`, which no line breaks."""
+    return lag_text(span).replace(" ", "\u00a0")
 
 
 def took(run: JobRun | None) -> str:
     """How long a run took, in words."""
-    return "" if run is None or run.seconds is None else lag_text(timedelta(seconds=run.seconds))
+    return "" if run is None or run.seconds is None else span_text(timedelta(seconds=run.seconds))
 
 
 def since(at: datetime | None, now: datetime) -> str:
     """How long ago, by the machine's clock, which jobs go by whatever a test clock says."""
-    return "" if at is None else f"{lag_text(max(timedelta(0), now - at))} ago"
+    return "" if at is None else f"{span_text(max(timedelta(0), now - at))}\u00a0ago"
 
 
 def next_cell(state: JobState) -> str:
@@ -46,7 +51,7 @@ def next_cell(state: JobState) -> str:
     if state.request is not None:
         return with_sub("now", f"asked for by {state.request.asked_by}")
     wait = state.next_at - state.now
-    return f"in {lag_text(wait)}" if wait > timedelta(0) else "now"
+    return f"in\u00a0{span_text(wait)}" if wait > timedelta(0) else "now"
 
 
 def trouble_cell(state: JobState) -> str:
@@ -86,7 +91,7 @@ JOBS = Listing(
         custom_column(
             "lag",
             "Late by",
-            lambda row, reader: lag_text(row.lag) if row.lag else ABSENT,
+            lambda row, reader: span_text(row.lag) if row.lag else ABSENT,
             is_numeric=True,
             hint="For how long it should have run and did not",
             csv=lambda row: row.lag.total_seconds(),
@@ -106,11 +111,17 @@ RUNS = Listing(
     columns=(
         columns.instant("started_at", "Began", sort=None, precision="second"),
         columns.status("status", "Outcome", sort=None),
-        custom_column("took", "Took", lambda row, reader: took(row) or ABSENT, is_numeric=True, csv=took),
+        custom_column(
+            "took",
+            "Took",
+            lambda row, reader: took(row) or ABSENT,
+            is_numeric=True,
+            csv=lambda row: row.seconds,
+        ),
         custom_column(
             "waited",
             "Waited",
-            lambda row, reader: lag_text(timedelta(seconds=row.waited)),
+            lambda row, reader: span_text(timedelta(seconds=row.waited)),
             is_numeric=True,
             hint="From when it was due to its start",
             csv=lambda row: row.waited,
@@ -166,7 +177,7 @@ def job(request: HttpRequest, name: str) -> HttpResponseBase:
         "next": next_cell(state),
         "last_run": since(state.last.started_at if state.last else None, state.now),
         "good": since(state.good_at, state.now),
-        "lag": lag_text(state.lag) if state.lag else "",
+        "lag": span_text(state.lag) if state.lag else "",
         "may_run": may(request.user, Right.RUN_JOBS),
         "crumbs": [("Jobs", reverse("jobs")), (found.title, "")],
     }

@@ -1,17 +1,29 @@
-"""Logs: one JSON object a line (or readable lines with LOG_FORMAT=console), with the request's id.
+"""Logs: one JSON object a line with the request's id; readable lines in the demo or with LOG_FORMAT=console.
 
-What is logged names paths, statuses and ids, never bodies, headers or keys.
+What is logged names paths, statuses and ids, never bodies, headers or keys; what a library or an exception
+brings along is searched for secrets on its way out (`core.redaction`).
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import structlog
 
-from config.environment import env
+from config.environment import DATABASE_URL, REDIS_URL, env
+from config.environment import METRICS_DIR as _METRICS_DIR
+from config.settings.security import SECRET_KEY
+from core.redaction import Redactor, passwords_of
 
 _LEVEL: str = env.str("LOG_LEVEL", "INFO")
-_IS_CONSOLE: bool = env.str("LOG_FORMAT", "json") == "console"
+LOG_CALLS: str = env.str("LOG_CALLS", "slow")
+"""`all`: a line for each charge, hold and check; `slow`: for those that take long or fail by our fault."""
+METRICS_DIR: Path = _METRICS_DIR
+"""Where the web processes of this machine count together."""
+_FORMAT: str = "console" if env.bool("TOLLGATE_DEMO", False) else "json"
+_IS_CONSOLE: bool = env.str("LOG_FORMAT", _FORMAT) == "console"
 
+_secrets: list[str] = [SECRET_KEY, *passwords_of(DATABASE_URL, REDIS_URL)]
 _shared: list[structlog.types.Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
@@ -32,6 +44,7 @@ LOGGING = {
             "processors": [
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
+                Redactor(_secrets),
                 _renderer,
             ],
         }

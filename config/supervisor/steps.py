@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from config.environment import METRICS_DIR
 from config.supervisor.servers import NAMES
 
 Say = Callable[[str], None]
@@ -50,6 +51,12 @@ def migrate(say: Say) -> None:
         say(f"Tables: {len(plan)} migrations applied ({time.monotonic() - began:.1f} s)")
     else:
         say("Tables: up to date")
+
+
+def forget_figures() -> None:
+    """Empty the folder of what web processes counted: none runs, and counters may begin anew."""
+    for path in METRICS_DIR.glob("*.db"):
+        path.unlink(missing_ok=True)
 
 
 def collect_static_files(say: Say) -> None:

@@ -51,6 +51,7 @@ class Command(BaseCommand):
         steps.start_servers(self._say)
         steps.migrate(self._say)
         steps.collect_static_files(self._say)
+        steps.forget_figures()
         if demo.is_wanted():
             demo.load_demo(self._say)
         connections.close_all()

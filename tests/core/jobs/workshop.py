@@ -42,7 +42,7 @@ class Workshop(Installation):
             self._running[name] = subprocess.Popen(
                 command,
                 cwd=BASE_DIR,
-                env=self._environment(),
+                env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
