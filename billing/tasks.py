@@ -17,6 +17,7 @@ from billing import (
     vendor_bills,
 )
 from billing.limits.verbs import prune_counters
+from billing.reconciliation import runs as reconciliation_runs
 from core import clock
 from core.audit import Source, audited
 
@@ -99,3 +100,17 @@ def run_simulations() -> None:
     """Run the simulations that wait or were left unfinished."""
     with audited(Source.TASK):
         simulations.run_simulations()
+
+
+@shared_task
+def start_reconciliation() -> None:
+    """Queue the night's reconciliation when its hour has come."""
+    with audited(Source.TASK):
+        reconciliation_runs.start_nightly(clock.now())
+
+
+@shared_task
+def run_reconciliation() -> None:
+    """Carry on with the reconciliation that was asked for or left unfinished."""
+    with audited(Source.TASK):
+        reconciliation_runs.run_unfinished()

@@ -32,5 +32,7 @@ SCHEDULE: tuple[Due, ...] = (
     Due("billing.tasks.apply_vendor_bills", every=MINUTE),
     Due("billing.tasks.watch_margins", every=HOUR),
     Due("billing.tasks.run_simulations", every=MINUTE / 6),
+    Due("billing.tasks.start_reconciliation", every=MINUTE),
+    Due("billing.tasks.run_reconciliation", every=MINUTE / 6),
 )
 """In the order in which `run_due` runs them: what later rows need is done by earlier ones."""

@@ -28,6 +28,7 @@ from billing.api.margin_floors import MarginAlertResource, MarginFloorResource, 
 from billing.api.margins import CostsView, MarginsView
 from billing.api.metrics import CompareMetricsView
 from billing.api.operations import AdjustmentResource, GrantResource, TopUpResource
+from billing.api.reconciliation import DiscrepancyResource, ReconciliationRunResource
 from billing.api.releases import ReleaseResource
 from billing.api.reversals import ReversalResource
 from billing.api.rollout_members import RolloutMemberResource, UsageCeilingResource
@@ -56,6 +57,8 @@ router.register("margin-alerts", MarginAlertResource)
 router.register("vendor-bills", VendorBillResource)
 router.register("spend-limits", SpendLimitResource, "spend_limit")
 router.register("alerts", AlertResource, "alert")
+router.register("reconciliation-runs", ReconciliationRunResource, "reconciliation_run")
+router.register("discrepancies", DiscrepancyResource, "discrepancy")
 
 urlpatterns = [
     path("charges", ChargesView.as_view(), name="api_charges"),

@@ -15,6 +15,15 @@ from billing.models.margin_floors import MarginAlert, MarginRule, PayerMarginFlo
 from billing.models.margins import MarginBucket
 from billing.models.operations import Adjustment, TopUp
 from billing.models.outbox import OutboxMessage
+from billing.models.reconciliation import (
+    Discrepancy,
+    DiscrepancyComment,
+    LinkDrift,
+    PayerCheckpoint,
+    ProvenSum,
+    ReconciliationCheck,
+    ReconciliationRun,
+)
 from billing.models.reversals import Reversal, ReversedCharge
 
 __all__ = [
@@ -30,20 +39,27 @@ __all__ = [
     "CreditGrant",
     "CreditRelease",
     "Denial",
+    "Discrepancy",
+    "DiscrepancyComment",
     "LedgerAccount",
     "LedgerEntry",
     "LedgerTransaction",
     "LimitCounter",
     "LimitHold",
+    "LinkDrift",
     "MakeWholeCredit",
     "MarginAlert",
     "MarginBucket",
     "MarginRule",
     "OutboxMessage",
     "Overspend",
+    "PayerCheckpoint",
     "PayerMarginFloor",
     "PeriodMargin",
+    "ProvenSum",
     "ReRating",
+    "ReconciliationCheck",
+    "ReconciliationRun",
     "Reversal",
     "ReversedCharge",
     "SpendLimit",

@@ -13,4 +13,5 @@ from config.settings.navigation import *
 from config.settings.pages import *
 from config.settings.pricing import *
 from config.settings.queue import *
+from config.settings.reconciliation import *
 from config.settings.security import *

@@ -1,0 +1,232 @@
+"""Charges and holds <-> limits' counters: a limit counts what was spent in its windows, and what is held.
+
+A limit counts every charge that comes after it, and of those before it what its window had at the time. So
+all its windows together are a sum of charges, whatever each window's bounds were; of a rolling limit, whose
+slots are forgotten, what lies in its present window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from billing.limits.windows import day_at, month_at, rolling_at
+from billing.reconciliation.link import Checked, Finding, Link, Scope
+from core.ids import hot_id, public_id
+from core.numbers import CONTEXT, ZERO
+
+NAME: Final = "limits"
+COUNTER: Final = "limit_counter"
+HOLD: Final = "limit_hold"
+LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
+LIMITS: Final = """
+    SELECT l.id, l.customer_id, l.level, l.billing_entity_id, l.currency, l."window", l.hours, l.time_zone,
+           l.created_at
+    FROM billing_spendlimit l
+    WHERE l.customer_id = ANY(%(whole)s::bigint[]) AND l.ended_at IS NULL
+        AND (l.level <> 'organization' OR l.customer_id NOT IN (
+            SELECT customer_id FROM (
+                SELECT customer_id, 'w', id FROM accounts_workspaceevent
+                WHERE customer_id = ANY(%(whole)s::bigint[])
+                GROUP BY 1, 2, 3 HAVING count(DISTINCT coalesce(organization_id, 0)) > 1
+                UNION ALL SELECT customer_id, 'b', id FROM accounts_billingentityevent
+                WHERE customer_id = ANY(%(whole)s::bigint[])
+                GROUP BY 1, 2, 3 HAVING count(DISTINCT coalesce(organization_id, 0)) > 1
+                UNION ALL SELECT customer_id, 'o', id FROM accounts_organizationevent
+                WHERE customer_id = ANY(%(whole)s::bigint[])
+                GROUP BY 1, 2, 3 HAVING count(DISTINCT coalesce(parent_id, 0)) > 1) AS moved))"""
+COUNTED: Final = """
+    SELECT split_part(c.counter, ':', 2)::bigint, c.starts_at, c.used,
+           (SELECT max(p.ends_at) FROM pricing_billingperiod p
+            WHERE p.customer_id = c.customer_id AND p.starts_at = c.starts_at)
+    FROM billing_limitcounter c
+    WHERE c.customer_id = ANY(%(whole)s::bigint[]) AND c.counter LIKE 'lim:%%'"""
+# Nobody has spent what the operator bears of a capped capture.
+SPENT: Final = """
+    WITH RECURSIVE bound AS MATERIALIZED (
+        SELECT l.*, t.since, t.first, t.last
+        FROM unnest(%(ids)s::bigint[], %(since)s::timestamptz[], %(first)s::timestamptz[],
+                    %(last)s::timestamptz[]) AS t(id, since, first, last)
+        JOIN billing_spendlimit l ON l.id = t.id),
+    tree AS (
+        SELECT bound.id AS limit_id, bound.organization_id FROM bound WHERE bound.level = 'organization'
+        UNION
+        SELECT tree.limit_id, o.id
+        FROM tree JOIN accounts_organization o ON o.parent_id = tree.organization_id),
+    spent AS (
+        SELECT l.id, l.created_at, l.since, l.first, l.last, c.recorded_at, c.occurred_at,
+               LEAST(c.occurred_at, c.recorded_at) AS slot_at,
+               (SELECT coalesce(sum((line->>'amount')::numeric
+                            - CASE WHEN c.recorded_at >= l.created_at
+                                   THEN coalesce((line->>'absorbed')::numeric, 0) ELSE 0 END), 0)
+                FROM jsonb_array_elements(c.lines) AS line
+                WHERE m.id IS NULL OR line->>'meter' = m.key) AS amount
+        FROM bound l
+        LEFT JOIN metering_meter m ON m.id = l.meter_id
+        JOIN billing_charge c ON c.customer_id = l.customer_id AND c.currency = l.currency
+        JOIN metering_usageevent e
+            ON e.customer_id = c.customer_id AND e.id = c.event_id AND e.recorded_at = c.event_recorded_at
+        WHERE CASE l.level
+                WHEN 'api_key' THEN e.api_key_id = l.api_key_id
+                WHEN 'workspace' THEN c.workspace_id = l.workspace_id
+                WHEN 'organization' THEN CASE
+                    WHEN c.workspace_id IS NULL THEN EXISTS (
+                        SELECT FROM tree
+                        JOIN accounts_billingentity b ON b.organization_id = tree.organization_id
+                        WHERE tree.limit_id = l.id AND b.id = c.billing_entity_id)
+                    ELSE EXISTS (
+                        SELECT FROM tree JOIN accounts_workspace w ON w.organization_id = tree.organization_id
+                        WHERE tree.limit_id = l.id AND w.id = c.workspace_id) END
+                ELSE c.billing_entity_id = l.billing_entity_id END)
+    SELECT id, coalesce(sum(amount) FILTER (WHERE since IS NULL OR slot_at >= since), 0),
+           coalesce(sum(amount) FILTER (WHERE slot_at < since AND recorded_at >= since), 0)
+    FROM spent
+    WHERE recorded_at >= created_at OR occurred_at >= first AND occurred_at < last
+    GROUP BY 1"""
+HOLDS: Final = """
+    SELECT a.customer_id, a.billing_entity_id, a.id, a.status, a.held, one->>0, h.amount
+    FROM span
+    JOIN billing_authorization a ON a.customer_id = span.customer_id AND a.billing_entity_id = span.payer_id
+        AND a.counted_in <> '[]'
+    CROSS JOIN LATERAL jsonb_array_elements(a.counted_in) AS one
+    LEFT JOIN billing_limithold h ON h.customer_id = a.customer_id AND h.authorization_id = a.id
+        AND h.counter = one->>0
+    WHERE CASE WHEN a.status = 'authorized'
+               THEN h.amount IS NULL OR h.expires_at <> a.expires_at
+                    OR h.counter LIKE 'lim:%%' AND h.amount > a.held
+               ELSE h.amount IS NOT NULL END"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    starts_at: datetime
+    used: Decimal
+    period_ends_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    pk: int
+    customer_id: int
+    level: str
+    payer_id: int | None
+    currency: str
+    window: str
+    hours: int | None
+    time_zone: str
+    created_at: datetime
+
+
+def check(scope: Scope) -> Checked:
+    """What open holds reserve; and the counters of customers that are looked at as a whole."""
+    checked = Checked(findings=list(_holds(scope)))
+    whole = sorted(scope.whole)
+    limits = [_Limit(*row) for row in scope.rows(LIMITS, whole=whole)]
+    if not limits:
+        return checked
+    counted: dict[int, list[_Row]] = {}
+    for pk, *fields in scope.rows(COUNTED, whole=whole):
+        counted.setdefault(pk, []).append(_Row(*fields))
+        checked.rows += 1
+    spent = _spent(scope, limits, counted)
+    for limit in limits:
+        since = _since(limit, scope.now) or LONG_AGO
+        used = ZERO
+        for row in counted.get(limit.pk, ()):
+            used = CONTEXT.add(used, row.used) if row.starts_at >= since else used
+        expected, unsure = spent.get(limit.pk, (ZERO, ZERO))
+        if used != expected and not (unsure and _is_between(used, expected, unsure)):
+            checked.findings.append(_finding(limit, expected, used))
+    return checked
+
+
+def _is_between(used: Decimal, expected: Decimal, unsure: Decimal) -> bool:
+    bounds = sorted((expected, CONTEXT.add(expected, unsure)))
+    return bounds[0] <= used <= bounds[1]
+
+
+def _spent(
+    scope: Scope, limits: Iterable[_Limit], counted: Mapping[int, list[_Row]]
+) -> dict[int, tuple[Decimal, Decimal]]:
+    """By limit, what was spent in its windows; and what may have been, of a rolling one.
+
+    A call that was dated back counted when it was recorded if it asked, and when it happened if it was a
+    report: nobody can tell the two apart any more.
+    """
+    columns: dict[str, list[Any]] = {"ids": [], "since": [], "first": [], "last": []}
+    for limit in limits:
+        first, last = _first_window(limit, counted.get(limit.pk, ()))
+        columns["ids"].append(limit.pk)
+        columns["since"].append(_since(limit, scope.now))
+        columns["first"].append(first)
+        columns["last"].append(last)
+    return {pk: (amount, unsure) for pk, amount, unsure in scope.rows(SPENT, **columns)}
+
+
+def _since(limit: _Limit, now: datetime) -> datetime | None:
+    """From where on a rolling limit's slots still count; None of the others, which keep all windows."""
+    return rolling_at(now, limit.hours).starts_at if limit.hours else None
+
+
+def _first_window(limit: _Limit, rows: Iterable[_Row]) -> tuple[datetime, datetime]:
+    """The window in which the limit was set: of charges before it, only these count."""
+    zone = ZoneInfo(limit.time_zone)
+    if limit.hours:
+        return rolling_at(limit.created_at, limit.hours)
+    if limit.window == "day":
+        return day_at(limit.created_at, zone)
+    begun = [row for row in rows if row.starts_at <= limit.created_at]
+    if limit.level == "organization" or not begun:
+        return month_at(limit.created_at, zone)
+    last = max(begun, key=lambda row: row.starts_at)
+    return last.starts_at, last.period_ends_at or month_at(last.starts_at, zone).ends_at
+
+
+def _finding(limit: _Limit, expected: Decimal, actual: Decimal) -> Finding:
+    name = public_id("lim", limit.pk)
+    return Finding(
+        COUNTER,
+        f"limit {name}",
+        limit.currency,
+        expected,
+        actual,
+        limit.customer_id,
+        limit.payer_id,
+        cause="A counter of the limit was changed, or a charge that counts in it.",
+        detail={"limit": name, "level": limit.level, "window": limit.window},
+    )
+
+
+def _holds(scope: Scope) -> Iterator[Finding]:
+    for customer_id, payer_id, uuid, status, held, counter, reserved in scope.rows(HOLDS):
+        hold = hot_id("auth", customer_id, uuid)
+        is_open = status == "authorized"
+        yield Finding(
+            HOLD,
+            f"authorization {hold} in {counter}",
+            scope.currency(payer_id) if counter.startswith("lim:") else "quantity",
+            held if is_open else ZERO,
+            reserved,
+            customer_id,
+            payer_id,
+            cause="A limit reserves for a hold what the hold does not."
+            if is_open
+            else "A limit still reserves for a hold that is settled.",
+            detail={"authorization": hold, "counter": counter, "status": status},
+        )
+
+
+LINK: Final = Link(
+    NAME,
+    "charges and holds",
+    "limits' counters",
+    {
+        COUNTER: "A limit has counted something else than was spent in its windows.",
+        HOLD: "A limit reserves something else than an open hold.",
+    },
+    check,
+)
