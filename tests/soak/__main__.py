@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import sys
 
 from config.environment import VAR_DIR, env
@@ -21,7 +20,6 @@ def main() -> int:
     done = soak(seconds, seed, VAR_DIR / "soak" / seed, lambda line: print(line, flush=True))
     print("\n".join(done.lines))
     if not done.wrong:
-        shutil.rmtree(done.folder)
         return 0
     print("\n".join(done.wrong[:SHOWN_MAX]))
     print(f"Wrong, with SOAK_SEED={seed}; the journal and all logs are in {done.folder}")
