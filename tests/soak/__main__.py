@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 
-from config.environment import VAR_DIR, env
-from tests.soak.soaking import soak
-from tests.soak.verdict import SHOWN_MAX
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+django.setup()
+
+from config.environment import VAR_DIR, env  # noqa: E402
+from tests.soak.soaking import soak  # noqa: E402
+from tests.soak.verdict import SHOWN_MAX  # noqa: E402
 
 SECONDS = 600
 
