@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-import shutil
 import sys
 
-from config.environment import VAR_DIR, env
-from tests.soak.soaking import soak
-from tests.soak.verdict import SHOWN_MAX
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+django.setup()
+
+from config.environment import VAR_DIR, env  # noqa: E402
+from tests.soak.soaking import soak  # noqa: E402
+from tests.soak.verdict import SHOWN_MAX  # noqa: E402
 
 SECONDS = 600
 
@@ -21,7 +26,6 @@ def main() -> int:
     done = soak(seconds, seed, VAR_DIR / "soak" / seed, lambda line: print(line, flush=True))
     print("\n".join(done.lines))
     if not done.wrong:
-        shutil.rmtree(done.folder)
         return 0
     print("\n".join(done.wrong[:SHOWN_MAX]))
     print(f"Wrong, with SOAK_SEED={seed}; the journal and all logs are in {done.folder}")

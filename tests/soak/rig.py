@@ -74,6 +74,14 @@ class Rig(Installation):
         """Run all that is due, here and now."""
         self.run([*MANAGE, "run_due"])
 
+    def reconcile(self) -> list[str]:
+        """Let the product reconcile all of it; what it says when something does not agree."""
+        command = [*MANAGE, "reconcile", "--full"]
+        done = subprocess.run(
+            command, cwd=BASE_DIR, env=self.environment(), capture_output=True, text=True, check=False
+        )
+        return [*done.stdout.splitlines(), *done.stderr.splitlines()] if done.returncode else []
+
     def kill_next(self) -> Kill:
         """Kill the next one in a random order in which each kind comes as often as the others."""
         if not self._deck:
@@ -123,7 +131,7 @@ class Rig(Installation):
             self._jobs[name] = subprocess.Popen(
                 command,
                 cwd=BASE_DIR,
-                env=self._environment(),
+                env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

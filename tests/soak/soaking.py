@@ -52,8 +52,8 @@ class Soak:
 
 
 def soak(seconds: float, seed: str, folder: Path, say: Say) -> Soak:
-    """Soak for so long in an installation under `folder`, which is emptied; what is wrong stays there to be
-    looked at, with the journal and what all processes said."""
+    """Soak for so long in an installation under `folder`, which is emptied. When something is wrong, that
+    stays there to be looked at, with the journal, the data and what all processes said."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     journal = Journal(folder / "journal.jsonl")
@@ -63,6 +63,8 @@ def soak(seconds: float, seed: str, folder: Path, say: Say) -> Soak:
     refused = sum(act.status == 402 for act in journal.acts)
     kills = Counter(kill.kind for kill in rig.kills)
     (folder / "wrong.txt").write_text("\n".join([f"seed {seed}", *wrong, *lines]))
+    if not wrong:
+        shutil.rmtree(folder)
     return Soak(seed, folder, wrong, lines, kills, acts_of(journal), refused)
 
 

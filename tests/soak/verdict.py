@@ -26,6 +26,7 @@ def judge(soaked: Soaked) -> tuple[list[str], list[str]]:
         books = read_books(connection)
         wrong = [*soaked.problems, *_wrong(soaked, books, connection)]
     wrong += [line for line in soaked.rig.run_module("tests.soak.proof").splitlines() if line]
+    wrong += soaked.rig.reconcile()
     return wrong, list(_summary(soaked, books, len(wrong)))
 
 
