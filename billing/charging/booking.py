@@ -36,7 +36,7 @@ from core.numbers import CONTEXT, ZERO, plain
 from core.pipeline import Pipeline
 from core.sql import NULL, Row, commits_here, copy_many, insert_few
 from metering.catalogue import CompiledMeter, freeze_meters
-from metering.store import EVENTS, GIVEN, KEYS, BucketKey, UniqueKey, add_buckets, add_uniques
+from metering.store import ASKED, EVENTS, GIVEN, KEYS, BucketKey, UniqueKey, add_buckets, add_uniques
 from pricing.rating.state import State
 from pricing.store import CounterKey, write_counters
 
@@ -200,7 +200,7 @@ def _add_event(
             event.user or NULL,
             event.trace or NULL,
             item.request.source,
-            str(given_fields(event.payload)),
+            str(given_fields(event.payload) | (ASKED if item.request.mode is Mode.ASK else 0)),
             "t" if unmatched else "f",
             "t" if unpriced else "f",
         )
