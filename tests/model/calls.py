@@ -102,7 +102,7 @@ class Calls:
         at = instant(body["occurred_at"]) if "occurred_at" in body else now
         payer = self.payer_at(body["workspace"], at)
         problem = self._problem(body, payer, at, now)
-        is_late = problem is not None and problem[1]["error"] in ("too_late", "in_future")
+        is_late = problem is not None and problem[1]["error"] == "too_late"
         if payer is None or (problem is not None and not (is_any_age and is_late)):
             self.quarantine[body["idempotency_key"]] = body
             return "quarantined"
