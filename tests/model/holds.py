@@ -30,7 +30,7 @@ class Holds(Calls):
             return self._again(known, body, "hold")
         at = instant(body["occurred_at"]) if "occurred_at" in body else now
         payer = self.payer_at(body["workspace"], at)
-        problem = self._problem(body, payer, at, now)
+        problem = self._problem(payer, at, now)
         if problem is not None or payer is None:
             return problem or error(422, "no_payer")
         if "amount" in body:

@@ -75,7 +75,7 @@ class Looks(Sender):
             told = [(Decimal(one["limit"]), Decimal(one["used"])) for one in answer["entitlements"]]
             version = payer.version_at(self.now)
             quota = None if version is None else version.quota
-            used = self.system.quota_used(payer, self.now)
+            used = self.system.quota_used(payer, self.now, with_held=False)
             self._agree(told, [] if quota is None else [(quota, used)], [payer.name, answer])
 
     def _books_agree(self) -> None:
