@@ -11,10 +11,13 @@ from typing import Any
 from django.db.models import Q
 
 from accounts.models import BillingEntity
+from billing.book import read_grants
 from billing.funding import Funds
 from billing.ledger import RECEIVABLE, WALLET
 from billing.models import Authorization, CreditGrant, LedgerAccount
+from billing.wallets import settled_books
 from core.numbers import CONTEXT, ZERO
+from core.sql import driver
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,8 @@ class Balance:
 
 
 def balances_of(entities: Iterable[BillingEntity], now: datetime) -> dict[int, Balance]:
-    """The balances of many payers, by id, in two statements; three where one has something held.
+    """The balances of many payers, by id, in two statements; three where one has something held, and three
+    more where a grant begins or ends.
 
     A hold or a grant that has expired, or a grant that has become effective, since the payer's last call
     counts as it will at the next one.
@@ -46,7 +50,8 @@ def balances_of(entities: Iterable[BillingEntity], now: datetime) -> dict[int, B
     }
     wallets = {payer_id: row for (payer_id, kind), row in accounts.items() if kind == WALLET}
     held = _held(entities, wallets, now)
-    settled = _settled(entities, wallets, held, now)
+    settled = {payer_id: row.balance for payer_id, row in wallets.items()}
+    settled |= _settled_now([entity for entity in entities if entity.pk in wallets], wallets, now)
     return {
         entity.pk: _balance(entity, settled, held, accounts.get((entity.pk, RECEIVABLE)), now)
         for entity in entities
@@ -74,28 +79,22 @@ def _held(
     return held
 
 
-def _settled(
-    entities: Sequence[BillingEntity],
-    wallets: Mapping[int, LedgerAccount],
-    held: Mapping[int, Decimal],
-    now: datetime,
+def _settled_now(
+    entities: Sequence[BillingEntity], wallets: Mapping[int, LedgerAccount], now: datetime
 ) -> dict[int, Decimal]:
-    """What each wallet will have when the grants that are due by `now` are settled."""
-    settled = {payer_id: row.balance for payer_id, row in wallets.items()}
+    """What the wallets have with the grants that are due settled as the next call will, where some are."""
     is_over = Q(expires_at__lte=now, booked_at__isnull=False)
-    begins = Q(effective_at__lte=now, booked_at__isnull=True) & (Q(expires_at=None) | Q(expires_at__gt=now))
-    rows = CreditGrant.objects.filter(is_over | begins, **_of(entities), is_open=True, voided_at=None)
-    over: list[tuple[int, Decimal]] = []
-    for payer_id, remaining, booked_at in rows.values_list("billing_entity_id", "remaining", "booked_at"):
-        if booked_at is None:
-            settled[payer_id] = CONTEXT.add(settled.get(payer_id, ZERO), remaining)
-        else:
-            over.append((payer_id, remaining))
-    for payer_id, remaining in over:
-        wallet, reserved = settled.get(payer_id, ZERO), held.get(payer_id)
-        lost = min(remaining, max(ZERO, CONTEXT.subtract(wallet, reserved))) if reserved else remaining
-        settled[payer_id] = CONTEXT.subtract(wallet, lost)
-    return settled
+    begins = Q(effective_at__lte=now, booked_at__isnull=True)
+    due = CreditGrant.objects.filter(is_over | begins, **_of(entities), is_open=True, voided_at=None)
+    ids = set(due.values_list("billing_entity_id", flat=True))
+    if not ids:
+        return {}
+    raw, payers = driver(), {entity.pk: entity for entity in entities if entity.pk in ids}
+    keys = sorted((entity.customer_id, pk) for pk, entity in payers.items())
+    rows = [(*key, wallets[key[1]].balance, wallets[key[1]].held, 0) for key in keys]
+    grants = read_grants(raw, keys, now).fetchall()
+    books = settled_books(raw, payers, rows, [], grants, now)
+    return {pk: book.funds.wallet for pk, book in books.items()}
 
 
 def _of(entities: Sequence[BillingEntity]) -> dict[str, Any]:

@@ -209,9 +209,10 @@ class PayerBook:
     def settle_due(self, pending: Iterable[Grant], at: datetime) -> None:
         """Book the grants that have become effective and expire those whose time is over.
 
-        What open holds reserve does not expire before they end.
+        What open holds reserve does not expire before they end. Who became effective first fills what is
+        overdrawn, whenever that is found.
         """
-        for grant in sorted(pending, key=Grant.burn_order):
+        for grant in sorted(pending, key=lambda grant: (grant.effective_at, grant.burn_order())):
             reference = public_id("grt", grant.id)
             self.book_grant(grant, at, self.next_seq(), "grant", reference)
         for grant in [grant for grant in self.funds.grants if grant.expires_at and grant.expires_at <= at]:

@@ -36,6 +36,7 @@ from core.partitions import ensure_month
 from core.sql import driver
 from metering.events import CostPart, EventInput
 from metering.models import UsageEvent
+from metering.store import ASKED
 
 BATCH: Final = 500
 ATTEMPTS: Final = 5
@@ -110,7 +111,7 @@ def _transaction(rows: Sequence[UsageEvent], currency: str, now: datetime) -> li
     charged = _charged_components(rows)
     for item, row in zip(plan.items, rows, strict=True):
         item.lines = [line for line in item.lines if line.component.id not in charged.get(row.id, ())]
-        item.stored = Stored(row.id, row.recorded_at, row.unmatched, row.unpriced)
+        item.stored = Stored(row.id, row.recorded_at, row.unmatched, row.unpriced, bool(row.given & ASKED))
         item.attribution.workspace_id, item.attribution.api_key_id = row.workspace_id, row.api_key_id
     with transaction.atomic():
         raw = driver()

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from core.pipeline import Answer
 from core.sql import Session, execute, number_array, text_array
+from metering.store import ASKED
 
 # A limit's own row is its lock: it is there before anything is counted.
 LOCK_LIMITS: Final = """
@@ -73,15 +74,21 @@ FIRE_ALERTS: Final = """
 # By workspace, and of calls that name no workspace by payer; null = whatever it is.
 SPENT_BEFORE: Final = """
     SELECT CASE WHEN %s::int IS NULL THEN %s::timestamptz
-                ELSE date_bin(make_interval(mins => %s::int), LEAST(c.occurred_at, c.recorded_at), 'epoch')
-           END,
-           sum(CASE WHEN %s::text IS NULL THEN c.amount ELSE (
-               SELECT COALESCE(sum((line->>'amount')::numeric), 0) FROM jsonb_array_elements(c.lines) AS line
-               WHERE line->>'meter' = %s::text) END)
+                ELSE date_bin(make_interval(mins => %s::int), counted.at, 'epoch') END,
+           sum((SELECT COALESCE(sum((line->>'amount')::numeric
+                                    - COALESCE((line->>'absorbed')::numeric, 0)), 0)
+                FROM jsonb_array_elements(c.lines) AS line
+                WHERE %s::text IS NULL OR line->>'meter' = %s::text))
     FROM billing_charge c
+    LEFT JOIN metering_usageevent o ON %s::int IS NOT NULL AND o.customer_id = c.customer_id
+        AND o.id = c.event_id AND o.recorded_at = c.event_recorded_at
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN o.id IS NULL THEN c.occurred_at
+                    WHEN o.given & %s::int <> 0 THEN o.recorded_at
+                    ELSE LEAST(c.occurred_at, o.recorded_at) END AS at) AS counted
     WHERE c.customer_id = %s::bigint AND c.currency = %s::text AND c.amount <> 0
         AND c.recorded_at >= %s::timestamptz - interval '1 day'
-        AND c.occurred_at >= %s::timestamptz AND c.occurred_at < %s::timestamptz
+        AND counted.at >= %s::timestamptz AND counted.at < %s::timestamptz
         AND CASE WHEN %s::bigint[] IS NULL
                  THEN %s::bigint[] IS NULL OR c.billing_entity_id = ANY(%s::bigint[])
                  WHEN c.workspace_id IS NULL THEN c.billing_entity_id = ANY(%s::bigint[])
@@ -278,6 +285,8 @@ def spent_before(raw: Session, counter: CounterRange, question: SpendQuestion) -
         question.slot_minutes,
         question.meter_key,
         question.meter_key,
+        question.slot_minutes,
+        ASKED,
         counter.customer_id,
         question.currency,
         since,

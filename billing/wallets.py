@@ -5,7 +5,7 @@ Each is one transaction: lock the payer's wallet row, change its book, write it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -57,28 +57,43 @@ def open_books(entities: Iterable[BillingEntity], now: datetime) -> Iterator[dic
             locked, receivables, grants = _lock_and_read(raw, payers, now)
         # As they are now: the caller's may have grown old.
         rows = BillingEntity.objects.in_bulk([pk for _, pk in payers])
-        owed = {row[1]: row[2].copy_negate() for row in receivables}
-        books = {
-            row[1]: _book_of(rows[row[1]], owed.get(row[1], ZERO), balance=row[2], held=row[3], seq=row[4])
-            for row in locked
-        }
-        pending: dict[int, list[Grant]] = {pk: [] for pk in books}
-        for row in grants:
-            (books[row[1]].funds.grants if row[9] else pending[row[1]]).append(grant_from_row(row))
-        for book in books.values():
-            book.funds.grants.sort(key=Grant.burn_order)
-        read_standing(raw, None, [], locked, grants, now).settle(
-            {book.payer: book for book in books.values()}, now
-        )
-        for pk, book in books.items():
-            book.left_before = book.left
-            book.settle_due(pending[pk], now)
+        books = settled_books(raw, rows, locked, receivables, grants, now)
         yield books
         few = copy_many(raw, [transfers_of(books.values())])
         with Pipeline(raw) as pipeline:
             insert_few(pipeline, few)
             write_books(pipeline, books.values())
             tell_low_balances(pipeline, books.values(), now, reminds=True)
+
+
+def settled_books(
+    raw: psycopg.Connection[Any],
+    entities: Mapping[int, BillingEntity],
+    wallets: Sequence[Sequence[Any]],
+    receivables: Iterable[Sequence[Any]],
+    grants: Sequence[Sequence[Any]],
+    now: datetime,
+) -> dict[int, PayerBook]:
+    """The payers' books, by id, with all settled in them that was due by `now`; nothing is written.
+
+    `wallets` are rows of `send_lock`, or such rows that are only read, `grants` those of `read_grants`.
+    """
+    owed = {row[1]: row[2].copy_negate() for row in receivables}
+    books = {
+        row[1]: _book_of(entities[row[1]], owed.get(row[1], ZERO), balance=row[2], held=row[3], seq=row[4])
+        for row in wallets
+    }
+    pending: dict[int, list[Grant]] = {pk: [] for pk in books}
+    for row in grants:
+        (books[row[1]].funds.grants if row[9] else pending[row[1]]).append(grant_from_row(row))
+    for book in books.values():
+        book.funds.grants.sort(key=Grant.burn_order)
+    standing = read_standing(raw, None, [], wallets, grants, now)
+    standing.settle({book.payer: book for book in books.values()}, now)
+    for pk, book in books.items():
+        book.left_before = book.left
+        book.settle_due(pending[pk], now)
+    return books
 
 
 def _lock_and_read(

@@ -21,6 +21,8 @@ GIVEN: Final = {
     "properties": 16,
     "costs": 32,
 }
+ASKED: Final = 64
+"""Beside them: the call asked for permission, so that rolling limits count it when it was recorded."""
 KEYS: Final = HotTable(
     "metering_idempotencykey",
     {

@@ -37,7 +37,7 @@ from core.numbers import CONTEXT, ZERO, plain
 from core.pipeline import Pipeline
 from core.sql import NULL, Row, commits_here, copy_many, insert_few
 from metering.catalogue import CompiledMeter, freeze_meters
-from metering.store import EVENTS, GIVEN, KEYS, BucketKey, UniqueKey, add_buckets, add_uniques
+from metering.store import ASKED, EVENTS, GIVEN, KEYS, BucketKey, UniqueKey, add_buckets, add_uniques
 from pricing.rating.state import State
 from pricing.store import CounterKey, write_counters
 
@@ -185,13 +185,14 @@ def add_event(
     """Write the event's row and its key's."""
     event, found = item.request.event, item.attribution
     customer_id, payer_id = book.payer
+    asked = ASKED if item.request.mode is Mode.ASK else 0
     batch.keys.append(key_row(batch, item, customer_id))
     batch.events.append(
         f"{customer_id}\t{item.id_text}\t{batch.recorded_at}\t{seq}\t{payer_id}\t{_number(found.workspace_id)}"
         f"\t{_number(found.api_key_id)}\t{event.idempotency_key}\t{event.event}\t{item.occurred_at}"
         f"\t{event.properties_json}\t{NULL if item.costs is None else _json(item.costs)}"
         f"\t{_number(item.cost)}\t{event.user or NULL}\t{event.trace or NULL}\t{item.request.source}"
-        f"\t{given_fields(*event.payload)}\t{unmatched}\t{unpriced}"
+        f"\t{given_fields(*event.payload) | asked}\t{unmatched}\t{unpriced}"
     )
 
 

@@ -306,7 +306,7 @@ def _bounds(limiting: Limiting, limits: Iterable[Limit], item: Planned, currency
             continue
         counted, slot, _ = limit.counted_at(instant, now, period)
         if limit.hours and item.request.mode is Mode.REPORT:
-            slot = slot_at(min(instant, now), limit.hours)
+            slot = slot_at(_rolls_at(item, now), limit.hours)
             if slot < counted.since:
                 continue  # it had left the window before it was told
         key = (limit.counter, counted.since)
@@ -315,6 +315,14 @@ def _bounds(limiting: Limiting, limits: Iterable[Limit], item: Planned, currency
             tally = tallies[key] = Tally(counted, limit)
         bounds.append(Bound(limit, tally, slot))
     return bounds
+
+
+def _rolls_at(item: Planned, now: datetime) -> datetime:
+    """When what is not asked counts in a rolling window: when it happened; a stored call as it did then."""
+    instant, stored = item.request.event.occurred_at, item.stored
+    if stored is None:
+        return min(instant, now)
+    return stored.recorded_at if stored.was_asked else min(instant, stored.recorded_at)
 
 
 def _may_be_of(limit: Limit, item: Planned) -> bool:

@@ -83,6 +83,7 @@ class Stored:
     recorded_at: datetime
     was_unmatched: bool
     was_unpriced: bool
+    was_asked: bool
 
 
 @dataclass(slots=True)

@@ -45,7 +45,7 @@ from core.numbers import CONTEXT, ZERO
 from core.partitions import ensure_month
 from core.sql import driver
 from metering.models import UsageEvent
-from metering.store import UniqueKey
+from metering.store import ASKED, UniqueKey
 
 ATTEMPTS: Final = 5
 Cause = Reversal.Cause
@@ -161,7 +161,7 @@ def _plan(rows: Sequence[UsageEvent], currency: str, now: datetime) -> Plan:
     ]
     plan = plan_requests(requests, now)
     for item, row in zip(plan.items, rows, strict=True):
-        item.stored = Stored(row.id, row.recorded_at, was_unmatched=False, was_unpriced=False)
+        item.stored = Stored(row.id, row.recorded_at, False, False, bool(row.given & ASKED))
         item.attribution.workspace_id, item.attribution.api_key_id = row.workspace_id, row.api_key_id
     return plan
 

@@ -63,11 +63,13 @@ class Calls:
             self.assignments[workspace][starts_at] = payer
         return 201, {}
 
-    def _problem(self, body: Event, payer: Payer | None, at: datetime, now: datetime) -> Answer | None:
+    def _problem(
+        self, payer: Payer | None, at: datetime, now: datetime, *, is_any_age: bool = False
+    ) -> Answer | None:
         """What keeps a call from being looked at."""
         if payer is None:
             return error(422, "no_payer")
-        if at < now - LATE:
+        if at < now - LATE and not is_any_age:
             return error(422, "too_late")
         if at > now + AHEAD:
             return error(422, "in_future")
@@ -83,7 +85,7 @@ class Calls:
             return self._again(known, body, "event")
         at = instant(body["occurred_at"]) if "occurred_at" in body else now
         payer = self.payer_at(body["workspace"], at)
-        problem = self._problem(body, payer, at, now)
+        problem = self._problem(payer, at, now)
         if problem is not None or payer is None:
             return problem or error(422, "no_payer")
         spent, lines, segment = self._rate(body, payer, at, now, asked=True)
@@ -101,9 +103,8 @@ class Calls:
             return "duplicates" if status == 200 else "rejected"
         at = instant(body["occurred_at"]) if "occurred_at" in body else now
         payer = self.payer_at(body["workspace"], at)
-        problem = self._problem(body, payer, at, now)
-        is_late = problem is not None and problem[1]["error"] in ("too_late", "in_future")
-        if payer is None or (problem is not None and not (is_any_age and is_late)):
+        problem = self._problem(payer, at, now, is_any_age=is_any_age)
+        if payer is None or problem is not None:
             self.quarantine[body["idempotency_key"]] = body
             return "quarantined"
         spent, lines, segment = self._rate(body, payer, at, now, asked=False)
@@ -174,7 +175,7 @@ class Calls:
             return None
         return {"reason": "entitlement", "level": "entitlement", "limit": version.quota, "used": used}
 
-    def quota_used(self, payer: Payer, at: datetime) -> Decimal:
+    def quota_used(self, payer: Payer, at: datetime, *, with_held: bool = True) -> Decimal:
         """Images of the month, with those that are held."""
         start, end = month_of(at)
         images = [one for one in payer.counted if one["body"]["event"] == "image"]
@@ -185,7 +186,9 @@ class Calls:
             if one.authorization is not None and one.authorization.payer is payer
         ]
         open_ones = [a for a in held if a.status_at() == "authorized" and a.body.get("event") == "image"]
-        return Decimal(len(used) + len([a for a in open_ones if start <= a.authorized_at < end]))
+        return Decimal(
+            len(used) + (len([a for a in open_ones if start <= a.authorized_at < end]) * with_held)
+        )
 
     def _over(self, spent: Spent, now: datetime) -> dict[str, Any] | None:
         """The first hard limit that it would pass, by level."""

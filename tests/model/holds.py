@@ -28,18 +28,19 @@ class Holds(Calls):
         known = self.seen.get(body["idempotency_key"])
         if known is not None:
             return self._again(known, body, "hold")
-        payer = self.payer_at(body["workspace"], now)
-        problem = self._problem(body, payer, now, now)
+        at = instant(body["occurred_at"]) if "occurred_at" in body else now
+        payer = self.payer_at(body["workspace"], at)
+        problem = self._problem(payer, at, now)
         if problem is not None or payer is None:
             return problem or error(422, "no_payer")
         if "amount" in body:
             lines, amount = [Priced("", "", Decimal(body["amount"]))], Decimal(body["amount"])
-            spent = self._spent(body, payer, lines, now, now, asked=True)
+            spent = self._spent(body, payer, lines, at, now, asked=True)
         else:
-            spent, lines, _ = self._rate(body, payer, now, now, asked=True)
+            spent, lines, _ = self._rate(body, payer, at, now, asked=True)
             amount = max(ZERO, spent.amount)
-        parts = payer.wallet.burn(amounts_of(lines), now, keeps=True)
-        refusal = self._refusal(body, payer, spent, parts, now, now)
+        parts = payer.wallet.burn(amounts_of(lines), at, keeps=True)
+        refusal = self._refusal(body, payer, spent, parts, at, now)
         if refusal is not None:
             return 402, refusal
         hold = payer.wallet.hold(amount, now + timedelta(seconds=body.get("expires_in", 600)), parts)
@@ -52,7 +53,7 @@ class Holds(Calls):
             "expires_at": hold.expires_at,
             "balance": payer.wallet.balance(),
         }
-        made = Authorization(body["idempotency_key"], body, payer, hold, now, amount, spent, answer)
+        made = Authorization(body["idempotency_key"], body, payer, hold, at, amount, spent, answer)
         self.seen[made.key] = Seen("hold", body, answer, authorization=made)
         return 201, answer
 

@@ -49,6 +49,8 @@ class Limit:
     meter: str = ""
     is_ended: bool = False
     knows_from: int = 0
+    spent_before: int = 0
+    made_at: datetime = EPOCH
 
     def concerns(self, spent: Spent) -> bool:
         """Whether it counts here at all, whatever the window."""
@@ -75,8 +77,10 @@ class Limit:
         return month, (month + timedelta(days=32)).replace(day=1)
 
     def used(self, spends: list[Spent], window: tuple[datetime, datetime]) -> Decimal:
-        """What was spent in the window."""
-        return sum((self.amount_of(s) for s in spends if self.concerns(s) and self._is_in(s, window)), ZERO)
+        """What was spent in the window. What came before the limit counts only in the window of then."""
+        first = self.window_at(self.made_at, self.made_at)
+        known = spends if self.window == "rolling" or window == first else spends[self.spent_before :]
+        return sum((self.amount_of(s) for s in known if self.concerns(s) and self._is_in(s, window)), ZERO)
 
     def _is_in(self, spent: Spent, window: tuple[datetime, datetime]) -> bool:
         if self.window == "rolling":

@@ -58,7 +58,8 @@ class TermRules(Sender):
         owner = names[which % len(names)]
         named = "billing_entity" if level == "meter" else level
         body: Json = {named: self.world.ids[owner], "amount": str(amount), "window": window}
-        body |= {"kind": "hard" if is_hard else "soft", "currency": "USD"}
+        currency = self.system.payers[owner].currency if named == "billing_entity" else "USD"
+        body |= {"kind": "hard" if is_hard else "soft", "currency": currency}
         body |= {"hours": 3} if window == "rolling" else {}
         body |= {"meter": "tokens"} if level == "meter" else {}
         answer = self.world.api.post("/v1/spend-limits", body)
@@ -75,12 +76,14 @@ class TermRules(Sender):
                 level=level,
                 owner=owner,
                 amount=amount,
-                currency="USD",
+                currency=currency,
                 is_hard=is_hard,
                 window=window,
                 hours=3 if window == "rolling" else 0,
                 meter="tokens" if level == "meter" else "",
                 knows_from=len(self.system.reserved),
+                spent_before=len(self.system.spends),
+                made_at=self.now,
             )
         )
 

@@ -39,7 +39,7 @@ class TimeRules(Sender):
         is_taken = took not in ("quarantined", "rejected")
         if took == "rejected":
             self.system.quarantine[key] = body
-        assert answer.status_code == (200 if is_taken else 409), (took, answer.content)
+        self._agree(answer.status_code, 200 if is_taken else 409, [took, body, answer.json()])
 
     @rule(seconds=WAITS)
     def wait(self, seconds: int) -> None:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
+from core import clock
 from tests.api_client import Api
 from tests.model.parties import Payer, Version
 from tests.model.prices import METERS, Component
@@ -51,7 +52,11 @@ class Prices:
 
 
 def make_prices(api: Api) -> Prices:
-    """The meters, and the same two versions in every currency; the first one has a quota of images."""
+    """The meters, and the same two versions in every currency; the first one has a quota of images.
+
+    All of it is made at START: a meter counts what was recorded since it was frozen.
+    """
+    clock.use(lambda: START)
     for key, (event, aggregation, name) in METERS.items():
         body: dict[str, Any] = {"key": key, "name": key, "event": event, "aggregation": aggregation}
         api.make("/v1/meters", **body, **({"property": name} if name else {}))

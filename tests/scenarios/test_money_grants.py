@@ -195,3 +195,41 @@ def test_what_comes_back_to_an_expired_grant_pays_for_nothing_in_the_same_batch(
     money.report(payer, {"tok": 1}, {"tok": 4})  # -4.5 to breakage; 2 by the top-up and the overdraft
     assert money.account(payer, "breakage") == Decimal("4.5")
     assert money.settled(payer) == -1
+
+
+def test_credit_that_was_there_between_two_calls_filled_the_overdraft_that_it_met(money: Story) -> None:
+    payer = priced(money, overdraft=None)
+    assert money.charge(payer, tok=7) == "7"
+    money.grant(payer, "5", effective_at="2026-03-05T00:00:00Z", expires_at="2026-03-06T00:00:00Z")
+    money.at(3, 5)
+    assert money.settled(payer) == -2
+    money.at(3, 7)
+    assert money.settled(payer) == -2, "read as the next call will find it"
+    assert money.charge(payer, tok=0) == "0"
+    assert (money.settled(payer), money.account(payer, "breakage")) == (-2, 0)
+
+
+def test_an_overdraft_is_filled_by_who_came_first_whenever_that_is_found(money: Story) -> None:
+    payer = priced(money, overdraft=None)
+    assert money.charge(payer, tok=5) == "5"
+    money.grant(payer, "5", effective_at="2026-03-05T00:00:00Z", expires_at="2026-03-06T00:00:00Z")
+    money.grant(payer, "5", effective_at="2026-03-07T00:00:00Z", priority=10)
+    money.at(3, 8)
+    assert money.settled(payer) == 5
+    assert money.charge(payer, tok=0) == "0"
+    assert (money.settled(payer), money.remaining(payer)) == (5, ["0", "5"])
+
+
+def test_what_a_hold_counts_on_of_limited_credit_is_shown_until_it_ends(money: Story) -> None:
+    payer = priced(money)
+    money.grant(payer, "5", components=["img"], expires_at="2026-03-02T00:00:00Z")
+    money.grant(payer, "5")
+    body = {"idempotency_key": "h", "event": "call", "workspace": f"w-{payer}", "properties": {"img": 4}}
+    money.at(3, 1, 12)
+    hold = money.api.make("/v1/authorizations", **body, expires_in=86_400)["id"]
+    money.at(3, 2)
+    assert money.settled(payer) == 9, "4 of the limited credit are promised"
+    assert money.charge(payer, tok=1) == "1"
+    assert money.settled(payer) == 8
+    assert money.api.post(f"/v1/authorizations/{hold}/void", {}).json()["balance"]["settled"] == "4"
+    assert money.settled(payer) == 4

@@ -309,3 +309,33 @@ def test_low_balances_alert_each_time_the_wallet_falls_below_them(story: LimitSt
     alert = story.alerts()[-1]
     assert (alert["billing_entity"], alert["level"], alert["used"]) == (north, "billing_entity", "99989")
     assert OutboxMessage.objects.filter(kind="alert.low_balance").count() == 3
+
+
+def test_a_call_that_asked_and_is_taken_back_gives_room_where_it_took_it(story: LimitStory) -> None:
+    story.at(3, 2)
+    limit = story.limit("10", workspace="north", window="rolling", hours=3)
+    event = story.event({"tokens": 6}, "north", occurred_at="2026-03-01T10:00:00Z")
+    assert story.api.post("/v1/charges", event).status_code == 201
+    assert story.used(limit) == 6
+    story.at(3, 2, 1)
+    body = {"event": event["idempotency_key"], "customer": story.customer, "reason": "r"}
+    story.api.make("/v1/reversals", **body)
+    assert story.used(limit) == 0
+    story.spend(10)
+
+
+def test_a_rolling_limit_that_is_set_late_counts_what_was_asked_when_it_was(story: LimitStory) -> None:
+    story.at(3, 2)
+    story.spend(4, occurred_at="2026-03-01T10:00:00Z")
+    story.reported(3, occurred_at="2026-03-01T10:00:00Z")
+    story.reported(1, occurred_at="2026-03-01T23:00:00Z")
+    story.at(3, 2, 1)
+    assert story.limit("10", workspace="north", window="rolling", hours=3)["used"] == "5"
+
+
+def test_a_limit_that_is_set_late_leaves_to_the_operator_what_a_cap_did(story: LimitStory) -> None:
+    held = story.api.make("/v1/authorizations", **story.event({"tokens": 6}, "north"))["id"]
+    body = {"properties": {"tokens": 9}, "over": "cap"}
+    assert story.api.post(f"/v1/authorizations/{held}/capture", body).json()["amount"] == "6"
+    assert story.limit("10", workspace="north")["used"] == "6"
+    assert story.limit("10", billing_entity=story.payers["north"], meter="tokens")["used"] == "6"
