@@ -22,6 +22,7 @@ from billing.reports.comparing import Comparison, currency_units, make_compariso
 from billing.reports.gap import money_in_gap
 from billing.reports.lags import lag_text
 from billing.reports.operator import Overview, overview
+from billing.reports.present import at_present
 from billing.reports.spans import Span, read_span
 from billing.unmatched import unheard_names
 from billing.views.customer_filters import PeriodForm, forget_unused_dates
@@ -63,6 +64,7 @@ def staff_home(request: HttpRequest) -> HttpResponseBase:
             for code, margin in sorted(course.now.by_currency.items(), key=lambda pair: -pair[1].events)
         ],
         "as_of": now,
+        "present": at_present(viewer, now),
         "lags": lags,
         "lag_rows": lag_rows(lags),
         "charts": day_charts(course, comparison.currency, locale_of(request), now.date()),
