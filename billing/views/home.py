@@ -64,7 +64,6 @@ def staff_home(request: HttpRequest) -> HttpResponseBase:
             for code, margin in sorted(course.now.by_currency.items(), key=lambda pair: -pair[1].events)
         ],
         "as_of": now,
-        "present": at_present(viewer, now),
         "lags": lags,
         "lag_rows": lag_rows(lags),
         "charts": day_charts(course, comparison.currency, locale_of(request), now.date()),
@@ -79,6 +78,7 @@ def needs_action(viewer: Viewer, span: Span, comparison: Comparison) -> dict[str
     names = unheard_names(viewer, since=now - LOOK_BACK)
     waiting = visible(QuarantinedEvent, viewer).filter(status=QuarantinedEvent.Status.WAITING).count()
     return {
+        "present": at_present(viewer, now),
         "names": names,
         "quarantined": waiting,
         "gap": money_in_gap(viewer, names, comparison),
