@@ -58,7 +58,7 @@ HEADERS: Final = (
     "X-Tollgate-Fail",
     "X-Request-Id",
 )
-_FAULTS: Final = {True: FAIL_OPEN, False: "unavailable"}
+UNAVAILABLE: Final = "unavailable"
 
 Decision = Held | Denied | Failed | Exception
 
@@ -159,8 +159,9 @@ def _answer(decided: Decision, environ: Environ, request_id: str) -> Response:
         return _refused(error, environ, request_id)
     except Exception as exception:  # an answer that could not be written is a fault of ours, too
         log.error("gateway_check_failed", exc_info=exception)
-        is_open = fails_open(environ, settings.GATEWAY_FAIL_OPEN)
-        return (200 if is_open else 403), b"", _headers(503, _FAULTS[is_open], request_id)
+        if fails_open(environ, settings.GATEWAY_FAIL_OPEN):
+            return 200, b"", _headers(503, FAIL_OPEN, request_id)
+        return 403, b"", _headers(503, UNAVAILABLE, request_id)
 
 
 def asked_hold(environ: Environ, request_id: str) -> ChargeRequest:
@@ -200,12 +201,12 @@ def _refused(error: TollgateError, environ: Environ, request_id: str) -> Respons
 
 
 def _our_fault(error: TollgateError, environ: Environ, request_id: str) -> Response:
-    """Fail open: 200, reason `fail_open`, no hold. Fail closed: 403. Both say 503 in X-Tollgate-Status."""
-    headers = _headers(503, _FAULTS[fails_open(environ, settings.GATEWAY_FAIL_OPEN)], request_id)
-    if headers["X-Tollgate-Reason"] == FAIL_OPEN:
+    """Fail open: 200 without a hold. Fail closed: 403. Both say 503 in X-Tollgate-Status."""
+    if fails_open(environ, settings.GATEWAY_FAIL_OPEN):
         log.error("gateway_failed_open", code=error.code)
-        return 200, b"", headers
-    return 403, _body(error_body(error, request_of(environ, request_id)), environ), headers
+        return 200, b"", _headers(503, FAIL_OPEN, request_id)
+    body = _body(error_body(error, request_of(environ, request_id)), environ)
+    return 403, body, _headers(503, UNAVAILABLE, request_id)
 
 
 def _headers(status: int, reason: str, request_id: str) -> dict[str, str]:

@@ -33,6 +33,7 @@ class Need:
     """A feature that an item needs, with what its payer's versions together allow.
 
     `is_denied`: none of them has it. `each`: the most that one call may have; `quota`: that one reset may.
+    `is_open`: how much is asked of it is not known yet, so there must be some left.
     """
 
     feature: str
@@ -41,6 +42,7 @@ class Need:
     each: Decimal | None = None
     quota: Decimal | None = None
     range: CounterRange | None = None
+    is_open: bool = False
 
 
 class Missing(NamedTuple):
@@ -83,13 +85,13 @@ class Needs:
             if need.heard is None:
                 continue
             asked = need.heard.quantity if need.heard.unique is None else quantity(need.heard)
-            if asked <= 0:
+            if asked <= 0 and not need.is_open:
                 continue
             if need.each is not None and asked > need.each:
                 return Missing(need.feature, need.each, ZERO)
             if need.quota is not None and need.range is not None:
                 used = used_in(need.range)
-                if CONTEXT.add(used, asked) > need.quota:
+                if CONTEXT.add(used, asked) > need.quota or (need.is_open and used >= need.quota):
                     resets_at = need.range.until
                     return Missing(need.feature, need.quota, used, resets_at, asked <= need.quota)
         return None
@@ -143,7 +145,7 @@ def _needs_of(item: Planned) -> list[Need]:
     granted: set[str] = set()
     for segment in item.segments:
         compiled = _compile(segment.version)
-        for one in item.heard:
+        for one in (*item.heard, *item.unheard):
             for terms in compiled.bounds.get(one.meter.key, ()):
                 _add_bound(found.setdefault(terms.feature, Need(terms.feature)), terms, segment, item, one)
         for terms in compiled.features:
@@ -169,7 +171,7 @@ def _add_bound(
     aggregation = heard.meter.aggregation
     if aggregation not in AT_ONCE:
         return
-    need.heard = heard
+    need.heard, need.is_open = heard, heard in item.unheard
     if terms.type == "limit" or aggregation not in COUNTED:
         need.each = terms.limit if need.each is None else max(need.each, terms.limit)
         return

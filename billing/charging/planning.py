@@ -25,7 +25,7 @@ from billing.models import Overspend
 from core.errors import AuthenticationFailed
 from core.ids import new_uuids7
 from core.models import ConfigVersion
-from core.numbers import ONE
+from core.numbers import ONE, ZERO
 from metering.accept import accept_bounds
 from metering.catalogue import CompiledMeter, MeterCatalogue, meter_catalogue
 from metering.costing import CostBook, cost_book
@@ -92,7 +92,8 @@ class Planned:
 
     `occurred_at` and `hour` (the payer's local hour it falls in) are texts, as the rows have them.
     `late_segments`: those that price it and are closed already. `is_late_capture`: it captures a hold whose
-    time is over. `is_of_lease`: it is charged to a lease.
+    time is over. `is_of_lease`: it is charged to a lease. `unheard`: of a hold that names an amount and no
+    properties, the meters of its event, which may hear what it is captured with.
     """
 
     index: int
@@ -109,6 +110,7 @@ class Planned:
     is_matched: bool = False
     is_priced: bool = False
     heard: list[Heard] = field(default_factory=list)
+    unheard: Sequence[Heard] = ()
     lines: list[PlannedLine] = field(default_factory=list)
     uniques: frozenset[UniqueUse] = frozenset()
     stored: Stored | None = None
@@ -250,6 +252,15 @@ def _plan_item(item: Planned, meters: MeterCatalogue, costs: CostBook, prices: P
                     item.late_segments |= {segment.id}
                 if component.is_live:
                     item.lines.append(_line(item, segment, component, heard))
+    item.unheard = _may_hear(item, meters)
+
+
+def _may_hear(item: Planned, meters: MeterCatalogue) -> Sequence[Heard]:
+    hold, event = item.request.hold, item.request.event
+    if hold is None or hold.amount is None or event.properties:
+        return ()
+    known = {one.meter.id for one in item.heard}
+    return [Heard(one, NO_DIMENSIONS, ZERO) for one in meters.meters_for(event.event) if one.id not in known]
 
 
 def _hear(meter: CompiledMeter, item: Planned, segments: Sequence[SegmentPrices]) -> Heard | None:

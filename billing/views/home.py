@@ -22,6 +22,7 @@ from billing.reports.comparing import Comparison, currency_units, make_compariso
 from billing.reports.gap import money_in_gap
 from billing.reports.lags import lag_text
 from billing.reports.operator import Overview, overview
+from billing.reports.present import at_present
 from billing.reports.reconciliation import open_discrepancies
 from billing.reports.spans import Span, read_span
 from billing.unmatched import unheard_names
@@ -80,6 +81,7 @@ def needs_action(viewer: Viewer, span: Span, comparison: Comparison) -> dict[str
     names = unheard_names(viewer, since=now - LOOK_BACK)
     waiting = visible(QuarantinedEvent, viewer).filter(status=QuarantinedEvent.Status.WAITING).count()
     return {
+        "present": at_present(viewer, now),
         "names": names,
         "quarantined": waiting,
         "gap": money_in_gap(viewer, names, comparison),

@@ -43,7 +43,7 @@ def make() -> dict[str, Any]:
     version = publish_version(apply_plan(plan | {"components": [component]}))
     customer = create_customer(name="Group", external_id="group")
     group = create_organization(customer=customer, name="Group")
-    made: dict[str, Any] = {"limits": {}, "payers": {}, "customer": customer.public_id}
+    made: dict[str, Any] = {"limits": {}, "payers": {}}
     made["version"] = version.public_id
     for name in ("north", "south"):
         division = create_organization(customer=customer, name=name, parent=group)

@@ -27,11 +27,14 @@ SPENT = """
     JOIN metering_usageevent e ON e.customer_id = c.customer_id AND e.id = c.event_id
     JOIN accounts_workspace w ON w.id = c.workspace_id
     WHERE w.external_id IN ('north', 'south') GROUP BY 1, 2"""
-COUNTED = """
+THEIRS = "(SELECT customer_id FROM accounts_workspace WHERE external_id = 'north')"
+COUNTED = f"""
     SELECT l.level, sum(c.used) FROM billing_spendlimit l
     JOIN billing_limitcounter c ON c.customer_id = l.customer_id AND c.counter = 'lim:' || l.id
-    GROUP BY 1"""
-LEFT_OVER = "SELECT (SELECT count(*) FROM billing_limithold), (SELECT sum(held) FROM billing_ledgeraccount)"
+    WHERE l.customer_id = {THEIRS} GROUP BY 1"""
+LEFT_OVER = f"""
+    SELECT (SELECT count(*) FROM billing_limithold WHERE customer_id = {THEIRS}),
+        (SELECT sum(held) FROM billing_ledgeraccount WHERE customer_id = {THEIRS})"""
 
 
 class Caller:

@@ -20,11 +20,12 @@ OK = {"charge": "201", "authorization": "201", "gateway": "200 200", "lease": "2
 
 
 class World:
-    """A payer of its own under the bounded customer, a workspace with a key, a limit that bounds nothing."""
+    """A customer of its own: a payer, a workspace with a key, and a limit that bounds nothing."""
 
     def __init__(self, both: Both, world: dict[str, Any]) -> None:
         self.both, name = both, f"next-{uuid4()}"
-        made = {"customer": world["customer"], "name": name}
+        customer = both.once("POST", "/v1/customers", {"name": name})["id"]
+        made = {"customer": customer, "name": name}
         money = {"currency": "USD", "settlement": "wallet_only", "overdraft": "0"}
         self.payer = both.once("POST", "/v1/billing-entities", made | money)["id"]
         space = made | {"external_id": name, "billing_entity": self.payer}

@@ -17,15 +17,38 @@ from tests.billing.world import make_meter, make_tenant, make_version
 from tests.gateway.nginx import DOCUMENT
 
 pytestmark = pytest.mark.django_db
+LINE_FIELDS = (
+    "request_id",
+    "time",
+    "status",
+    "bytes",
+    "usage",
+    "authorization",
+    "tollgate",
+    "reason",
+    "caller",
+    "event",
+)
 PER_UNIT = {"key": "calls", "meter": "quantity", "model": "per_unit", "unit_price": "0.5"}
+
+
+def filters() -> dict[str, Any]:
+    """The filters of the document, in their order."""
+    (text,) = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    return {one["name"]: one["typed_config"] for one in yaml.safe_load(text)["http_filters"]}
 
 
 def documented() -> dict[str, Any]:
     """The `ext_authz` filter of the document."""
-    (text,) = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
-    filters = {one["name"]: one["typed_config"] for one in yaml.safe_load(text)["http_filters"]}
-    found: dict[str, Any] = filters["envoy.filters.http.ext_authz"]
+    found: dict[str, Any] = filters()["envoy.filters.http.ext_authz"]
     return found
+
+
+def script(function: str) -> str:
+    """A function of the document's Lua filter."""
+    source: str = filters()["envoy.filters.http.lua"]["default_source_code"]["inline_string"]
+    (body,) = re.findall(rf"^function {function}\(handle\)\n(.*?)^end$", source, re.DOTALL | re.MULTILINE)
+    return str(body)
 
 
 class Envoy:
@@ -107,3 +130,42 @@ def test_a_stranger_is_asked_for_a_key(envoy: Envoy, key: str) -> None:
     answer = envoy.call("GET", "/")
     assert answer.status_code == 401
     assert "www-authenticate" in envoy.passed_on(answer)
+
+
+def test_the_filters_stand_in_the_order_in_which_the_answer_passes_the_script_last() -> None:
+    assert [name.rsplit(".", 1)[-1] for name in filters()] == ["lua", "ext_authz", "router"]
+
+
+def test_a_caller_cannot_name_a_hold_that_a_check_has_not_given() -> None:
+    """What the log takes as the hold is what Envoy told the upstream, so the caller's own is taken away."""
+    logged = re.findall(r'`authorization: "%REQ\((.*?)\)%"`', DOCUMENT.read_text())
+    removed = re.findall(r':remove\("(.*?)"\)', script("envoy_on_request"))
+    told = documented()["http_service"]["authorization_response"]["allowed_upstream_headers"]["patterns"]
+    assert [name.lower() for name in logged] == removed == [one["exact"] for one in told]
+
+
+def test_the_script_makes_the_statuses_that_a_check_cannot_answer() -> None:
+    on_response = script("envoy_on_response")
+    assert set(re.findall(r'status == "(\d+)"', on_response)) == {"402", "503"}
+    assert 'replace(":status", status)' in on_response
+
+
+def test_what_a_call_used_is_logged_and_not_shown_to_its_caller() -> None:
+    on_response = script("envoy_on_response")
+    assert 'set("tollgate", "usage", usage)' in on_response
+    assert re.findall(r':remove\("(.*?)"\)', on_response) == ["x-tollgate-usage"]
+    assert '"%DYNAMIC_METADATA(tollgate:usage)%"' in DOCUMENT.read_text()
+
+
+def test_failing_open_is_the_operators_choice_in_one_place() -> None:
+    """Closed as it stands: both for no answer at all, and for a Tollgate without its database."""
+    service = documented()["http_service"]
+    added = {one["key"]: one["value"] for one in service["authorization_request"]["headers_to_add"]}
+    assert (documented()["failure_mode_allow"], added["x-tollgate-fail"]) == (False, "closed")
+
+
+def test_each_field_that_the_log_names_is_one_that_is_read() -> None:
+    (sentence,) = re.findall(r"a `json_format` with (.*?)\. Envoy", DOCUMENT.read_text())
+    named = set(re.findall(r"`([a-z_]+)(?::|`)", sentence))
+    assert {"request_id", "time", "status", "usage", "authorization", "tollgate", "reason", "caller"} <= named
+    assert named - {"x-tollgate-usage"} <= {*LINE_FIELDS}

@@ -117,7 +117,7 @@ def test_after_its_time_a_capture_is_refused_and_the_report_is_recorded(story: L
     assert story.api.post("/v1/events", {"events": [event]}).json()["accepted"] == 1
     assert (call.status(), call.held(), story.settled(call.payer)) == ("captured", "0", 99995)
     for model in (Denial, QuarantinedEvent, Overspend):
-        assert not model.objects.exists()  # type: ignore[attr-defined]
+        assert not model.objects.exists()
 
 
 def test_what_the_wallet_lacks_for_a_late_report_is_overspend(story: LimitStory) -> None:

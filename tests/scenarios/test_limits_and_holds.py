@@ -280,3 +280,25 @@ def test_what_a_lease_or_an_amount_alone_is_for_may_be_any_meter(story: LimitSto
 def test_a_soft_meter_limit_refuses_no_lease(story: LimitStory) -> None:
     story.limit("1", billing_entity=story.payers["north"], meter="images", kind="soft")
     assert story.api.make("/v1/leases", workspace="north", amount="5", expires_in=600)["amount"] == "5"
+
+
+def test_an_amount_without_properties_is_refused_once_a_quota_of_its_event_is_used_up() -> None:
+    quota = {"feature": "monthly", "type": "metered", "meter": "images", "limit": "10"}
+    story = LimitStory(entitlements=[quota])
+    body = {"event": "call", "workspace": "north", "amount": "50"}
+    held = [story.api.make("/v1/authorizations", idempotency_key=f"a{n}", **body)["id"] for n in range(2)]
+    assert capture(story, held[0], 0, properties={"images": 5}).status_code == 201
+    assert story.api.post("/v1/charges", story.event({"images": 5}, "north")).status_code == 201
+    answer = story.api.post("/v1/authorizations", body | {"idempotency_key": "late"})
+    denial = answer.json()["denial"]
+    assert (denial["reason"], denial["id"], denial["used"]) == ("entitlement", "monthly", "10")
+    assert denial["resets_at"] == "2026-04-01T00:00:00Z"
+    told = body | {"idempotency_key": "told", "properties": {"tokens": 1}}  # not of images
+    assert story.api.post("/v1/authorizations", told).status_code == 201
+    other = body | {"idempotency_key": "other", "event": "other"}
+    assert story.api.post("/v1/authorizations", other).status_code == 201
+    assert capture(story, held[1], 0, properties={"images": 5}).status_code == 201  # it was promised
+    story.at(4, 1)
+    assert story.api.post("/v1/authorizations", body | {"idempotency_key": "new"}).status_code == 201
+    story.audit()
+    clock.use(None)

@@ -23,7 +23,7 @@ def utc(text: str) -> datetime:
 
 
 class Bounded:
-    """A payer with a margin floor, a quota of three images and a limit of 20 for tokens in each of its periods;
+    """A payer with a margin floor, a quota of three images and a limit of 20 for tokens in each period;
     subscribed from `starts_at` on."""
 
     def __init__(self, story: LifeStory, zone: str, starts_at: str, **terms: Any) -> None:

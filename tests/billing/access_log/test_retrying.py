@@ -122,6 +122,7 @@ def test_a_callers_key_is_kept_as_its_fingerprint_only_and_still_opens(log: Path
     append(log, line(caller=f"Bearer {key}", properties="[1]"), line(api_key=key, properties="[1]"))
     Ingester(log).run()
     kept = list(UnreadLine.objects.values_list("text", "caller"))
+    assert key is not None
     assert all(key not in text + caller and len(caller) == 64 for text, caller in kept)
     mend()
     assert run()[0] == "2 lines tried again: 2 settled (2 passed), 0 wait on.\n"

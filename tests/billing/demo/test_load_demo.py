@@ -17,14 +17,27 @@ from django.test import override_settings
 
 from accounts.models import Customer, Organization, PayerAssignment, User, Workspace
 from accounts.scoping import OPERATOR
+from billing.charging import report_events
 from billing.demo import cast
 from billing.demo.loading import load
-from billing.models import Charge, ClosingLine, Denial, LedgerAccount, MarginBucket, Overspend
+from billing.models import (
+    Charge,
+    ClosingLine,
+    Denial,
+    LedgerAccount,
+    MarginAlert,
+    MarginBucket,
+    OutboxMessage,
+    Overspend,
+)
 from billing.reports import attention
 from billing.reports.comparing import make_comparison
+from billing.reports.present import at_present
 from billing.reports.spans import LAST_30_DAYS, read_span
 from billing.unmatched import unheard_names
 from core import clock
+from core.numbers import plain
+from metering.events import parse_event
 from metering.models import QuarantinedEvent, UsageEvent
 from pricing.models import PlanVersion, Subscription
 
@@ -74,6 +87,22 @@ def test_books_balance_and_buckets_agree_with_charges(loaded: Path) -> None:
     closed = ClosingLine.objects.aggregate(total=Sum("amount"))["total"] or 0
     assert usage == charged + closed
     assert MarginBucket.objects.filter(event="base_fee", revenue__gt=0).exists()
+
+
+def test_a_margin_below_the_floor_of_its_plan_is_told_and_shown(loaded: Path) -> None:
+    version = PlanVersion.objects.get(plan__key=cast.FLAT, number=1)
+    assert version.content["margin_floor"]["action"] == "notify"
+    body = {"idempotency_key": "dear", "event": "completion", "workspace": f"{cast.LOSS_MAKER}-production"}
+    costs = [{"vendor": "v", "amount": "500", "currency": "USD"}]
+    with transaction.atomic():
+        report_events([parse_event(body | {"properties": {}, "costs": costs}, clock.now())])
+        told = MarginAlert.objects.filter(kind="below_floor").latest("pk")
+        message = OutboxMessage.objects.get(kind="margin.below_floor", payload__call="dear")
+        assert (message.customer_id, message.payload["revenue"]) == (None, plain(told.revenue))
+        present = at_present(OPERATOR, clock.now())
+        assert 0 < present.below_count <= present.watched
+        assert present.below[0].payer.customer.external_id == cast.LOSS_MAKER
+        transaction.set_rollback(True)
 
 
 def test_the_one_with_the_most_calls_is_sold_below_cost(loaded: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -11,13 +11,14 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from accounts.users import add_member, add_to_staff, create_user
-from billing.charging import Mode, report_events
+from billing.charging import Authorized, Denied, Mode, charge_many, report_events
+from billing.margin_floors import set_floor
 from billing.wallets import top_up
 from core import clock
 from metering.events import parse_event
 from metering.rates import create_exchange_rate
 from pricing.models import PlanVersion
-from tests.billing.world import Tenant, charge, make_meter, make_tenant, make_version
+from tests.billing.world import Tenant, charge, make_meter, make_tenant, make_version, request
 
 pytestmark = pytest.mark.django_db
 QUERIES_MAX = 28
@@ -101,6 +102,41 @@ def test_currencies_meet_only_converted_and_what_cannot_be_is_named(staff: Clien
     text = page(staff)
     assert "No exchange rate" not in text
     assert ">2.50<" in text
+
+
+def test_what_is_held_and_refused_right_now_is_said(staff: Client, acme: Tenant) -> None:
+    text = page(staff)
+    assert "nothing is reserved" in text
+    assert "denied today." in text
+    assert "margin floor" not in text  # nobody has one
+    hard = make_tenant(version_of(acme), balance="5", overdraft=Decimal(0))
+    for key in ("a", "b"):
+        asked = request(hard, key, Mode.HOLD, properties={"tokens": 150})
+        assert isinstance(charge_many([asked])[0], Authorized)
+    assert isinstance(charge(hard, "c", properties={"tokens": 500}), Denied)
+    text = page(staff)
+    assert "2</span> open holds" in text
+    assert ">3.00</span>" in text
+    assert "1</span> call</a> denied today" in text
+    assert "Insufficient funds" in text
+    clock.use(lambda: datetime.now(UTC) + timedelta(days=2))
+    text = page(staff)
+    clock.use(None)
+    assert "0</span> open holds" in text
+    assert "denied today." in text
+
+
+def test_payers_below_their_margin_floor_are_named_the_lowest_first(staff: Client, acme: Tenant) -> None:
+    for name, tokens, cost in (("low", 100, "0.95"), ("lowest", 100, "1.5"), ("fine", 100, "0.1")):
+        tenant = make_tenant(version_of(acme), balance="50", name=name)
+        set_floor(tenant.payer, min_margin=Decimal("0.2"), min_volume=Decimal(0), action="notify")
+        costs = [{"vendor": "v", "amount": cost, "currency": "USD"}]
+        charge(tenant, name, properties={"tokens": tokens}, costs=costs)
+    text = " ".join(page(staff).split())
+    assert "2</span> of" in text
+    assert text.index(">lowest</a>") < text.index(">low</a>")
+    assert "50.0%" in text
+    assert ">fine</a>" not in text
 
 
 def test_a_wallet_that_runs_out_is_named_with_the_days_that_are_left(staff: Client, acme: Tenant) -> None:
