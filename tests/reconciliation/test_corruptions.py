@@ -14,8 +14,11 @@ from billing.reconciliation.links import LINKS
 from billing.reconciliation.runs import request_run, run_steps
 from core.numbers import plain
 from tests.reconciliation.books import Books
-from tests.reconciliation.corruptions import CORRUPTIONS, Corruption
+from tests.reconciliation.corruptions import CORRUPTIONS as OF_THE_RECORD
+from tests.reconciliation.corruptions import Corruption
+from tests.reconciliation.seal_corruptions import SEAL_CORRUPTIONS
 
+CORRUPTIONS = OF_THE_RECORD + SEAL_CORRUPTIONS
 pytestmark = pytest.mark.django_db
 DOCUMENT = Path(__file__).parents[2] / "docs/operations/reconciliation.md"
 HEAD = "| what was done in SQL | found by | as | amount | also told by |\n| --- | --- | --- | --- | --- |\n"
