@@ -18,6 +18,7 @@ from benchmarks.ingest import measure_ingest
 from benchmarks.installation import Installation
 from benchmarks.lease import measure_lease
 from benchmarks.measurement import Measurement, table, write_json
+from benchmarks.reconcile import measure_reconcile
 from benchmarks.simulation import measure_simulation
 from config.environment import VAR_DIR
 
@@ -30,6 +31,7 @@ BENCHMARKS: Final[dict[str, Callable[[Installation], Measurement]]] = {
     "gateway": measure_gateway,
     "lease": measure_lease,
     "simulation": measure_simulation,
+    "reconcile": measure_reconcile,
     "close_periods": measure_close_periods,
 }
 

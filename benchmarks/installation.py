@@ -58,7 +58,7 @@ class Installation:
 
     def run(self, command: list[str]) -> str:
         """Run a program in this installation to its end; what it printed."""
-        environment = self._environment()
+        environment = self.environment()
         done = subprocess.run(
             command, cwd=BASE_DIR, env=environment, stdout=subprocess.PIPE, text=True, check=True
         )
@@ -75,7 +75,7 @@ class Installation:
             self._web = subprocess.Popen(
                 web(HOST, self.port),
                 cwd=BASE_DIR,
-                env=self._environment(),
+                env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -110,7 +110,8 @@ class Installation:
         assert self._web is not None, "not started"
         return self._web.pid
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """The environment of programs that are to run in this installation."""
         kept = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
         return {**kept, "TOLLGATE_VAR": str(self.var_dir), "LOG_LEVEL": "WARNING"}
 

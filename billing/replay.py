@@ -19,7 +19,7 @@ from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
 from accounts.models import BillingEntity
 from billing.closing.coupons import COUPON, coupons_of, credited
-from billing.closing.lines import ComponentClose, booked_of, commitment_lines, component_closes, segments_of
+from billing.closing.lines import ComponentClose, booked_of, commitment_lines, component_closes
 from billing.models import Charge, ClosingLine, Reversal, ReversedCharge
 from billing.recompute import FOLDED_AT_ONCE, charges_of
 from core.jsonio import decode_json
@@ -29,6 +29,7 @@ from metering.models import UsageEvent
 from pricing.models import BillingPeriod, Component, CouponRedemption, Segment
 from pricing.pricelist import PricedComponent, compile_component
 from pricing.rating import EMPTY, Group, NotPriced, State, States, Usage
+from pricing.terms import terms_of
 
 COMMITMENT: Final = "minimum_spend"
 Place = tuple[int, int]
@@ -104,49 +105,57 @@ class Difference:
     replayed: Decimal
 
 
-class PayerReplay:
-    """A payer's history on its way: takes the events that stand, one by one, then says what differs."""
+class Replays:
+    """The histories of payers on their way: they take the events that stand, then say what differs.
 
-    def __init__(self, entity: BillingEntity) -> None:
+    The number of statements does not grow with payers, but for coupons and for periods with a commitment.
+    """
+
+    def __init__(self, entities: Iterable[BillingEntity]) -> None:
         """Read what held when: segments, versions and the meters that they hear."""
-        self._entity = entity
-        self._segments = _segments(entity)
-        by_event: dict[str, list[Held]] = defaultdict(list)
+        self._entities = {entity.pk: entity for entity in entities}
+        self._segments = _segments(self._entities)
+        self._payers = {each.pk: each.subscription.billing_entity_id for each in self._segments}
+        by_payer: dict[int, dict[str, list[Held]]] = {pk: defaultdict(list) for pk in self._entities}
         for held in _held(self._segments):
-            by_event[held.meter.definition.event].append(held)
-        self._replay = Replay(by_event)
+            by_payer[self._payers[held.segment_id]][held.meter.definition.event].append(held)
+        self._replays = {pk: Replay(by_event) for pk, by_event in by_payer.items()}
 
-    def take(self, event: HeldEvent) -> None:
-        """Fold the next event, in the order of the charges that stand."""
-        self._replay.take(event)
+    def take(self, payer_id: int, event: HeldEvent) -> None:
+        """Fold the payer's next event, in the order of the charges that stand."""
+        self._replays[payer_id].take(event)
 
-    def differences(self, charged: Mapping[Place, Decimal] | None = None) -> list[Difference]:
-        """Where what was booked is not what the events come to.
+    def differences(self, charged: Mapping[Place, Decimal]) -> list[tuple[int, Difference]]:
+        """Where what was booked is not what the events come to, with the payer's id.
 
-        `charged`: the sums of all lines of charges, if the caller has read them.
+        `charged`: the sums of all lines of the payers' charges, reversals among them.
         """
-        booked = _with_closes(self._entity, _charged(self._entity) if charged is None else charged)
-        found = []
+        booked = _with_closes(self._entities, charged)
+        found: list[tuple[int, Difference]] = []
         closes: dict[int, list[ComponentClose]] = defaultdict(list)
         for close in component_closes(self._segments):
             closes[close.segment.period_id].append(close)
-            expected = _expected(self._replay, close)
+            payer_id = self._payers[close.segment.pk]
+            expected = _expected(self._replays[payer_id], close)
             known = booked.pop((close.segment.pk, close.component.id), ZERO)
             if known != expected:
-                period_id = close.segment.period_id
-                found.append(Difference(close.segment.pk, period_id, close.component.key, known, expected))
+                place = (close.segment.pk, close.segment.period_id, close.component.key)
+                found.append((payer_id, Difference(*place, known, expected)))
         found += [
-            Difference(place[0], 0, str(place[1]), amount, ZERO) for place, amount in booked.items() if amount
+            (self._payers.get(place[0], 0), Difference(place[0], 0, str(place[1]), amount, ZERO))
+            for place, amount in booked.items()
+            if amount
         ]
-        return found + list(_commitments(self._segments, closes)) + list(_coupons(self._entity))
+        found += _commitments(self._segments, closes)
+        return found + list(_coupons(self._entities))
 
 
 def replay_differences(entity: BillingEntity) -> list[Difference]:
     """Replay a payer and compare; empty when all is as it was charged."""
-    replay = PayerReplay(entity)
+    replays = Replays([entity])
     for event in standing_events(entity):
-        replay.take(event)
-    return replay.differences()
+        replays.take(entity.pk, event)
+    return [found for _, found in replays.differences(_charged(entity))]
 
 
 def standing_events(entity: BillingEntity) -> Iterator[HeldEvent]:
@@ -180,23 +189,31 @@ def _expected(replay: Replay, close: ComponentClose) -> Decimal:
 
 def _commitments(
     segments: Iterable[Segment], closes: dict[int, list[ComponentClose]]
-) -> Iterator[Difference]:
-    closed = {segment.period_id for segment in segments if segment.closed_at is not None}
+) -> Iterator[tuple[int, Difference]]:
+    own: dict[int, list[Segment]] = defaultdict(list)
+    for segment in segments:
+        own[segment.period_id].append(segment)
+    closed = [pk for pk, theirs in own.items() if any(_has_commitment(each) for each in theirs)]
     periods = BillingPeriod.objects.filter(pk__in=closed)
     for period in periods.select_related("subscription__version", "subscription__billing_entity"):
         booked = booked_of(period.pk)
-        for line in commitment_lines(period, segments_of(period), closes[period.pk], booked):
+        for line in commitment_lines(period, own[period.pk], closes[period.pk], booked):
             if line.addition.amount:
                 known = booked.get((None, None), ZERO)
                 expected = CONTEXT.add(known, line.addition.amount)
-                yield Difference(None, period.pk, COMMITMENT, known, expected)
+                payer_id = period.subscription.billing_entity_id
+                yield payer_id, Difference(None, period.pk, COMMITMENT, known, expected)
 
 
-def _coupons(entity: BillingEntity) -> Iterator[Difference]:
+def _has_commitment(segment: Segment) -> bool:
+    return segment.closed_at is not None and bool(terms_of(segment.version).minimum_spend)
+
+
+def _coupons(payer_ids: Collection[int]) -> Iterator[tuple[int, Difference]]:
     """Lines of which coupons took off more or less than they do by what each line has come to."""
     periods = BillingPeriod.objects.filter(
         Exists(CouponRedemption.objects.filter(subscription_id=OuterRef("subscription_id"))),
-        subscription__billing_entity=entity,
+        subscription__billing_entity_id__in=list(payer_ids),
         closed_at__isnull=False,
     )
     rows = periods.select_related("subscription__version", "subscription__billing_entity")
@@ -205,11 +222,13 @@ def _coupons(entity: BillingEntity) -> Iterator[Difference]:
         for line, expected in coupons_of(period):
             known = booked.get((line.key, line.segment_id), ZERO)
             if known != expected:
-                yield Difference(line.segment_id, period.pk, f"{COUPON} {line.key}", known, expected)
+                found = Difference(line.segment_id, period.pk, f"{COUPON} {line.key}", known, expected)
+                yield period.subscription.billing_entity_id, found
 
 
-def _segments(entity: BillingEntity) -> list[Segment]:
-    rows = Segment.objects.filter(subscription__billing_entity=entity).order_by("starts_at", "pk")
+def _segments(payer_ids: Collection[int]) -> list[Segment]:
+    rows = Segment.objects.filter(subscription__billing_entity_id__in=list(payer_ids))
+    rows = rows.order_by("starts_at", "pk")
     return list(rows.select_related("version", "subscription__version", "subscription__billing_entity"))
 
 
@@ -236,12 +255,10 @@ def _charged(entity: BillingEntity) -> dict[Place, Decimal]:
     return found
 
 
-def _with_closes(entity: BillingEntity, charged: Mapping[Place, Decimal]) -> dict[Place, Decimal]:
+def _with_closes(payer_ids: Collection[int], charged: Mapping[Place, Decimal]) -> dict[Place, Decimal]:
     """The same, with what closes booked."""
     found = dict(charged)
-    rows = ClosingLine.objects.filter(
-        customer_id=entity.customer_id, billing_entity_id=entity.pk, segment_id__isnull=False
-    )
+    rows = ClosingLine.objects.filter(billing_entity_id__in=list(payer_ids), segment_id__isnull=False)
     for segment_id, component_id, amount in rows.values_list("segment_id", "component_id", "amount"):
         if segment_id is not None and component_id is not None:
             place = (segment_id, component_id)

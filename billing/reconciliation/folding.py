@@ -4,38 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
 from billing.recompute import ChargedEvent, Fold, Priced, Rerated
 from billing.reconciliation.finding import EVENTS, QUANTITY, Finding
-from billing.replay import Difference, HeldEvent, PayerReplay
+from billing.reconciliation.histories import History, StoredCharge
 from core.errors import TollgateError
 from core.ids import hot_id, public_id
-from core.numbers import CONTEXT, ZERO, round_amount
+from core.numbers import ZERO, round_amount
 from pricing.rating.state import EMPTY, State
 
 FINDINGS_MAX: Final = 100
 TOTAL: Final = "*"
 Place = tuple[int, int, str]
 """(segment, component, dimensions)"""
-
-
-@dataclass(slots=True, frozen=True)
-class StoredCharge:
-    """What is stored of a charge and its event; `properties` None: the event is gone."""
-
-    uuid: UUID
-    seq: int
-    amount: Decimal
-    lines: list[dict[str, Any]]
-    properties: dict[str, Any] | None
-    cost: Decimal | None
-    name: str
-    occurred_at: datetime
-    stands: bool
 
 
 @dataclass(slots=True)
@@ -51,8 +34,7 @@ class PayerFold:
     findings: list[Finding] = field(default_factory=list)
     tainted: set[Place] = field(default_factory=set)
     is_broken: bool = False
-    replay: PayerReplay | None = None
-    _charged: dict[tuple[int, int], Decimal] = field(default_factory=dict)
+    history: History | None = None
     _fold: Fold | None = None
     _states: dict[Place, State] = field(default_factory=dict)
 
@@ -74,16 +56,11 @@ class PayerFold:
             return
         if again.amount != charge.amount or again.lines != charge.lines:
             self._differ(charge, again)
-        self._note_history(charge, charge.properties)
+        if self.history is not None:
+            self.history.take(self.payer[1], charge, charge.properties)
 
     def finish(self) -> None:
-        """Compare with the history; then keep the states alone."""
-        if self.replay is not None and not self.is_broken and not self.tainted:
-            self.findings += [
-                self._history(found) for found in self.replay.differences(self._charged)[:FINDINGS_MAX]
-            ]
-        self.replay = None
-        self._charged.clear()
+        """Keep the states alone."""
         if self._fold is not None:
             self._states, self._fold = self._fold.states, None
 
@@ -96,28 +73,6 @@ class PayerFold:
             if place[2] == TOTAL or place in self.tainted or expected == actual:
                 continue
             yield self._state(place, expected, actual, currency)
-
-    def _note_history(self, charge: StoredCharge, properties: dict[str, Any]) -> None:
-        if self.replay is None:
-            return
-        for line in charge.lines:
-            place = (line["segment"], line["component_id"])
-            self._charged[place] = CONTEXT.add(self._charged.get(place, ZERO), Decimal(line["amount"]))
-        if charge.stands:
-            self.replay.take(HeldEvent(charge.name, charge.occurred_at, properties, charge.cost))
-
-    def _history(self, found: Difference) -> Finding:
-        where = "" if found.segment_id is None else f" in segment {public_id('seg', found.segment_id)}"
-        return Finding(
-            "not_its_history",
-            f"{found.component}{where} of period {public_id('bp', found.period_id)}",
-            self.currency,
-            found.replayed,
-            found.booked,
-            *self.payer,
-            cause="The payer's versions over its events come to another sum.",
-            detail={"component": found.component, "period_id": found.period_id},
-        )
 
     def _state(self, place: Place, expected: State, actual: State, currency: str) -> Finding:
         segment, component_id, dimensions = place

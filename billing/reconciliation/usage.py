@@ -17,13 +17,12 @@ import msgspec
 import psycopg
 from django.db import connection
 
-from accounts.models import BillingEntity
 from billing.recompute import Priced
 from billing.reconciliation.finding import EVENTS, Finding
-from billing.reconciliation.folding import PayerFold, StoredCharge
+from billing.reconciliation.folding import PayerFold
 from billing.reconciliation.hearing import HeardEvent, Hearing, by_event
+from billing.reconciliation.histories import History, StoredCharge
 from billing.reconciliation.payloads import PayloadProof, StoredPayload, names_of
-from billing.replay import PayerReplay
 from billing.store_reconciliation import Params, fetch, fetch_models, stream
 from core.ids import hot_id
 from core.numbers import ONE, ZERO
@@ -199,14 +198,16 @@ def _read_charges(
     raw: psycopg.Connection[Any], spans: Mapping[int, Any], params: Params, proof: UsageProof
 ) -> None:
     components = _Components(raw)
+    whole = [payer_id for payer_id, span in spans.items() if not span.after]
+    # Django reads the histories: none of another installation's.
+    history = History(whole) if whole and raw is connection.connection else None
     fold: PayerFold | None = None
     for row in stream(raw, CHARGES_READ, params):
         payer = (row[0], row[1])
         if fold is None or fold.payer != payer:
-            if fold is not None:
-                _finish(fold, proof)
-            fold = proof.folds[payer] = PayerFold(payer, spans[row[1]].currency, components)
-            fold.replay = _replay(raw, row[1])
+            _finish(fold, proof)
+            fold = PayerFold(payer, spans[row[1]].currency, components, history=history)
+            proof.folds[payer] = fold
         proof.charges_read += 1
         fold.take(
             StoredCharge(
@@ -221,20 +222,16 @@ def _read_charges(
                 stands=row[10],
             )
         )
+    _finish(fold, proof)
+    if history is not None:
+        doubtful = {payer[1]: fold for payer, fold in proof.folds.items() if fold.is_broken or fold.tainted}
+        proof.rated += history.findings(doubtful)
+
+
+def _finish(fold: PayerFold | None, proof: UsageProof) -> None:
     if fold is not None:
-        _finish(fold, proof)
-
-
-def _finish(fold: PayerFold, proof: UsageProof) -> None:
-    fold.finish()
-    proof.rated += fold.findings
-
-
-def _replay(raw: psycopg.Connection[Any], payer_id: int) -> PayerReplay | None:
-    """The payer's history, which Django reads: none of another installation's."""
-    if raw is not connection.connection:
-        return None
-    return PayerReplay(BillingEntity.objects.get(pk=payer_id))
+        fold.finish()
+        proof.rated += fold.findings
 
 
 class _Components(dict[int, Priced]):

@@ -38,8 +38,8 @@ class Payer:
 class OwnServers(Installation):
     """Told of its PostgreSQL as of an operator's own, which Tollgate does not start when it is down."""
 
-    def _environment(self) -> dict[str, str]:
-        return super()._environment() | {"DATABASE_URL": self.postgres.url}
+    def environment(self) -> dict[str, str]:
+        return super().environment() | {"DATABASE_URL": self.postgres.url}
 
 
 class Tollgate:

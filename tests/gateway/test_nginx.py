@@ -191,7 +191,7 @@ def test_a_follower_keeps_up_with_a_log_that_is_rotated_under_load(
     follower = subprocess.Popen(
         [*MANAGE, "ingest_access_log", str(nginx.log), "--follow"],
         cwd=BASE_DIR,
-        env=installation._environment(),
+        env=installation.environment(),
         stdout=subprocess.PIPE,
         text=True,
     )

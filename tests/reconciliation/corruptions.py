@@ -175,7 +175,7 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     ),
     Corruption(
         "A counter is off by one",
-        "UPDATE pricing_counter SET quantity = quantity + 1 WHERE quantity = 31",
+        "UPDATE pricing_counter SET quantity = quantity + 1 WHERE quantity = 20",
         "counters",
         "counter_state",
         "1",
@@ -183,17 +183,17 @@ CORRUPTIONS: tuple[Corruption, ...] = (
     ),
     Corruption(
         "A counter's amount is changed",
-        "UPDATE pricing_counter SET amount = amount + 3 WHERE quantity = 31",
+        "UPDATE pricing_counter SET amount = amount + 3 WHERE quantity = 20",
         "counters",
         "counter_amount",
         "3",
     ),
     Corruption(
         "A counter is deleted",
-        "DELETE FROM pricing_counter WHERE quantity = 31",
+        "DELETE FROM pricing_counter WHERE quantity = 20",
         "counters",
         "counter_amount",
-        "-15.5",
+        "-10",
     ),
     Corruption(
         "A usage bucket's quantity is changed",
