@@ -61,3 +61,16 @@ def margin_bodies(world: Any) -> Bodies:
             "reference": "r",
         },
     }
+
+
+def proof_bodies(world: Any) -> Bodies:
+    """What erases a person's data while everything stays proved."""
+    return {
+        ("POST", "/v1/erasures"): {
+            "customer": world.tenant.customer.public_id,
+            "user": "u",
+            "properties": ["note"],
+            "values": ["u@example.com"],
+            "reason": "r",
+        },
+    }
