@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tests.reconciliation.corruptions import Corruption
+from tests.reconciliation.corruption import Corruption
 
 LAST_SEALED = "(SELECT max(to_seq) FROM billing_seal)"
 
-SEAL_CORRUPTIONS: tuple[Corruption, ...] = (
+CORRUPTIONS: tuple[Corruption, ...] = (
     Corruption(
         "What a transfer refers to is changed under a seal",
         "UPDATE billing_transfer SET reference = 'elsewhere' WHERE seq = 1 AND position = 0",
