@@ -46,9 +46,12 @@ def charge(seq: int, amount: str, settled: str) -> dict[str, Any]:
     return {"type": "charge", "seq": seq, "fields": {name: known.get(name) for name in names}}
 
 
-def event(seq: int, user: str | None, salt: bytes = b"s" * 32, **properties: str) -> dict[str, Any]:
+SALT = b"s" * 32
+
+
+def event(seq: int, user: str | None, **properties: str) -> dict[str, Any]:
     names = check_export.FIELDS["event"].split()
-    salts = {f"properties.{name}": salt.hex() for name in properties} | ({"user": salt.hex()} if user else {})
+    salts = {f"properties.{name}": SALT.hex() for name in properties} | ({"user": SALT.hex()} if user else {})
     return {
         "type": "event",
         "seq": seq,
