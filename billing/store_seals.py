@@ -164,13 +164,14 @@ def _event(row: Sequence[Any]) -> Row:
     values = {PROPERTY + name: text for name, text in json.loads(properties or "{}").items()}
     if user is not None:
         values[USER] = user
-    kept = {} if parts is None else json.loads(parts)
+    if parts is None:
+        return Row(Place(row[2], EVENT), fields, Parts(values, {}, {}))
+    kept = json.loads(parts)
     return Row(
         Place(row[2], EVENT),
         fields,
         Parts(
             values,
-            b"",
             {path: bytes.fromhex(part["salt"]) for path, part in kept.items() if "salt" in part},
             {path: bytes.fromhex(part["hash"]) for path, part in kept.items() if "hash" in part},
         ),

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 
 from accounts.api.tenants import TenantField, TenantFilter, TenantResource
 from accounts.models import BillingEntity, Customer
+from accounts.scoping import viewer_of, visible
 from billing.erasures import request_erasure
 from billing.models import Erasure, Seal
 from core.api.fields import InstantField, TextField
@@ -58,7 +59,7 @@ class SealFilters(django_filters.FilterSet):  # type: ignore[misc]
 
     def only_latest(self, rows: QuerySet[Seal], name: str, value: bool) -> QuerySet[Seal]:
         """Those that no seal follows, or the others."""
-        following = Seal.objects.filter(
+        following = visible(Seal, viewer_of(self.request)).filter(
             customer_id=OuterRef("customer_id"),
             billing_entity_id=OuterRef("billing_entity_id"),
             from_seq__gt=OuterRef("from_seq"),

@@ -8,7 +8,8 @@ from typing import Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast
 
 from accounts.models import BillingEntity, Customer
 from billing.erasures.keeping import Keeper
@@ -143,5 +144,7 @@ def _finish(erasure: Erasure, now: datetime) -> None:
     erasure.status, erasure.done_at = Erasure.Status.DONE, now
     erasure.user, erasure.values = None, []
     erasure.save()
-    requests = IdempotentRequest.objects.filter(operation=OPERATION, response__contains=erasure.public_id)
-    requests.update(payload={})
+    requests = IdempotentRequest.objects.filter(operation=OPERATION).annotate(
+        answer=Cast("response", TextField())
+    )
+    requests.filter(answer__contains=erasure.public_id).update(payload={})

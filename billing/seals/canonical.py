@@ -98,23 +98,23 @@ class Parts:
     """What of an event may be erased.
 
     `values`: path -> canonical text, of what is still there. `salts`: path -> salt, of what was left when
-    other parts were erased; the others' come from `salt`. `erased`: path -> commitment.
+    other parts were erased; else they come from the event's own. `erased`: path -> commitment.
     """
 
     values: Mapping[str, str]
-    salt: bytes
     salts: Mapping[str, bytes]
     erased: Mapping[str, bytes]
 
-    def salt_of(self, path: str) -> bytes:
-        """The salt of a part that is still there."""
+    def salt_of(self, path: str, salt: bytes) -> bytes:
+        """The salt of a part that is still there, by the event's own."""
         kept = self.salts.get(path)
-        return part_salt(self.salt, path) if kept is None else kept
+        return part_salt(salt, path) if kept is None else kept
 
-    def commitments(self) -> dict[str, bytes]:
+    def commitments(self, salt: bytes) -> dict[str, bytes]:
         """The commitments of all parts there ever were, by path."""
-        found = {path: commitment(self.salt_of(path), value) for path, value in self.values.items()}
-        return found | dict(self.erased)
+        found = {path: commitment(self.salt_of(path, salt), value) for path, value in self.values.items()}
+        found.update(self.erased)
+        return found
 
 
 @dataclass(slots=True, frozen=True)
@@ -139,14 +139,12 @@ class Terms:
 
 def record(fields: Iterable[str | None]) -> bytes:
     """Fields as bytes: no two lists of fields give the same."""
-    out = []
-    for field in fields:
-        if field is None:
-            out.append(b"-")
-        else:
-            raw = field.encode()
-            out.append(b"%d:%b," % (len(raw), raw))
-    return b"".join(out)
+    return "".join(
+        [
+            "-" if field is None else f"{len(field) if field.isascii() else len(field.encode())}:{field},"
+            for field in fields
+        ]
+    ).encode()
 
 
 def part_salt(salt: bytes, path: str) -> bytes:
@@ -159,15 +157,15 @@ def commitment(salt: bytes, value: str) -> bytes:
     return sha256(salt + value.encode()).digest()
 
 
-def row_hash(row: Row) -> bytes:
-    """SHA-256 of the row's record."""
+def row_hash(row: Row, salt: bytes = b"") -> bytes:
+    """SHA-256 of the row's record; `salt` is an event's own."""
     fields = [row.place.kind, *row.fields]
     if row.parts is not None:
-        found = row.parts.commitments()
+        found = row.parts.commitments(salt)
         user = found.pop(USER, None)
         fields.append(None if user is None else user.hex())
         for path in sorted(found, key=str.encode):
-            fields += [path.removeprefix(PROPERTY), found[path].hex()]
+            fields += (path[len(PROPERTY) :], found[path].hex())
     return sha256(record(fields)).digest()
 
 

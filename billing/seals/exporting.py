@@ -106,15 +106,14 @@ def row_line(row: Row, salts: Mapping[Place, bytes], *, is_redacted: bool = Fals
 
 
 def _parts(parts: Parts, salt: bytes, *, is_redacted: bool) -> Line:
-    salted = Parts(parts.values, salt, parts.salts, parts.erased)
     if is_redacted:
-        return {"user": None, "properties": {}, "salts": {}, "erased": _hex(salted.commitments())}
+        return {"user": None, "properties": {}, "salts": {}, "erased": _hex(parts.commitments(salt))}
     return {
         "user": parts.values.get(USER),
         "properties": {
             path.removeprefix(PROPERTY): text for path, text in parts.values.items() if path != USER
         },
-        "salts": _hex({path: salted.salt_of(path) for path in parts.values}),
+        "salts": _hex({path: parts.salt_of(path, salt) for path in parts.values}),
         "erased": _hex(parts.erased),
     }
 

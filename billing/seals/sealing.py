@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -153,19 +153,14 @@ def _new_seal(terms: Terms, previous: bytes, rows: Sequence[Row]) -> NewSeal:
     An event whose data was erased before it was sealed cannot be: erasing seals first.
     """
     salts = secrets.token_bytes(SALT_BYTES * sum(row.place.kind == EVENT for row in rows))
-    entries = [Entry(row.place, row_hash(row)) for row in salted(rows, salts)]
-    return NewSeal(terms, previous, pack(entries), salts)
-
-
-def salted(rows: Iterable[Row], salts: bytes) -> Iterator[Row]:
-    """The rows of a seal, each event with its salt."""
-    place = 0
+    entries, place = [], 0
     for row in rows:
         if row.parts is None:
-            yield row
+            entries.append(Entry(row.place, row_hash(row)))
         else:
-            yield replace(row, parts=replace(row.parts, salt=salts[place : place + SALT_BYTES]))
+            entries.append(Entry(row.place, row_hash(row, salts[place : place + SALT_BYTES])))
             place += SALT_BYTES
+    return NewSeal(terms, previous, pack(entries), salts)
 
 
 def sealed_text(at: datetime) -> str:

@@ -95,3 +95,16 @@ def outside_bodies(world: Any) -> Bodies:
 def job_bodies() -> Bodies:
     """What asks for a run of a job."""
     return {("POST", "/v1/jobs/billing.tasks.close_periods/run"): {}}
+
+
+def proof_bodies(world: Any) -> Bodies:
+    """What erases a person's data while everything stays proved."""
+    return {
+        ("POST", "/v1/erasures"): {
+            "customer": world.tenant.customer.public_id,
+            "user": "u",
+            "properties": ["note"],
+            "values": ["u@example.com"],
+            "reason": "r",
+        },
+    }

@@ -9,7 +9,7 @@ from typing import Any
 from accounts.secrets import fingerprint
 from metering.models import QuarantinedEvent, UsageEvent
 from tests.accounts.caller import Answer, Caller, caller_with
-from tests.api.call_doors import hold_bodies, job_bodies, margin_bodies, outside_bodies
+from tests.api.call_doors import hold_bodies, job_bodies, margin_bodies, outside_bodies, proof_bodies
 from tests.api.reconciliation_doors import make_discrepancy, reconciliation_bodies
 from tests.api.rollout_doors import rollout_bodies, rollout_body
 from tests.billing.world import Tenant, make_meter, make_tenant, make_version
@@ -88,6 +88,7 @@ def bodies(world: World) -> Bodies:
     return (
         _billing(world)
         | hold_bodies(world)
+        | proof_bodies(world)
         | _pricing(world)
         | _subscriptions(world)
         | _rollouts(world)
@@ -137,13 +138,6 @@ def _billing(world: World) -> Bodies:
             "event": "completion",
             "from": INSTANT,
             "to": INSTANT,
-        },
-        ("POST", "/v1/erasures"): {
-            "customer": world.tenant.customer.public_id,
-            "user": "u",
-            "properties": ["note"],
-            "values": ["u@example.com"],
-            "reason": "r",
         },
         ("POST", "/v1/reversals"): {
             "idempotency_key": "door-reversal",

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.reconciliation import corrupted_money, corrupted_usage
+from tests.reconciliation import corrupted_money, corrupted_seals, corrupted_usage
 from tests.reconciliation.corruption import Corruption
 
-CORRUPTIONS: Final[tuple[Corruption, ...]] = (*corrupted_usage.CORRUPTIONS, *corrupted_money.CORRUPTIONS)
+CORRUPTIONS: Final[tuple[Corruption, ...]] = (
+    *corrupted_usage.CORRUPTIONS,
+    *corrupted_money.CORRUPTIONS,
+    *corrupted_seals.CORRUPTIONS,
+)

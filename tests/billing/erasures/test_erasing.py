@@ -228,7 +228,7 @@ def test_authorizations_and_quarantine_are_erased_too(tenant: Tenant) -> None:
 def test_it_goes_on_where_it_was_stopped(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "EVENTS_AT_ONCE", 1)
     erasure = request_erasure(tenant.customer, user="olga", reason="r")
-    real, calls = verbs.erase_from_events, []
+    real, calls = rows.erase_from_events, []
 
     def stopping(*args: Any) -> Any:
         calls.append(args)

@@ -83,6 +83,6 @@ def test_of_very_many_only_some_are_told(tenant: Tenant, monkeypatch: pytest.Mon
 
 
 def test_all_links_agree_after_a_persons_data_was_erased(tenant: Tenant) -> None:
-    request_erasure(tenant.customer, user="ada", properties=["who"], reason="r")
+    request_erasure(tenant.customer, user="olga", properties=["who"], reason="r")
     assert run_erasures(NOW) == 1
     assert list(findings_of(driver(), NOW)) == []
