@@ -21,7 +21,7 @@ from django.db import connection, transaction  # noqa: E402
 from benchmarks.calls import Callers, batch, event  # noqa: E402
 from benchmarks.stopwatch import Stopwatch  # noqa: E402
 from billing.api import charges, events  # noqa: E402
-from billing.charging import booking, deciding, path  # noqa: E402
+from billing.charging import booking, deciding, path, straight  # noqa: E402
 from billing.charging.requests import ChargeRequest, Mode  # noqa: E402
 from config.wsgi import application  # noqa: E402
 from core import clock  # noqa: E402
@@ -35,6 +35,8 @@ PHASES: Final = (
     (path, "lock_and_read", "begin, lock, read"),
     (path, "_decide_and_write", "decide, book"),
     (deciding, "rate_event", "rate"),
+    (deciding, "rate_alone", "rate"),
+    (straight, "rate_alone", "rate"),
     (booking, "copy_many", "write: COPY"),
     (path, "write_batch", "write: INSERT and upserts"),
     (transaction.Atomic, "__enter__", "begin"),

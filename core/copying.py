@@ -16,23 +16,23 @@ def copy_in(connection: psycopg.Connection[Any], statement: bytes, data: bytes) 
     """
     libpq = connection.pgconn
     if not connection.autocommit and libpq.transaction_status == pq.TransactionStatus.IDLE:
-        _require(libpq.exec_(b"BEGIN"), pq.ExecStatus.COMMAND_OK)
-    _require(libpq.exec_(statement), pq.ExecStatus.COPY_IN)
+        _require(libpq, libpq.exec_(b"BEGIN"), pq.ExecStatus.COMMAND_OK)
+    _require(libpq, libpq.exec_(statement), pq.ExecStatus.COPY_IN)
     libpq.put_copy_data(data)
     libpq.put_copy_end()
-    _require(_answer(libpq), pq.ExecStatus.COMMAND_OK)
+    _require(libpq, _answer(libpq), pq.ExecStatus.COMMAND_OK)
 
 
-def _require(result: pq.abc.PGresult, status: pq.ExecStatus) -> None:
-    if result.status != status:
-        raise errors.error_from_result(result, encoding="utf-8")
+def _require(libpq: pq.abc.PGconn, result: pq.abc.PGresult | None, status: pq.ExecStatus) -> None:
+    if result is not None and result.status == status:
+        return
+    if result is None or libpq.status == pq.ConnStatus.BAD:
+        raise psycopg.OperationalError("the connection to the database was lost")
+    raise errors.error_from_result(result, encoding="utf-8")
 
 
-def _answer(libpq: pq.abc.PGconn) -> pq.abc.PGresult:
-    """Send what is still here and wait for the answer, without the interpreter lock.
-
-    Raises OperationalError.
-    """
+def _answer(libpq: pq.abc.PGconn) -> pq.abc.PGresult | None:
+    """Send what is still here and wait for the answer, without the interpreter lock; None: it was lost."""
     poll = select.poll()
     is_sending = libpq.flush() > 0
     poll.register(libpq.socket, select.POLLIN | (select.POLLOUT if is_sending else 0))
@@ -42,8 +42,6 @@ def _answer(libpq: pq.abc.PGconn) -> pq.abc.PGresult:
         if is_sending and not (is_sending := libpq.flush() > 0):
             poll.modify(libpq.socket, select.POLLIN)
     result = libpq.get_result()
-    if result is None:
-        raise psycopg.OperationalError("the connection to the database was lost")
-    while libpq.get_result() is not None:  # what follows says only that it is over
+    while result is not None and libpq.get_result() is not None:  # what follows says only that it is over
         pass
     return result

@@ -184,5 +184,13 @@ def test_usage_at_a_segments_end_belongs_to_the_next(tenant: Tenant) -> None:
 
 def test_before_its_subscription_nothing_is_priced(tenant: Tenant) -> None:
     early = START - timedelta(microseconds=1)
-    prices = known(tenant, early)
-    assert (prices.at(early), prices.subscriptions_at(early), prices.missing_at(early)) == ([], [], False)
+    stretch = known(tenant, early).stretch(early)
+    assert (stretch.segments, stretch.subscriptions, stretch.is_missing) == ((), (), False)
+
+
+def test_between_two_changes_everything_is_looked_up_once(tenant: Tenant) -> None:
+    prices = known(tenant, START)
+    noon = START + timedelta(hours=12)
+    assert prices.stretch(START) is prices.stretch(noon)
+    assert prices.stretch(START).subscriptions != ()
+    assert prices.stretch(START - timedelta(microseconds=1)) is not prices.stretch(START)

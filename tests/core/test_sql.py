@@ -15,7 +15,9 @@ from core.pipeline import Pipeline
 from core.sql import (
     COPY_ROWS_MIN,
     NULL,
+    TAB,
     HotTable,
+    Row,
     copy_many,
     driver,
     execute,
@@ -95,8 +97,8 @@ def raw() -> psycopg.Connection[Any]:
     return raw
 
 
-def numbered(texts: Sequence[str]) -> list[tuple[str, str]]:
-    return [(str(number), text) for number, text in enumerate(texts)]
+def numbered(texts: Sequence[str]) -> list[Row]:
+    return [f"{number}\t{text}" for number, text in enumerate(texts)]
 
 
 def words(raw: psycopg.Connection[Any]) -> list[str | None]:
@@ -108,7 +110,7 @@ def mixed(raw: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
     return execute(raw, query).fetchall()
 
 
-def mixed_rows(count: int) -> list[tuple[str, ...]]:
+def mixed_rows(count: int) -> list[Row]:
     """Rows in which every column is null in some row, and every awkward text appears."""
     rows = []
     for number in range(count):
@@ -124,14 +126,14 @@ def mixed_rows(count: int) -> list[tuple[str, ...]]:
         ]
         if number % 3 == 1:
             row[1 + number % 7] = NULL
-        rows.append(tuple(row))
+        rows.append(TAB.join(row))
     return rows
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_any_text_comes_back_from_a_copy_and_from_an_insert(raw: psycopg.Connection[Any], text: str) -> None:
-    TABLE.copy(raw, [("1", text)])
-    TABLE.insert(raw, [("2", text)])
+    TABLE.copy(raw, ["1\t" + text])
+    TABLE.insert(raw, ["2\t" + text])
     assert words(raw) == [text, text]
 
 
@@ -144,7 +146,7 @@ def test_all_awkward_texts_stand_beside_each_other(raw: psycopg.Connection[Any])
 
 
 def test_the_marker_is_null_and_the_word_is_not(raw: psycopg.Connection[Any]) -> None:
-    rows = [("1", NULL), ("2", "NULL"), ("3", ""), ("4", NULL)]
+    rows = ["1\t" + NULL, "2\tNULL", "3\t", "4\t" + NULL]
     TABLE.copy(raw, rows)
     assert words(raw) == [None, "NULL", "", None]
     execute(raw, "TRUNCATE pg_temp.rows")
@@ -168,8 +170,8 @@ def test_a_copy_and_an_insert_write_the_same_of_every_type(raw: psycopg.Connecti
 def test_numbers_instants_bytes_and_documents_arrive_exactly(raw: psycopg.Connection[Any]) -> None:
     amount = "12345678901234567890.123456789012345678"
     row = ("7", amount, AT.isoformat(), "t", "0" * 31 + "a", "\\x00ff5c", "w", JSONS[6])
-    MIXED.insert(raw, [row])
-    MIXED.copy(raw, [("8", *row[1:])])
+    MIXED.insert(raw, [TAB.join(row)])
+    MIXED.copy(raw, [TAB.join(("8", *row[1:]))])
     inserted, copied = mixed(raw)
     assert inserted[1:] == copied[1:]
     assert inserted[1:4] == (Decimal(amount), AT, True)
@@ -178,7 +180,7 @@ def test_numbers_instants_bytes_and_documents_arrive_exactly(raw: psycopg.Connec
 
 
 def test_only_many_rows_go_by_copy_and_all_arrive(raw: psycopg.Connection[Any]) -> None:
-    many, few = numbered(["m"] * COPY_ROWS_MIN), [("500", "f")] * (COPY_ROWS_MIN - 1)
+    many, few = numbered(["m"] * COPY_ROWS_MIN), ["500\tf"] * (COPY_ROWS_MIN - 1)
     rest = copy_many(raw, [(TABLE, many), (TABLE, few), (TABLE, [])])
     assert rest == [(TABLE, few)]
     assert words(raw) == ["m"] * COPY_ROWS_MIN
@@ -189,7 +191,7 @@ def test_only_many_rows_go_by_copy_and_all_arrive(raw: psycopg.Connection[Any]) 
 
 def test_rows_of_unequal_length_are_refused(raw: psycopg.Connection[Any]) -> None:
     with pytest.raises(ValueError, match="shorter"):
-        TABLE.insert(raw, [("1", "a"), ("2",)])
+        TABLE.insert(raw, ["1\ta", "2"])
     assert words(raw) == []
 
 
@@ -226,8 +228,8 @@ def test_a_statement_is_prepared_once_and_what_django_sends_never(raw: psycopg.C
 
 def test_the_rows_of_a_pipeline_are_read_at_its_end(raw: psycopg.Connection[Any]) -> None:
     with Pipeline(raw) as pipeline:
-        TABLE.insert(pipeline, [("1", "a")])
+        TABLE.insert(pipeline, ["1\ta"])
         first = execute(pipeline, "SELECT words FROM pg_temp.rows")
-        TABLE.insert(pipeline, [("2", "b")])
+        TABLE.insert(pipeline, ["2\tb"])
         second = execute(pipeline, "SELECT count(*) FROM pg_temp.rows")
     assert (first.fetchall(), second.fetchall()) == ([("a",)], [(2,)])

@@ -1,0 +1,270 @@
+"""The short way of the commonest call and the way of every call: same rows, same balances, same answers.
+
+The same calls go to two payers alike, for one of them with the short way shut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.db import transaction
+from django.db.models import Manager
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from billing.charging import Charged, ChargeRequest, Denied, Failed, Mode, Outcome, charge_many, path
+from billing.charging.straight import book_straight
+from billing.models import Charge, CreditGrant, Denial, LedgerAccount, MarginBucket, Overspend, Transfer
+from core import clock
+from core.sql import driver
+from metering.models import IdempotencyKey, UsageBucket, UsageEvent
+from pricing.models import Counter, PlanVersion
+from tests.billing.invariants import broken_invariants
+from tests.billing.world import START, Tenant, make_meter, make_tenant, make_version, request
+from tests.properties.conftest import PROFILE
+
+pytestmark = pytest.mark.django_db
+
+NOW = START + timedelta(days=20)
+TIERS = [{"up_to": "5", "unit_price": "1", "flat_fee": "0.3"}, {"up_to": None, "unit_price": "0.25"}]
+COMPONENTS: dict[str, list[dict[str, Any]]] = {
+    "graduated": [{"key": "tok", "meter": "tokens", "model": "graduated", "tiers": TIERS}],
+    "volume": [{"key": "a.b:c-1", "meter": "tokens", "model": "volume", "tiers": TIERS}],
+    "capped": [
+        {
+            "key": "tok",
+            "meter": "tokens",
+            "model": "per_unit",
+            "unit_price": "0.333333333333333333",
+            "maximum": "4",
+            "discount_percent": "12.5",
+            "included": "1",
+        }
+    ],
+    "percentage": [{"key": "fee", "meter": "tokens", "model": "percentage", "rate": "0.03"}],
+    "cost plus": [{"key": "cost", "meter": "tokens", "model": "cost_plus", "markup": "0.2"}],
+    "grouped": [
+        {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "1", "group_by": ["region"]}
+    ],
+    "two": [
+        {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "0.1"},
+        {"key": "call", "meter": "calls", "model": "per_unit", "unit_price": "0.01"},
+    ],
+    "highest": [{"key": "peak", "meter": "peak", "model": "per_unit", "unit_price": "1"}],
+}
+CALLS = st.fixed_dictionaries(
+    {
+        "mode": st.sampled_from([Mode.ASK, Mode.REPORT]),
+        "tokens": st.sampled_from([3, Decimal("0.5"), "2.25", 40, -2, 0, 10**19, "no number", None]),
+        "region": st.sampled_from(["eu", "us"]),
+        "cost": st.sampled_from([None, "0", "1.5"]),
+        "hours_ago": st.sampled_from([0, 1, 30]),
+        "key": st.integers(0, 30),
+    }
+)
+PAYERS = st.fixed_dictionaries(
+    {
+        "settlement": st.sampled_from(["wallet_only", "wallet_only", "wallet_then_invoice", "invoice_only"]),
+        "overdraft": st.sampled_from([Decimal(0), Decimal(5), None]),
+        "credit_limit": st.sampled_from([None, Decimal(20)]),
+        "status": st.sampled_from(["active", "active", "suspended"]),
+    }
+)
+GRANTS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "amount": st.sampled_from([Decimal("0.7"), Decimal(12), Decimal(10) ** 9]),
+            "priority": st.integers(0, 2),
+            "components": st.sampled_from([[], ["tok"], ["other"]]),
+            "effective_at": st.sampled_from([START, NOW - timedelta(hours=2)]),
+        }
+    ),
+    max_size=3,
+)
+
+
+def alike(version: PlanVersion, payer: dict[str, Any], grants: Sequence[dict[str, Any]]) -> Tenant:
+    tenant = make_tenant(version, **payer)
+    for grant in grants:
+        CreditGrant.objects.create(
+            customer_id=tenant.customer.pk,
+            billing_entity_id=tenant.payer.pk,
+            kind=CreditGrant.Kind.PAID,
+            remaining=grant["amount"],
+            created_at=START,
+            **grant,
+        )
+    return tenant
+
+
+def request_of(tenant: Tenant, call: dict[str, Any]) -> ChargeRequest:
+    costs = [] if call["cost"] is None else [{"vendor": "v", "amount": call["cost"], "currency": "USD"}]
+    fields: dict[str, Any] = {"costs": costs} if costs else {}
+    properties = {"tokens": call["tokens"], "peak": call["tokens"], "region": call["region"], "é": "\\t\t"}
+    at = (NOW - timedelta(hours=call["hours_ago"])).isoformat()
+    key = f"k{call['key']}"
+    return request(tenant, key, call["mode"], properties=properties, occurred_at=at, **fields)
+
+
+def send(tenant: Tenant, batches: Sequence[Sequence[dict[str, Any]]]) -> list[Any]:
+    return [
+        shown(outcome, tenant)
+        for calls in batches
+        for outcome in charge_many([request_of(tenant, call) for call in calls])
+    ]
+
+
+def shown(outcome: Outcome, tenant: Tenant) -> Any:
+    """An outcome without the ids that two payers cannot share."""
+    if isinstance(outcome, Charged):
+        lines = [without(line, "segment") for line in outcome.lines]
+        funds = (outcome.available, outcome.settled, outcome.held)
+        marks = (outcome.is_replay, outcome.unmatched, outcome.unpriced)
+        return outcome.seq, outcome.amount, outcome.currency, outcome.cost, lines, funds, marks
+    if isinstance(outcome, Denied):
+        return outcome.reason, outcome.expected_amount, outcome.available, outcome.settled
+    if isinstance(outcome, Failed):
+        return outcome.error.code, outcome.error.param
+    return type(outcome).__name__
+
+
+def without(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in names}
+
+
+OWN = (
+    "customer_id",
+    "billing_entity_id",
+    "workspace_id",
+    "id",
+    "event_id",
+    "segment_id",
+    "reference",
+    "level_id",
+    "pk",
+    "charge_id",
+)
+
+
+def stored(tenant: Tenant) -> dict[str, Any]:
+    """All that is stored of a payer, without its ids; grants by their place."""
+    own = {"customer_id": tenant.customer.pk}
+    grants = list(CreditGrant.objects.filter(**own).order_by("id"))
+    place: dict[int | None, int | None] = {grant.pk: number for number, grant in enumerate(grants)}
+    place[None] = None
+
+    def rows(found: Manager[Any], *order: str) -> list[dict[str, Any]]:
+        return [without(row, *OWN) for row in found.filter(**own).order_by(*order).values()]
+
+    charges = rows(Charge.objects, "seq")
+    for charge in charges:
+        charge["lines"] = [without(line, "segment") for line in charge["lines"]]
+        charge["funding"] = [
+            without(part, "segment") | {"grant": place[part["grant"]]} for part in charge["funding"]
+        ]
+    transfers = rows(Transfer.objects, "seq", "position")
+    for transfer in transfers:
+        transfer["grant_id"] = place[transfer["grant_id"]]
+    return {
+        "charges": charges,
+        "transfers": transfers,
+        "events": rows(UsageEvent.objects, "seq"),
+        "keys": [row.key for row in IdempotencyKey.objects.filter(**own).order_by("key")],
+        "accounts": rows(LedgerAccount.objects, "kind"),
+        "grants": [(one.remaining, one.covered, one.is_open, one.booked_at) for one in grants],
+        "counters": rows(Counter.objects, "component_id", "dimensions"),
+        "buckets": rows(UsageBucket.objects, "meter_id", "hour", "dimensions"),
+        "margins": rows(MarginBucket.objects, "hour"),
+        "denials": rows(Denial.objects, "id"),
+        "overspend": rows(Overspend.objects, "seq"),
+    }
+
+
+def compare(plan: str, payer: dict[str, Any], grants: Any, batches: Any) -> int:
+    """Send the same to both; how many calls took the short way."""
+    clock.use(lambda: NOW)
+    for meter in {component["meter"] for component in COMPONENTS[plan]}:
+        kind = {"calls": "count", "peak": "max"}.get(meter, "sum")
+        make_meter(meter, aggregation=kind, group_by=["region"] if plan == "grouped" else [])
+    version = make_version(COMPONENTS[plan])
+    short, long = alike(version, payer, grants), alike(version, payer, grants)
+    taken = 0
+
+    def counted(*arguments: Any) -> Charged | None:
+        nonlocal taken
+        booked = book_straight(*arguments)
+        taken += booked is not None
+        return booked
+
+    with mock.patch.object(path, "book_straight", counted):
+        by_short = send(short, batches)
+    with mock.patch.object(path, "book_straight", return_value=None):
+        by_long = send(long, batches)
+    assert by_short == by_long
+    assert stored(short) == stored(long)
+    assert broken_invariants(driver()) == []
+    clock.use(None)
+    return taken
+
+
+@settings(PROFILE, max_examples=PROFILE.max_examples * 2)
+@given(
+    plan=st.sampled_from(sorted(COMPONENTS)),
+    payer=PAYERS,
+    grants=GRANTS,
+    batches=st.lists(st.lists(CALLS, min_size=1, max_size=6), min_size=1, max_size=3),
+)
+def test_both_ways_agree_on_whatever_comes(plan: str, payer: Any, grants: Any, batches: Any) -> None:
+    with transaction.atomic():
+        compare(plan, payer, grants, batches)
+        transaction.set_rollback(True)
+
+
+CALL = {
+    "mode": Mode.REPORT,
+    "tokens": 3,
+    "region": "eu",
+    "cost": None,
+    "hours_ago": 0,
+    "key": 0,
+}
+ACTIVE = {"settlement": "wallet_only", "overdraft": Decimal(0), "credit_limit": None, "status": "active"}
+GRANT = {"amount": Decimal(100), "priority": 0, "components": [], "effective_at": START}
+
+
+@pytest.mark.parametrize("mode", [Mode.ASK, Mode.REPORT])
+@pytest.mark.parametrize("plan", ["graduated", "capped", "percentage"])
+def test_the_commonest_call_takes_the_short_way(plan: str, mode: Mode) -> None:
+    calls = [CALL | {"mode": mode, "key": number, "tokens": 3 + number} for number in range(3)]
+    assert compare(plan, ACTIVE, [GRANT], [calls[:2], calls[2:]]) == 3
+
+
+@pytest.mark.parametrize(
+    ("plan", "payer", "grants", "call"),
+    [
+        ("two", {}, [GRANT], {}),
+        ("grouped", {}, [GRANT], {}),
+        ("highest", {}, [GRANT], {}),
+        ("graduated", {}, [], {}),
+        ("graduated", {}, [GRANT | {"amount": Decimal(2)}], {}),
+        ("graduated", {}, [GRANT | {"components": ["other"]}], {}),
+        ("graduated", {}, [GRANT | {"effective_at": NOW - timedelta(hours=1)}], {"hours_ago": 2}),
+        ("graduated", {}, [GRANT], {"tokens": -3}),
+        ("volume", {}, [GRANT], {"tokens": 0}),
+        ("graduated", {}, [GRANT], {"tokens": "no number"}),
+        ("cost plus", {}, [GRANT], {"cost": None}),
+        ("graduated", {"settlement": "invoice_only"}, [GRANT], {}),
+        ("graduated", {"settlement": "wallet_then_invoice"}, [GRANT], {}),
+        ("graduated", {"status": "suspended"}, [GRANT], {"mode": Mode.ASK}),
+        ("graduated", {"low_balance": [Decimal(99)]}, [GRANT], {}),
+    ],
+)
+def test_what_is_not_of_this_kind_takes_the_long_way(
+    plan: str, payer: dict[str, Any], grants: Any, call: dict[str, Any]
+) -> None:
+    assert compare(plan, ACTIVE | payer, grants, [[CALL | call]]) == 0
