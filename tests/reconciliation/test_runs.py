@@ -183,7 +183,7 @@ def test_a_run_goes_on_from_the_step_after_the_last_one(
     run = request_run(Kind.FULL)
     steps = run_steps(run.pk)
     assert next(steps).customers_done == 1
-    steps.close()  # the worker is gone
+    del steps  # the worker is gone
     run.refresh_from_db()
     assert (run.status, run.customers_total, run.last_customer_id) == (
         Status.RUNNING,
