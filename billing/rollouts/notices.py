@@ -58,8 +58,9 @@ def deliver(rows: QuerySet[OutboxMessage], now: datetime) -> int:
     with transaction.atomic():
         messages = list(rows.order_by("pk").select_for_update(skip_locked=True)[:1000])
         for message in messages:
-            whom = "staff" if (pk := message.customer_id) is None else f"customer {public_id('cus', pk)}"
-            logger.info("%s for %s", message.kind, whom)
+            whose = message.customer_id
+            to = "staff" if whose is None else f"customer {public_id('cus', whose)}"
+            logger.info("%s for %s", message.kind, to)
         OutboxMessage.objects.filter(pk__in=[message.pk for message in messages]).update(delivered_at=now)
     return len(messages)
 
