@@ -138,7 +138,7 @@ class DiscrepancyChange(StrictSerializer):
 class DiscrepancySerializer(ShownSerializer):
     """Two sides that disagree: `amount` = actual - expected, in `unit` (a currency, or what is counted).
 
-    `age_seconds`: since it was first found, until it was resolved.
+    `age_days`: whole days since it was first found, until it was resolved.
     """
 
     link = serializers.CharField()
@@ -161,12 +161,12 @@ class DiscrepancySerializer(ShownSerializer):
     last_run = IdField(prefix="rec", source="last_run_id")
     resolved_at = InstantField(allow_null=True)
     resolved_by_run = IdField(prefix="rec", source="resolved_by_run_id")
-    age_seconds = serializers.SerializerMethodField()
+    age_days = serializers.SerializerMethodField()
     comments = DiscrepancyCommentSerializer(many=True)
 
-    def get_age_seconds(self, row: Discrepancy) -> int:
+    def get_age_days(self, row: Discrepancy) -> int:
         """How long it has stood, or stood."""
-        return int(((row.resolved_at or clock.now()) - row.first_found_at).total_seconds())
+        return ((row.resolved_at or clock.now()) - row.first_found_at).days
 
 
 class DiscrepancyFilters(django_filters.FilterSet):  # type: ignore[misc]

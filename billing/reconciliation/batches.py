@@ -73,15 +73,19 @@ def _from_checkpoints(spans: Sequence[Span]) -> list[Span]:
     )
     doubtful = set(standing.values_list("customer_id", flat=True))
     return [
-        span._replace(after=0)
-        if span.customer_id in doubtful or span.upto < span.after or _is_small_and_moved(span)
-        else span
+        span._replace(after=begins_after(span.after, span.upto, is_doubtful=span.customer_id in doubtful))
         for span in spans
     ]
 
 
-def _is_small_and_moved(span: Span) -> bool:
-    return span.after < span.upto <= WHOLE_MAX
+def begins_after(proven: int, last: int, *, is_doubtful: bool) -> int:
+    """After which number an incremental run looks at a payer that is `proven` up to one and has had `last`.
+
+    0: at everything. So it is where something of the customer disagrees, where numbers are fewer than were
+    proven, and where a payer moved that has had few. Pure.
+    """
+    has_moved = last > proven
+    return 0 if is_doubtful or last < proven or (has_moved and last <= WHOLE_MAX) else proven
 
 
 def _cut(customer_ids: Sequence[int], spans: Sequence[Span]) -> tuple[list[int], list[Span]]:

@@ -10,6 +10,7 @@ from accounts.secrets import fingerprint
 from metering.models import QuarantinedEvent, UsageEvent
 from tests.accounts.caller import Answer, Caller, caller_with
 from tests.api.call_doors import hold_bodies, margin_bodies
+from tests.api.reconciliation_doors import make_discrepancy, reconciliation_bodies
 from tests.api.rollout_doors import rollout_bodies, rollout_body
 from tests.billing.world import Tenant, make_meter, make_tenant, make_version
 
@@ -41,6 +42,7 @@ class World:
     rollout: str = ""
     hold: str = ""
     lease: str = ""
+    discrepancy: str = ""
 
     @property
     def workspace(self) -> str:
@@ -75,6 +77,7 @@ def make_world() -> World:
     world.rollout = caller.made("/v1/rollouts", change)["id"]
     world.hold = caller.made("/v1/authorizations", world.event("held"))["id"]
     world.lease = caller.made("/v1/leases", {"workspace": world.workspace, "amount": "1"})["id"]
+    world.discrepancy = make_discrepancy(tenant.customer.pk).public_id
     return world
 
 
@@ -92,6 +95,7 @@ def bodies(world: World) -> Bodies:
         | _tenants(world)
         | _accounts(world)
         | margin_bodies(world)
+        | reconciliation_bodies(world.tenant.customer.public_id, world.discrepancy)
     )
 
 
@@ -354,6 +358,7 @@ LISTS = (  # noqa: SIM905
     " customers organizations workspaces billing-entities payer-assignments api-keys integration-keys meters"
     " cost-rates exchange-rates currencies rollouts usage-ceilings reversals closing-lines coupons"
     " simulations spend-limits alerts vendor-bills margin-floors margin-rules margin-alerts"
+    " reconciliation-runs discrepancies"
 ).split()
 
 

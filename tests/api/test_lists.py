@@ -12,6 +12,7 @@ from billing.models import MarginAlert
 from billing.wallets import adjust, grant_credit, top_up
 from tests.accounts.caller import caller_with
 from tests.api.doors import LISTS, World, bodies, make_world
+from tests.api.reconciliation_doors import make_discrepancy
 from tests.billing.world import Tenant, charge, make_meter, make_tenant, make_version
 
 pytestmark = pytest.mark.django_db
@@ -45,6 +46,7 @@ def world() -> World:
         bill = {"vendor": f"v{number}", "month": "2026-01", "currency": "USD", "total": "1"}
         caller.made("/v1/vendor-bills", bill)
         _alert(number)
+        make_discrepancy(world.tenant.customer.pk, number + 1)
         lost = {"idempotency_key": f"lost-{number}", "event": "completion", "workspace": "nowhere"}
         caller.post("/v1/events", {"events": [lost]})
         caller.made("/v1/organizations", {"customer": customer, "name": f"o{number}"})

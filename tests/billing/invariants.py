@@ -10,19 +10,17 @@ from typing import Any
 import psycopg
 
 from billing.reconciliation.checking import findings_of
+from billing.reconciliation.links import bills
+from billing.reconciliation.scope import Scope
 from core import clock
-
-BILLS = """
-    SELECT b.id, b.spread, coalesce(sum(s.spread), 0)
-    FROM billing_vendorbill b LEFT JOIN billing_vendorbillshare s ON s.bill_id = b.id
-    WHERE b.status IN ('applied', 'superseded') GROUP BY 1, 2 HAVING b.spread <> coalesce(sum(s.spread), 0)"""
 
 
 def broken_invariants(connection: psycopg.Connection[Any]) -> list[str]:
     """What does not hold, a line each; empty when all is well."""
-    broken = [
-        f"{link}: {found.type}: {found.subject}: {found.expected} <> {found.actual} ({found.unit})"
-        for link, found in findings_of(connection, clock.now())
+    now = clock.now()
+    shares = bills.LINK.check(Scope(connection, (), now)).findings
+    found = [*findings_of(connection, now), *((bills.NAME, finding) for finding in shares)]
+    return [
+        f"{link}: {one.type}: {one.subject}: {one.expected} <> {one.actual} ({one.unit})"
+        for link, one in found
     ]
-    bills = psycopg.Cursor(connection).execute(BILLS.encode()).fetchall()
-    return broken + [f"a bill is spread over its shares: {row}" for row in bills]

@@ -10,6 +10,7 @@ from typing import Final
 from billing.reconciliation.link import Link
 from billing.reconciliation.links import (
     balances,
+    bills,
     buckets,
     charges,
     counters,
@@ -38,4 +39,5 @@ LINKS: Final[tuple[Link, ...]] = (
     holds.LINK,
     limits.LINK,
     periods.LINK,
+    bills.LINK,
 )
