@@ -114,8 +114,10 @@ class Directory:
         self._payers: dict[str, PayerEntry] = {}
 
     def callers(self, workspaces: set[str], keys: set[str], payers: set[str]) -> Callers:
-        """Resolve these references; what is not cached is read in at most five statements, and in as many more
-        where a customer has changed since the rest was."""
+        """Resolve these references; what is not cached is read in at most five statements.
+
+        In as many more where a customer has changed since the rest of its was read.
+        """
         found = self._cached(workspaces, keys, payers)
         missing = (
             workspaces - found.workspaces.keys(),
