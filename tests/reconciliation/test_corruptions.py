@@ -68,7 +68,11 @@ def test_a_clean_system_shows_none(undone: Books) -> None:
     run = reconcile()
     assert (run.found, list(Discrepancy.objects.values_list("link", "type", "subject"))) == (0, [])
     assert run.events_checked == 9
-    assert {check.link for check in run.checks.all() if not check.rows} <= {"bills", "periods", *OF_THE_OUTSIDE}
+    assert {check.link for check in run.checks.all() if not check.rows} <= {
+        "bills",
+        "periods",
+        *OF_THE_OUTSIDE,
+    }
     undone.audit()
 
 

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0015_access_logs'),
+        ('billing', '0016_reconciliation'),
     ]
 
     operations = [

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0016_a_reconciliation'),
+        ('billing', '0020_erasure_events'),
     ]
 
     operations = [

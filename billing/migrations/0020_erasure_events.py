@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0017_b_erasures'),
+        ('billing', '0019_erasures'),
         ('pghistory', '0007_auto_20250421_0444'),
     ]
 

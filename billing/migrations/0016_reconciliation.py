@@ -10,8 +10,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0006_limits'),
         ('billing', '0015_access_logs'),
+        ('accounts', '0006_limits'),
         ('pghistory', '0007_auto_20250421_0444'),
     ]
 

@@ -56,7 +56,7 @@ ERASE_ONLY = """
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0016_b_seals'),
+        ('billing', '0018_seals'),
         ('metering', '0003_passed_calls'),
     ]
 
@@ -100,7 +100,7 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='authorization',
-            trigger=pgtrigger.compiler.Trigger(name='terms_stay', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.id IS NOT NULL AND ROW(OLD.billing_entity_id, OLD.workspace_id, OLD.api_key_id, OLD.kind, OLD.idempotency_key, OLD.event, OLD.amount, OLD.currency, OLD.occurred_at, OLD.authorized_at, OLD.expires_in, OLD.reserved, OLD.available_after, OLD.settled_after, OLD.held_after) IS DISTINCT FROM ROW(NEW.billing_entity_id, NEW.workspace_id, NEW.api_key_id, NEW.kind, NEW.idempotency_key, NEW.event, NEW.amount, NEW.currency, NEW.occurred_at, NEW.authorized_at, NEW.expires_in, NEW.reserved, NEW.available_after, NEW.settled_after, NEW.held_after))', func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;", hash='8ef413634448be8a4f77c5968038721d92a45a96', operation='UPDATE', pgid='pgtrigger_terms_stay_90576', table='billing_authorization', when='BEFORE')),
+            trigger=pgtrigger.compiler.Trigger(name='terms_stay', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD.id IS NOT NULL AND ROW(OLD.billing_entity_id, OLD.workspace_id, OLD.api_key_id, OLD.kind, OLD.idempotency_key, OLD.event, OLD.amount, OLD.currency, OLD.occurred_at, OLD.authorized_at, OLD.expires_in, OLD.reserved, OLD.metered, OLD.available_after, OLD.settled_after, OLD.held_after) IS DISTINCT FROM ROW(NEW.billing_entity_id, NEW.workspace_id, NEW.api_key_id, NEW.kind, NEW.idempotency_key, NEW.event, NEW.amount, NEW.currency, NEW.occurred_at, NEW.authorized_at, NEW.expires_in, NEW.reserved, NEW.metered, NEW.available_after, NEW.settled_after, NEW.held_after))', func="RAISE EXCEPTION 'pgtrigger: Cannot update rows from % table', TG_TABLE_NAME;", hash='293e9575e784bb88a96951974c7e0891e6d0f606', operation='UPDATE', pgid='pgtrigger_terms_stay_90576', table='billing_authorization', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='authorization',

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0016_a_reconciliation'),
+        ('billing', '0017_rest_of_authorizing'),
     ]
 
     operations = [
