@@ -97,7 +97,8 @@ class Holds(Calls):
         if status in ("captured", "voided") and not is_report:
             return error(409, f"authorization_{status}")
         is_open = status == "authorized"
-        at = instant(body["occurred_at"]) if "occurred_at" in body else held.authorized_at if is_open else now
+        first = held.authorized_at if is_open and not is_report else now
+        at = instant(body["occurred_at"]) if "occurred_at" in body else first
         call = {name: held.body[name] for name in ("workspace", "api_key") if name in held.body} | event
         spent, lines, segment = self._rate(call, payer, at, now, asked=not is_report)
         excess = spent.amount - held.hold.amount
