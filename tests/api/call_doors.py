@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from accounts.keys import issue_api_key
+
 INSTANT = "2026-01-05T09:30:00Z"
 Bodies = dict[tuple[str, str], dict[str, Any]]
 
@@ -65,7 +67,7 @@ def margin_bodies(world: Any) -> Bodies:
 
 def outside_bodies(world: Any) -> Bodies:
     """What gateways counted and payment providers list."""
-    key = world.caller.made("/v1/api-keys", {"workspace": world.workspace, "name": "counted"})["id"]
+    key = issue_api_key(workspace=world.tenant.workspace, name="counted").key.public_id
     return {
         ("POST", "/v1/gateway-counts"): {
             "counts": [{"api_key": key, "hour": "2026-01-05T09:00:00Z", "calls": 3, "event": "completion"}],
