@@ -26,7 +26,7 @@ from billing.seals.canonical import (
     Row,
     Terms,
 )
-from core.sql import HotTable, execute, key_arrays, number_array
+from core.sql import TAB, HotTable, execute, key_arrays, number_array
 
 _INSTANTS: Final = frozenset({"recorded_at", "occurred_at", "event_recorded_at", "sealed_at"})
 _NUMBERS: Final = frozenset({"cost", "amount", "settled_after", "held_after", "available_after"})
@@ -182,7 +182,8 @@ def write_seals(
     raw: psycopg.Connection[Any], seals: Iterable[Sequence[str]], salts: Iterable[Sequence[str]]
 ) -> None:
     """Write seals and their salts, each with one statement."""
-    for table, rows in ((SEALS, list(seals)), (SALTS, list(salts))):
+    for table, columns in ((SEALS, seals), (SALTS, salts)):
+        rows = [TAB.join(row) for row in columns]
         if rows:
             table.insert(raw, rows)
 
