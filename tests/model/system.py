@@ -90,6 +90,8 @@ class System(Holds):
 
     def change_version(self, payer: Payer, version: Version, at: datetime) -> Answer:
         """Another version from `at` on, in a segment of its own."""
+        if payer.status == "closed":
+            return error(403, "closed")
         current = payer.segment_at(at)
         payer.versions.append((at, version))
         if current is not None:
