@@ -24,7 +24,6 @@ INSTANT_FIELD: Final = "occurred_at"
 # Below these, numbers may be written as texts; everything else that is a text is a name or an id.
 _VALUE_FIELDS: Final = frozenset({"properties", "costs"})
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
-_encode_sent: Final = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def canonical_payload(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,14 +56,6 @@ def canonical_hash(payload: Mapping[str, Any]) -> bytes:
     Equal hashes mean the same payload. Different ones need `differing_fields`: one side may lack a field.
     """
     return blake2b(_encode(payload), digest_size=16).digest()
-
-
-def sent_hash(payload: Mapping[str, Any]) -> bytes:
-    """16 bytes (BLAKE2b) of a payload as it was sent, in a fifth of `payload_hash`'s time.
-
-    Equal hashes mean the same payload; different ones need `differing_fields`: another notation or order.
-    """
-    return blake2b(_encode_sent(payload), digest_size=16).digest()
 
 
 def differing_fields(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
