@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from billing import rollouts
+from core import clock
 from tests.scenarios.life import LifeStory
 from tests.scenarios.money import per_unit
 from tests.scenarios.test_coupons import coupon
@@ -59,6 +61,7 @@ class Books(LifeStory):
         hold = self.post("/v1/authorizations", self.call(self._key(), tokens=10))["id"]
         self.post(f"/v1/authorizations/{hold}/capture", {"properties": {"tokens": 7}})
         self.post("/v1/leases", {"workspace": f"w-{self.payer_id}", "amount": "5"})
+        rollouts.deliver_outbox(clock.now())
         self.at(4, 6)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:

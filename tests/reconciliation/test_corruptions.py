@@ -80,7 +80,7 @@ def test_an_outside_that_agrees_shows_none(undone: Books) -> None:
     hear_the_outside(undone)
     run = reconcile()
     assert (run.found, list(Discrepancy.objects.values_list("link", "type", "subject"))) == (0, [])
-    assert all(check.rows for check in run.checks.filter(link__in=OF_THE_OUTSIDE))
+    assert all(check.rows for check in run.checks.filter(link__in=OF_THE_OUTSIDE - {"bills"}))
 
 
 @pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda one: one.says)
