@@ -18,6 +18,7 @@ from config.embedded import Postgres, Redis, ServerError
 from config.embedded.installation import POSTGRES, REDIS
 from config.embedded.redis import program
 from config.embedded.sockets import socket_folder
+from core import clock
 
 PROGRAMS = {"chromium": ("chromium", "chromium-browser"), "nginx": ("nginx",)}
 REQUIRE_ALL = os.environ.get("TOLLGATE_REQUIRE_ALL") == "1"
@@ -58,6 +59,13 @@ def _plain_static_files(tmp_path_factory: pytest.TempPathFactory) -> None:
     backend = "django.contrib.staticfiles.storage.StaticFilesStorage"
     settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": backend}}
     settings.STATIC_ROOT = tmp_path_factory.mktemp("static")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _real_time() -> Iterator[None]:
+    """No module leaves its clock to the next one, not even where its own set-up broke off."""
+    yield
+    clock.use(None)
 
 
 @pytest.fixture(scope="session")

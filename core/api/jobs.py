@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from core.api.fields import InstantField
 from core.api.filters import refuse_unknown
 from core.api.resources import Listable, Readable, Resource, actor_of
-from core.api.serializers import ShownSerializer
+from core.api.serializers import ShownSerializer, StrictSerializer
 from core.jobs import JobState, drop, find_job, job_states, request_run, send_again
 from core.models import JobRun, ParkedMessage
 
@@ -92,6 +92,7 @@ class JobResource(Resource):
     @action(detail=True, methods=["post"])
     def run(self, request: Request, **kwargs: Any) -> HttpResponseBase:
         """Run it as soon as a worker is free; asked for already and not begun is asked for once."""
+        StrictSerializer(data=request.data).is_valid(raise_exception=True)  # it has no fields
 
         def work() -> JobState:
             request_run(find_job(self.kwargs["id"]), actor_of(request) or "")
@@ -159,5 +160,6 @@ class ParkedMessageResource(Listable, Readable):
         return self._resolve("drop", drop)
 
     def _resolve(self, verb: str, work: Callable[[ParkedMessage, str], ParkedMessage]) -> HttpResponseBase:
+        StrictSerializer(data=self.request.data).is_valid(raise_exception=True)
         by = actor_of(self.request) or ""
         return self.write(verb, lambda: work(self.get_object(), by))

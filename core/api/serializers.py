@@ -53,5 +53,5 @@ class ShownSerializer(serializers.Serializer[Any]):
 
 
 def _unknown(name: str, known: set[str]) -> ErrorDetail:
-    sentence = f"There is no field {name[:80]!r} here; there are {', '.join(sorted(known))}."
+    sentence = f"There is no field {name[:80]!r} here; there are {', '.join(sorted(known)) or 'none'}."
     return ErrorDetail(sentence, "unknown_field")

@@ -18,6 +18,7 @@ from billing.limits.windows import day_at, month_at, rolling_at
 from billing.reconciliation.link import Checked, Finding, Link, Scope
 from core.ids import hot_id, public_id
 from core.numbers import CONTEXT, ZERO
+from metering.store import ASKED
 
 NAME: Final = "limits"
 COUNTER: Final = "limit_counter"
@@ -45,7 +46,8 @@ COUNTED: Final = """
             WHERE p.customer_id = c.customer_id AND p.starts_at = c.starts_at)
     FROM billing_limitcounter c
     WHERE c.customer_id = ANY(%(whole)s::bigint[]) AND c.counter LIKE 'lim:%%'"""
-# Nobody has spent what the operator bears of a capped capture.
+# Nobody has spent what the operator bears of a capped capture. In a rolling window a call counts when it asked,
+# or when what was reported had happened.
 SPENT: Final = """
     WITH RECURSIVE bound AS MATERIALIZED (
         SELECT l.*, t.since, t.first, t.last
@@ -58,11 +60,10 @@ SPENT: Final = """
         SELECT tree.limit_id, o.id
         FROM tree JOIN accounts_organization o ON o.parent_id = tree.organization_id),
     spent AS (
-        SELECT l.id, l.created_at, l.since, l.first, l.last, c.recorded_at, c.occurred_at,
-               LEAST(c.occurred_at, c.recorded_at) AS slot_at,
+        SELECT l.id, l.created_at, l.since, l.first, l.last, c.recorded_at, slot.at AS slot_at,
+               CASE WHEN l."window" = 'rolling' THEN slot.at ELSE c.occurred_at END AS counted_at,
                (SELECT coalesce(sum((line->>'amount')::numeric
-                            - CASE WHEN c.recorded_at >= l.created_at
-                                   THEN coalesce((line->>'absorbed')::numeric, 0) ELSE 0 END), 0)
+                                    - coalesce((line->>'absorbed')::numeric, 0)), 0)
                 FROM jsonb_array_elements(c.lines) AS line
                 WHERE m.id IS NULL OR line->>'meter' = m.key) AS amount
         FROM bound l
@@ -70,6 +71,9 @@ SPENT: Final = """
         JOIN billing_charge c ON c.customer_id = l.customer_id AND c.currency = l.currency
         JOIN metering_usageevent e
             ON e.customer_id = c.customer_id AND e.id = c.event_id AND e.recorded_at = c.event_recorded_at
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN e.given & %(asked)s <> 0 THEN e.recorded_at
+                        ELSE LEAST(c.occurred_at, e.recorded_at) END AS at) AS slot
         WHERE CASE l.level
                 WHEN 'api_key' THEN e.api_key_id = l.api_key_id
                 WHEN 'workspace' THEN c.workspace_id = l.workspace_id
@@ -82,10 +86,9 @@ SPENT: Final = """
                         SELECT FROM tree JOIN accounts_workspace w ON w.organization_id = tree.organization_id
                         WHERE tree.limit_id = l.id AND w.id = c.workspace_id) END
                 ELSE c.billing_entity_id = l.billing_entity_id END)
-    SELECT id, coalesce(sum(amount) FILTER (WHERE since IS NULL OR slot_at >= since), 0),
-           coalesce(sum(amount) FILTER (WHERE slot_at < since AND recorded_at >= since), 0)
+    SELECT id, coalesce(sum(amount) FILTER (WHERE since IS NULL OR slot_at >= since), 0)
     FROM spent
-    WHERE recorded_at >= created_at OR occurred_at >= first AND occurred_at < last
+    WHERE recorded_at >= created_at OR counted_at >= first AND counted_at < last
     GROUP BY 1"""
 HOLDS: Final = """
     SELECT a.customer_id, a.billing_entity_id, a.id, a.status, a.held, one->>0, h.amount
@@ -138,25 +141,14 @@ def check(scope: Scope) -> Checked:
         used = ZERO
         for row in counted.get(limit.pk, ()):
             used = CONTEXT.add(used, row.used) if row.starts_at >= since else used
-        expected, unsure = spent.get(limit.pk, (ZERO, ZERO))
-        if used != expected and not (unsure and _is_between(used, expected, unsure)):
+        expected = spent.get(limit.pk, ZERO)
+        if used != expected:
             checked.findings.append(_finding(limit, expected, used))
     return checked
 
 
-def _is_between(used: Decimal, expected: Decimal, unsure: Decimal) -> bool:
-    bounds = sorted((expected, CONTEXT.add(expected, unsure)))
-    return bounds[0] <= used <= bounds[1]
-
-
-def _spent(
-    scope: Scope, limits: Iterable[_Limit], counted: Mapping[int, list[_Row]]
-) -> dict[int, tuple[Decimal, Decimal]]:
-    """By limit, what was spent in its windows; and what may have been, of a rolling one.
-
-    A call that was dated back counted when it was recorded if it asked, and when it happened if it was a
-    report: nobody can tell the two apart any more.
-    """
+def _spent(scope: Scope, limits: Iterable[_Limit], counted: Mapping[int, list[_Row]]) -> dict[int, Decimal]:
+    """By limit, what was spent in its windows."""
     columns: dict[str, list[Any]] = {"ids": [], "since": [], "first": [], "last": []}
     for limit in limits:
         first, last = _first_window(limit, counted.get(limit.pk, ()))
@@ -164,7 +156,7 @@ def _spent(
         columns["since"].append(_since(limit, scope.now))
         columns["first"].append(first)
         columns["last"].append(last)
-    return {pk: (amount, unsure) for pk, amount, unsure in scope.rows(SPENT, **columns)}
+    return dict(scope.rows(SPENT, asked=ASKED, **columns))
 
 
 def _since(limit: _Limit, now: datetime) -> datetime | None:

@@ -21,7 +21,7 @@ from pricing.models import PlanVersion
 from tests.billing.world import Tenant, charge, make_meter, make_tenant, make_version, request
 
 pytestmark = pytest.mark.django_db
-QUERIES_MAX = 28
+QUERIES_MAX = 30
 
 
 @pytest.fixture
