@@ -46,8 +46,8 @@ COUNTED: Final = """
             WHERE p.customer_id = c.customer_id AND p.starts_at = c.starts_at)
     FROM billing_limitcounter c
     WHERE c.customer_id = ANY(%(whole)s::bigint[]) AND c.counter LIKE 'lim:%%'"""
-# Nobody has spent what the operator bears of a capped capture. In a rolling window a call counts when it asked,
-# or when what was reported had happened.
+# Nobody has spent what the operator bears of a capped capture. In a rolling window a call counts when it
+# asked, or when what was reported had happened.
 SPENT: Final = """
     WITH RECURSIVE bound AS MATERIALIZED (
         SELECT l.*, t.since, t.first, t.last
