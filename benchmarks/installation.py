@@ -22,7 +22,13 @@ from config.supervisor.groups import end_groups
 from config.supervisor.programs import MANAGE, web
 
 HOST: Final = "127.0.0.1"
-NOT_OURS: Final = ("DATABASE_URL", "REDIS_URL", "TOLLGATE_TEST_CLOCK", "TOLLGATE_DEMO", "PROMETHEUS_MULTIPROC_DIR")
+NOT_OURS: Final = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "TOLLGATE_TEST_CLOCK",
+    "TOLLGATE_DEMO",
+    "PROMETHEUS_MULTIPROC_DIR",
+)
 _READY_SECONDS_MAX: Final = 60
 
 
