@@ -37,7 +37,8 @@ def reverse(key: str) -> Decimal:
 
 def check(tenant: Tenant) -> None:
     """All books agree, and every charge and reversal is proved."""
-    assert broken_invariants(driver()) == []
+    broken = broken_invariants(driver())
+    assert broken == [], broken
     for stored, again in recompute_charges(charges_of(tenant.customer.pk, tenant.payer.pk)):
         assert is_proved(stored, again), (stored.lines, again)
 

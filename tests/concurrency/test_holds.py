@@ -37,9 +37,14 @@ def _clock() -> Iterator[None]:
 
 
 @pytest.fixture
-def version() -> PlanVersion:
+def version() -> Iterator[PlanVersion]:
+    """Made at NOW: a meter counts what was recorded since it was frozen."""
+    clock.use(lambda: NOW)
     make_meter()
-    return make_version([PER_TOKEN])
+    made = make_version([PER_TOKEN])
+    clock.use(None)
+    yield made
+    clock.use(None)
 
 
 def hold(api: Api, tenant: Tenant, key: str, tokens: int = 1, **fields: Any) -> str:

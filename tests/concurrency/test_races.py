@@ -68,8 +68,8 @@ class TestTwoChargesOfOneWallet:
         assert meeting.has_happened
         assert all(isinstance(outcome, Charged) for outcome in outcomes)
         broken = broken_invariants(driver())
-        assert any(sentence.startswith("seq is used once") for sentence in broken)
-        assert any(sentence.startswith("charges are the counters' F") for sentence in broken)
+        assert any(sentence.startswith("numbers: number_twice") for sentence in broken)
+        assert any(sentence.startswith("counters: ") for sentence in broken)
 
     def test_with_it_the_second_is_refused(
         self, version: PlanVersion, monkeypatch: pytest.MonkeyPatch
