@@ -46,6 +46,15 @@ def execute(raw: Session, query: str, params: Sequence[Any] = ()) -> Answer:
         return pipeline.execute(query, params)
 
 
+def open_transaction() -> object | None:
+    """Stands for the open transaction until it ends or a savepoint of it is rolled back; None outside of one.
+
+    What was read in one and is kept in memory holds as long as this is the same object: Django begins a new
+    list of what to do on commit whenever something of the transaction is undone.
+    """
+    return connection.run_on_commit if connection.in_atomic_block else None
+
+
 SEPARATOR: Final = "\0"
 NULL: Final = "\x02"
 """Stands for null in rows: a control character, which no text that was let in contains."""

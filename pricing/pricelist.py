@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from core.ids import public_id
+from core.sql import open_transaction
 from metering.aggregation.paths import Properties, compile_path
 from metering.aggregation.values import text_of
 from pricing.catalog.entitlements import EntitlementTerms
@@ -93,13 +94,15 @@ class PayerPrices:
     """All of a payer's segments, at one config version of its customer.
 
     `subscriptions` = (id, start, end) of each time in which one of its subscriptions runs and is not paused.
-    `has_margin_floor`: one of the segments' versions has one.
+    `has_margin_floor`: one of the segments' versions has one. `read_in`: the transaction that read it, whose
+    segments nobody else sees yet, and which are gone when it is rolled back.
     """
 
     config_version: int
     subscriptions: tuple[tuple[int, datetime, datetime | None], ...]
     segments: tuple[SegmentPrices, ...]
     has_margin_floor: bool = False
+    read_in: object | None = field(default=None, repr=False, compare=False)
     changes: list[datetime] = field(init=False, repr=False, compare=False)
     stretches: dict[int, Stretch] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -156,12 +159,17 @@ def payer_prices(
 
 def _cached_or_loaded(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
     found = {}
+    here = open_transaction()
     for payer_id, version in wanted.items():
         prices = _payers.get(payer_id)
-        if prices is not None and prices.config_version == version:
+        if prices is not None and prices.config_version == version and _holds(prices, here):
             found[payer_id] = prices
     stale = {payer_id: version for payer_id, version in wanted.items() if payer_id not in found}
     return found | _load(stale) if stale else found
+
+
+def _holds(prices: PayerPrices, here: object | None) -> bool:
+    return prices.read_in is None or prices.read_in is here
 
 
 def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
@@ -209,6 +217,7 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
                 for row in rows
                 for segment in segments.get(row.pk, ())
             ),
+            open_transaction(),
         )
     _payers.update(loaded)
     return loaded

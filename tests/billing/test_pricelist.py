@@ -194,3 +194,25 @@ def test_between_two_changes_everything_is_looked_up_once(tenant: Tenant) -> Non
     assert prices.stretch(START) is prices.stretch(noon)
     assert prices.stretch(START).subscriptions != ()
     assert prices.stretch(START - timedelta(microseconds=1)) is not prices.stretch(START)
+
+
+def test_a_segment_that_was_rolled_back_is_made_again_and_not_counted_in(tenant: Tenant) -> None:
+    later = NOW + 40 * DAY
+    before = set(Segment.objects.values_list("pk", flat=True))
+    with pytest.raises(InterruptedError), transaction.atomic():
+        gone = {segment.id for segment in known(tenant, later).at(later)}
+        assert gone.isdisjoint(before)
+        raise InterruptedError
+    assert set(Segment.objects.values_list("pk", flat=True)) == before
+    (made,) = known(tenant, later).at(later)
+    assert made.id not in gone
+    assert Segment.objects.filter(pk=made.id).exists()
+
+
+def test_prices_read_in_a_transaction_are_read_once_in_it(
+    tenant: Tenant, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    with transaction.atomic():
+        known(tenant)
+        with django_assert_num_queries(1):  # the customer's version
+            known(tenant)

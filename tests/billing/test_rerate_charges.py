@@ -29,10 +29,6 @@ def _january() -> Iterator[None]:
     clock.use(None)
 
 
-@pytest.mark.xfail(
-    reason="a segment that a stale attempt opened is rolled back with it, but stays in the process's prices",
-    strict=True,
-)
 def test_charges_are_made_again_at_the_price_that_covers_their_events_now() -> None:
     make_meter()
     tenant = make_tenant(None, balance="100")
@@ -101,10 +97,6 @@ def test_usage_that_nothing_had_priced_is_charged_with_the_rest() -> None:
     check(tenant)
 
 
-@pytest.mark.xfail(
-    reason="a segment that a stale attempt opened is rolled back with it, but stays in the process's prices",
-    strict=True,
-)
 def test_uniques_are_counted_anew_in_the_segment_that_covers_them_now() -> None:
     make_meter(aggregation="unique", property_path="person")
     tenant = make_tenant(None, balance="100")

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from core.pipeline import Pipeline
 from core.sql import (
@@ -23,6 +23,7 @@ from core.sql import (
     execute,
     insert_few,
     number_array,
+    open_transaction,
     text_array,
 )
 
@@ -233,3 +234,25 @@ def test_the_rows_of_a_pipeline_are_read_at_its_end(raw: psycopg.Connection[Any]
         TABLE.insert(pipeline, ["2\tb"])
         second = execute(pipeline, "SELECT count(*) FROM pg_temp.rows")
     assert (first.fetchall(), second.fetchall()) == ([("a",)], [(2,)])
+
+
+def test_a_transaction_is_another_one_once_something_of_it_was_rolled_back() -> None:
+    whole = open_transaction()
+    assert whole is not None
+    with transaction.atomic():
+        assert open_transaction() is whole
+    assert open_transaction() is whole, "what a savepoint did stays"
+    with pytest.raises(InterruptedError), transaction.atomic():
+        raise InterruptedError
+    assert open_transaction() is not whole
+
+
+@pytest.mark.django_db(transaction=True)
+def test_outside_of_a_transaction_there_is_none_and_each_is_a_new_one() -> None:
+    assert open_transaction() is None
+    seen = []
+    for _ in range(2):
+        with transaction.atomic():
+            seen.append(open_transaction())
+    assert None not in seen
+    assert seen[0] is not seen[1]
