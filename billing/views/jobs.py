@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
 from accounts.permissions import Right, may
@@ -29,19 +30,19 @@ from core.pages.listing import Listing, fragment
 SILENCE: Final = "Nothing of what is due runs by itself while this lasts; manage.py run_due runs it."
 
 
-def span_text(span: timedelta) -> str:
-    """`40 ms`, `59 min`, which no line breaks."""
-    return lag_text(span).replace(" ", "\u00a0")
+def unbroken(text: str) -> str:
+    """A span of time that no line breaks; nothing stays nothing."""
+    return format_html('<span class="ago">{}</span>', text) if text else ""
 
 
 def took(run: JobRun | None) -> str:
-    """How long a run took, in words."""
-    return "" if run is None or run.seconds is None else span_text(timedelta(seconds=run.seconds))
+    """How long a run took: `40 ms`, `59 min`."""
+    return unbroken("" if run is None or run.seconds is None else lag_text(timedelta(seconds=run.seconds)))
 
 
 def since(at: datetime | None, now: datetime) -> str:
     """How long ago, by the machine's clock, which jobs go by whatever a test clock says."""
-    return "" if at is None else f"{span_text(max(timedelta(0), now - at))}\u00a0ago"
+    return unbroken("" if at is None else f"{lag_text(max(timedelta(0), now - at))} ago")
 
 
 def next_cell(state: JobState) -> str:
@@ -51,7 +52,7 @@ def next_cell(state: JobState) -> str:
     if state.request is not None:
         return with_sub("now", f"asked for by {state.request.asked_by}")
     wait = state.next_at - state.now
-    return f"in\u00a0{span_text(wait)}" if wait > timedelta(0) else "now"
+    return unbroken(f"in {lag_text(wait)}") if wait > timedelta(0) else "now"
 
 
 def trouble_cell(state: JobState) -> str:
@@ -91,7 +92,7 @@ JOBS = Listing(
         custom_column(
             "lag",
             "Late by",
-            lambda row, reader: span_text(row.lag) if row.lag else ABSENT,
+            lambda row, reader: unbroken(lag_text(row.lag)) if row.lag else ABSENT,
             is_numeric=True,
             hint="For how long it should have run and did not",
             csv=lambda row: row.lag.total_seconds(),
@@ -121,7 +122,7 @@ RUNS = Listing(
         custom_column(
             "waited",
             "Waited",
-            lambda row, reader: span_text(timedelta(seconds=row.waited)),
+            lambda row, reader: unbroken(lag_text(timedelta(seconds=row.waited))),
             is_numeric=True,
             hint="From when it was due to its start",
             csv=lambda row: row.waited,
@@ -177,7 +178,7 @@ def job(request: HttpRequest, name: str) -> HttpResponseBase:
         "next": next_cell(state),
         "last_run": since(state.last.started_at if state.last else None, state.now),
         "good": since(state.good_at, state.now),
-        "lag": span_text(state.lag) if state.lag else "",
+        "lag": unbroken(lag_text(state.lag)) if state.lag else "",
         "may_run": may(request.user, Right.RUN_JOBS),
         "crumbs": [("Jobs", reverse("jobs")), (found.title, "")],
     }
