@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NoReturn, TypeVar
 
 import psutil
@@ -26,6 +27,17 @@ REQUIRE_ALL = os.environ.get("TOLLGATE_REQUIRE_ALL") == "1"
 Server = TypeVar("Server", Postgres, Redis)
 
 _were_running = (POSTGRES.pid is not None, REDIS.pid is not None)
+
+
+_static_root = TemporaryDirectory(prefix="tollgate-static-")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Static files under their plain names: tests need no `collectstatic`, and see nothing of what a demo in
+    this folder has collected. Before any test module is imported: an application that one makes would ask."""
+    backend = "django.contrib.staticfiles.storage.StaticFilesStorage"
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": backend}}
+    settings.STATIC_ROOT = Path(_static_root.name)
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
@@ -51,14 +63,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     for server, was_running in zip(servers, _were_running, strict=True):
         if not was_running and server.is_running() and not server.other_sessions():
             server.stop()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _plain_static_files(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Static files under their plain names: tests need no `collectstatic`."""
-    backend = "django.contrib.staticfiles.storage.StaticFilesStorage"
-    settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": backend}}
-    settings.STATIC_ROOT = tmp_path_factory.mktemp("static")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -69,14 +69,6 @@ def test_the_schema_is_served_to_anybody(db: None) -> None:
     assert yaml.safe_load(response.content)["info"]["title"] == "Tollgate"
 
 
-@pytest.fixture
-def _plain_static(settings: Any) -> None:
-    """Static files by their own names: tests collect none."""
-    storage = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    settings.STORAGES = settings.STORAGES | {"staticfiles": storage}
-
-
-@pytest.mark.usefixtures("_plain_static")
 def test_the_error_page_explains_every_type() -> None:
     response = Client().get("/v1/docs/errors")
     assert response.status_code == 200
@@ -86,7 +78,6 @@ def test_the_error_page_explains_every_type() -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/docs", "/v1/docs?script", "/v1/docs/errors"])
-@pytest.mark.usefixtures("_plain_static")
 def test_the_pages_allow_nothing_foreign(path: str) -> None:
     response = Client().get(path)
     assert response.status_code == 200
