@@ -153,6 +153,8 @@ class Calls:
 
 @pytest.fixture
 def version(transactional_db: None) -> Iterator[PlanVersion]:
+    """Made when the calls begin: a meter counts what was recorded since it was frozen."""
+    clock.use(lambda: START)
     make_meter()
     make_meter("images")
     yield make_version(COMPONENTS)
