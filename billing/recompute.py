@@ -196,7 +196,7 @@ def recompute_charges(
     fold = Fold(_Components())
     for charge in charges.iterator(FOLDED_AT_ONCE):
         lines = [line for line in charge.lines if segments is None or line["segment"] in segments]
-        if lines:
+        if lines or segments is None:
             yield charge, _rate_stored(fold, charge, lines)
 
 

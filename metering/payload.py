@@ -7,7 +7,7 @@ payloads are the same when no field that stands on both sides differs. Numbers c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Final
@@ -18,6 +18,7 @@ from core import payloads
 from core.errors import InvalidRequest
 from core.instants import parse_instant
 from metering.aggregation.values import canonical
+from metering.store import GIVEN
 
 KEY_FIELD: Final = "idempotency_key"
 INSTANT_FIELD: Final = "occurred_at"
@@ -64,6 +65,29 @@ def differing_fields(first: Mapping[str, Any], second: Mapping[str, Any]) -> lis
     Empty when the second is a replay of the first. The key itself is not compared.
     """
     return sorted(payloads.differing_fields(canonical_payload(first), canonical_payload(second)))
+
+
+def recorded_payload(
+    *,
+    name: str,
+    user: str | None,
+    trace: str | None,
+    given: int,
+    occurred_at: datetime,
+    properties: Mapping[str, Any],
+    costs: Sequence[Mapping[str, Any]] | None,
+) -> dict[str, Any]:
+    """What was sent of an event that is stored, without who called: `given` says which fields it had."""
+    payload: dict[str, Any] = {"event": name, "user": user, "trace": trace}
+    if given & GIVEN["properties"]:
+        payload["properties"] = properties
+    if given & GIVEN["occurred_at"]:
+        payload["occurred_at"] = occurred_at
+    if given & GIVEN["costs"]:
+        payload["costs"] = [
+            {field: value for field, value in part.items() if field != "source"} for part in costs or ()
+        ]
+    return payload
 
 
 def _canonical_instant(value: Any) -> Any:

@@ -65,7 +65,7 @@ class Line:
         if self.caller:
             named["api_key"] = self.caller
         elif "caller" in self.raw:
-            named["api_key"] = mark_of(self.raw["caller"].encode().decode("latin-1"))
+            named["api_key"] = mark_of(str(self.raw["caller"]).encode().decode("latin-1"))
         expected = _properties(self.raw.get("properties"), "properties")
         if "quantity" in self.raw:
             expected["quantity"] = _number(self.raw["quantity"], "quantity")

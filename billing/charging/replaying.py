@@ -14,7 +14,7 @@ from core.errors import Conflict
 from core.ids import public_id
 from core.jsonio import decode_json
 from core.sql import execute, number_array, text_array
-from metering.payload import differing_fields
+from metering.payload import differing_fields, recorded_payload
 from metering.store import GIVEN
 
 STORED: Final = """
@@ -112,19 +112,12 @@ def conflict(item: Planned, differing: Sequence[str]) -> Conflict:
 def _differing(item: Planned, row: dict[str, Any]) -> list[str]:
     """Compare what is sent now with what was sent then; what either left out does not differ."""
     sent = named_payload(item)
-    first: dict[str, Any] = {"event": row["name"], "user": row["user"], "trace": row["trace"]}
-    if row["given"] & GIVEN["properties"]:
-        first["properties"] = row["properties"]
-    if row["given"] & GIVEN["occurred_at"]:
-        first["occurred_at"] = row["occurred_at"].isoformat()
-    if row["given"] & GIVEN["costs"]:
-        first["costs"] = [
-            {name: value for name, value in part.items() if name != "source"} for part in row["costs"]
-        ]
+    fields = ("name", "user", "trace", "given", "occurred_at", "properties", "costs")
+    first = recorded_payload(**{name: row[name] for name in fields})
     for name in ("workspace", "api_key", "billing_entity"):
         if row["given"] & GIVEN[name]:
             first[name] = str(row[f"{name}_id"])
-    return differing_fields({k: v for k, v in first.items() if v is not None}, sent)
+    return differing_fields(first, sent)
 
 
 def named_payload(item: Planned) -> dict[str, Any]:

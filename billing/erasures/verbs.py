@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
-from typing import Final
+from functools import partial
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
@@ -13,7 +14,13 @@ from django.db.models.functions import Cast
 
 from accounts.models import BillingEntity, Customer
 from billing.erasures.keeping import Keeper
-from billing.erasures.rows import Wish, erase_from_events, erase_from_holds, erase_from_quarantine
+from billing.erasures.rows import (
+    ErasedRows,
+    Wish,
+    erase_from_events,
+    erase_from_holds,
+    erase_from_quarantine,
+)
 from billing.models import Erasure
 from billing.seals import seal_payers
 from billing.store_erasures import Person
@@ -73,9 +80,12 @@ def run_erasures(now: datetime) -> int:
 def run_erasure(pk: int, now: datetime) -> bool:
     """Carry out one erasure from where it stands; whether this call has finished it.
 
-    Everything of the customer is sealed first: what is erased leaves its proof in a seal.
+    Holds and events in quarantine come first: of what one of them becomes meanwhile nothing is left to erase.
+    Then everything of the customer is sealed: what is erased of events leaves its proof in a seal.
     """
     keeper = Keeper()
+    if not _erase_others(pk, keeper, now):
+        return False
     customer_id = Erasure.objects.values_list("customer_id", flat=True).get(pk=pk)
     payers = list(
         BillingEntity.objects.filter(customer_id=customer_id).order_by("pk").values_list("pk", flat=True)
@@ -88,7 +98,6 @@ def run_erasure(pk: int, now: datetime) -> bool:
                 return False
             if _step(erasure, keeper, payers, now):
                 continue
-            _erase_others(erasure, keeper, now)
             _finish(erasure, now)
             return True
 
@@ -124,19 +133,34 @@ def _step(erasure: Erasure, keeper: Keeper, payers: Iterable[int], now: datetime
     return True
 
 
-def _erase_others(erasure: Erasure, keeper: Keeper, now: datetime) -> None:
-    """Authorizations, and what the customer has in quarantine."""
-    wish, raw = _wish(erasure, keeper, now), driver()
-    held, quarantined = FIRST_ID, 0
-    while done := erase_from_holds(raw, wish, held):
-        held = done.last
-        erasure.others += done.rows
-        erasure.parts += done.parts
-    while done := erase_from_quarantine(raw, wish, quarantined):
-        quarantined = done.last
-        erasure.others += done.rows
-        erasure.parts += done.parts
+def _erase_others(pk: int, keeper: Keeper, now: datetime) -> bool:
+    """Authorizations, and what the customer has in quarantine; False when somebody else is at it, or was.
+
+    An erasure that goes on after a crash looks at all of them again, and finds what is left.
+    """
+    raw = driver()
+    held, quarantined = partial(erase_from_holds, raw), partial(erase_from_quarantine, raw)
+    for erase, first in ((held, FIRST_ID), (quarantined, 0)):
+        after: Any = first
+        while after is not None:
+            with transaction.atomic():
+                erasure = _waiting(pk)
+                if erasure is None:
+                    return False
+                after = _erase_batch(erasure, _wish(erasure, keeper, now), erase, after)
+    return True
+
+
+def _erase_batch(erasure: Erasure, wish: Wish, erase: Callable[..., ErasedRows | None], after: Any) -> Any:
+    """The last row that was looked at; None when there were none beyond `after`."""
+    done = erase(wish, after)
+    if done is None:
+        return None
+    erasure.others += done.rows
+    erasure.parts += done.parts
     erasure.kept = wish.kept
+    erasure.save(update_fields=["others", "parts", "kept"])
+    return done.last
 
 
 def _finish(erasure: Erasure, now: datetime) -> None:

@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any, Final, NamedTuple
 
 from core.ids import public_id
-from metering.payload import canonical_hash, canonical_payload
+from metering.payload import canonical_hash, canonical_payload, recorded_payload
 from metering.store import GIVEN
 
 CALLERS: Final = ("workspace", "api_key", "billing_entity")
@@ -53,14 +53,23 @@ class PayloadProof:
         """
         if not kept:
             return True
-        payload = _payload(event)
         given = [
             (name, row) for name, row in zip(CALLERS, event.callers, strict=True) if event.given & GIVEN[name]
         ]
         choices = [self._names(name, row) for name, row in given]
         if not all(choices):
             return True
-        canonical = canonical_payload(payload)
+        canonical = canonical_payload(
+            recorded_payload(
+                name=event.name,
+                user=event.user,
+                trace=event.trace,
+                given=event.given,
+                occurred_at=event.occurred_at,
+                properties=event.properties,
+                costs=event.costs,
+            )
+        )
         key = tuple(given)
         last = self._last.get(key)
         for chosen in ([last] if last else []) + list(product(*choices))[:NAMES_MAX]:
@@ -76,19 +85,6 @@ class PayloadProof:
 
     def _names(self, name: str, row: int | None) -> list[str]:
         return [] if row is None else self.names[name].get(row, [])
-
-
-def _payload(event: StoredPayload) -> dict[str, Any]:
-    payload: dict[str, Any] = {"event": event.name, "user": event.user, "trace": event.trace}
-    if event.given & GIVEN["properties"]:
-        payload["properties"] = event.properties
-    if event.given & GIVEN["occurred_at"]:
-        payload["occurred_at"] = event.occurred_at
-    if event.given & GIVEN["costs"]:
-        payload["costs"] = [
-            {name: value for name, value in part.items() if name != "source"} for part in event.costs or ()
-        ]
-    return payload
 
 
 def names_of(prefix: str, pk: int, *others: str | None) -> list[str]:

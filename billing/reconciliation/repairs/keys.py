@@ -14,7 +14,7 @@ from core.errors import Conflict
 from core.ids import hot_row
 from core.jsonio import decode_json
 from metering.models import IdempotencyKey, UsageEvent
-from metering.payload import payload_hash
+from metering.payload import payload_hash, recorded_payload
 from metering.store import GIVEN
 
 
@@ -46,16 +46,15 @@ def _event(customer_id: int, uuid: Any) -> UsageEvent:
 
 def _payload(event: Any) -> dict[str, Any]:
     """The event as its caller would send it now: by the names that workspace, key and payer have today."""
-    payload: dict[str, Any] = {"event": event.name, "user": event.user, "trace": event.trace}
-    if event.given & GIVEN["properties"]:
-        payload["properties"] = decode_json(event.exact.encode())
-    if event.given & GIVEN["occurred_at"]:
-        payload["occurred_at"] = event.occurred_at
-    if event.given & GIVEN["costs"] and event.exact_costs is not None:
-        costs = decode_json(event.exact_costs.encode())
-        payload["costs"] = [
-            {name: value for name, value in part.items() if name != "source"} for part in costs
-        ]
+    payload = recorded_payload(
+        name=event.name,
+        user=event.user,
+        trace=event.trace,
+        given=event.given,
+        occurred_at=event.occurred_at,
+        properties=decode_json(event.exact.encode()),
+        costs=None if event.exact_costs is None else decode_json(event.exact_costs.encode()),
+    )
     if event.given & GIVEN["workspace"]:
         workspace = Workspace.objects.get(pk=event.workspace_id)
         payload["workspace"] = workspace.external_id or workspace.public_id

@@ -146,6 +146,10 @@ def test_nobody_goes_unpaid_by_calling_itself_something_odd(said: bytes) -> None
     assert event.user in (None, "\ufffd\ufffd", "\u00e9", "ada")
 
 
+def test_a_caller_that_a_gateway_writes_as_a_number_is_its_text() -> None:
+    assert event_of(read(caller=12345)).api_key == fingerprint("12345")
+
+
 def test_neither_an_id_of_ours_nor_a_fingerprint_is_taken_for_a_callers_key() -> None:
     for presented in ("key_00000001", fingerprint("s3cret")):
         assert event_of(read(caller=presented)).api_key == fingerprint(presented)

@@ -13,14 +13,17 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
+from django.db.models import TextField
+from django.db.models.functions import Cast
 
 from accounts.audit import changes_of
-from billing.charging import Authorized, Charged, Failed, Mode
+from billing.authorizations import capture_request
+from billing.charging import Authorized, Charged, Failed, Mode, charge_many
 from billing.erasures import request_erasure, rows, run_erasure, run_erasures, verbs
 from billing.models import Authorization, Charge, ErasedRecord, Erasure, SealSalts
 from billing.recompute import charges_of, is_proved, recompute_charges
 from billing.replay import replay_differences
-from billing.seals import check_export, sealing
+from billing.seals import check_export, seal_payers, sealing
 from billing.seals.sealing import seal_due
 from billing.seals.verifying import Verification
 from core import clock
@@ -223,6 +226,25 @@ def test_authorizations_and_quarantine_are_erased_too(tenant: Tenant) -> None:
     assert (again.id, again.is_replay) == (held.id, True)
     differs = charge(tenant, "held", Mode.HOLD, **SENT | {"properties": {"tokens": 6}})
     assert isinstance(differs, Failed)
+
+
+def test_a_hold_that_is_captured_meanwhile_brings_nothing_back(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = charge(tenant, "held", Mode.HOLD, **SENT)
+    assert isinstance(held, Authorized)
+
+    def ended(payers: Any, now: datetime) -> Any:
+        rows = Authorization.objects.annotate(payload_text=Cast("payload", TextField()))
+        hold = rows.get(customer_id=held.customer_id, id=held.id)
+        (outcome,) = charge_many([capture_request({"properties": {"tokens": 5}}, hold, now)])
+        assert isinstance(outcome, Charged), outcome
+        return seal_payers(payers, now)
+
+    monkeypatch.setattr(verbs, "seal_payers", ended)
+    assert erase(tenant, user="olga", values=["olga@example.com"]).others == 1
+    assert UsageEvent.objects.latest("seq").properties == {"tokens": 5}
+    assert "olga" not in everything()
 
 
 def test_it_goes_on_where_it_was_stopped(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:

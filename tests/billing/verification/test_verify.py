@@ -116,6 +116,10 @@ def test_a_charge_that_was_changed_is_named_with_both_sides(tenant: Tenant) -> N
             [("charge", "charge"), ("period", "tok"), ("period", "99999"), ("seal", "changed")],
         ),
         (
+            "UPDATE billing_charge SET lines = '[]' WHERE seq = 2",
+            [("charge", "amount"), ("period", "tok"), ("seal", "changed")],
+        ),
+        (
             "UPDATE metering_usageevent SET properties = '{\"tokens\": 4}' WHERE idempotency_key = 'c'",
             [
                 ("charge", "amount"),
