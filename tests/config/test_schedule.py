@@ -31,12 +31,6 @@ def test_no_task_has_two_rows() -> None:
     assert len(names) == len(set(names))
 
 
-def test_beat_runs_the_table_and_drops_what_waited_too_long() -> None:
-    assert set(app.conf.beat_schedule) == {due.task for due in schedule.SCHEDULE}
-    for row in app.conf.beat_schedule.values():
-        assert row["options"]["expires"] == row["schedule"]
-
-
 @pytest.mark.django_db
 def test_run_due_runs_every_row_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("run_due")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from config.celery import app
+from dataclasses import replace
+from typing import Final
+
+from django.conf import settings
+
+from config.celery import app as app
 from config.schedule import MINUTE, SCHEDULE
 
-SECONDS = 5.0
+SECONDS: Final = 5.0
 
-app.conf.beat_schedule = {
-    due.task: {"task": due.task, "schedule": SECONDS, "options": {"expires": 4 * SECONDS}}
-    for due in SCHEDULE
-    if due.every <= MINUTE
-}
+settings.JOBS = tuple(replace(due, every=SECONDS) for due in SCHEDULE if due.every <= MINUTE)

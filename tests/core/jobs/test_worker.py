@@ -115,7 +115,11 @@ def test_what_lay_in_redis_when_it_was_lost_is_done_all_the_same(workshop: Works
     workshop.stop("worker")
     queue = workshop.queue()
     workshop.rows(ASK, HOURLY, datetime.now(UTC))
-    workshop.wait_for(lambda: queue.llen("celery") >= 2)
+
+    def lies_there() -> bool:
+        return any(json.loads(one)["headers"]["task"] == HOURLY for one in queue.lrange("celery", 0, -1))
+
+    workshop.wait_for(lies_there)
     began = datetime.now(UTC)
     queue.flushall()
     workshop.redis.kill9()
