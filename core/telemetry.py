@@ -63,6 +63,8 @@ class Notebook(Generic[T]):
             with suppress(IndexError):
                 while True:
                     notes.append(self._notes.popleft())
+            if not notes:
+                return
             try:
                 self._take(notes)
             except Exception as error:  # a figure must not end anything

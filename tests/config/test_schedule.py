@@ -10,7 +10,6 @@ from django.core.management import CommandError, call_command
 from django.utils.module_loading import import_string
 
 from config import schedule
-from config.celery import app
 from config.management.commands import run_due
 from core import clock
 from core.jobs import catalogue
