@@ -36,7 +36,7 @@ from core.partitions import ensure_month
 from core.sql import driver
 from metering.events import CostPart, EventInput
 from metering.models import UsageEvent
-from metering.store import ASKED
+from metering.payload import ASKED
 
 BATCH: Final = 500
 ATTEMPTS: Final = 5

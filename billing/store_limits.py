@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from core.pipeline import Answer
 from core.sql import Session, execute, number_array, text_array
-from metering.store import ASKED
+from metering.payload import ASKED
 
 # A limit's own row is its lock: it is there before anything is counted.
 LOCK_LIMITS: Final = """

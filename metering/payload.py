@@ -18,8 +18,17 @@ from core import payloads
 from core.errors import InvalidRequest
 from core.instants import parse_instant
 from metering.aggregation.values import canonical
-from metering.store import GIVEN
 
+GIVEN: Final = {
+    "workspace": 1,
+    "api_key": 2,
+    "billing_entity": 4,
+    "occurred_at": 8,
+    "properties": 16,
+    "costs": 32,
+}
+ASKED: Final = 64
+"""Beside them: the call asked for permission, so that rolling limits count it when it was recorded."""
 KEY_FIELD: Final = "idempotency_key"
 INSTANT_FIELD: Final = "occurred_at"
 # Below these, numbers may be written as texts; everything else that is a text is a name or an id.

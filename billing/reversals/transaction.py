@@ -45,7 +45,8 @@ from core.numbers import CONTEXT, ZERO
 from core.partitions import ensure_month
 from core.sql import driver
 from metering.models import UsageEvent
-from metering.store import ASKED, UniqueKey
+from metering.payload import ASKED
+from metering.store import UniqueKey
 
 ATTEMPTS: Final = 5
 Cause = Reversal.Cause

@@ -18,7 +18,7 @@ from billing.limits.windows import day_at, month_at, rolling_at
 from billing.reconciliation.link import Checked, Finding, Link, Scope
 from core.ids import hot_id, public_id
 from core.numbers import CONTEXT, ZERO
-from metering.store import ASKED
+from metering.payload import ASKED
 
 NAME: Final = "limits"
 COUNTER: Final = "limit_counter"

@@ -117,7 +117,9 @@ def test_a_charge_that_was_changed_is_named_with_both_sides(tenant: Tenant) -> N
         ),
         (
             "UPDATE billing_charge SET lines = '[]' WHERE seq = 2",
-            [("charge", "amount"), ("period", "tok"), ("seal", "changed")],
+            [("charge", "amount")] * 2
+            + [("charge", f"tok.{what}") for what in ("amount", "position.from", "position.to")]
+            + [("period", "tok"), ("seal", "changed")],
         ),
         (
             "UPDATE metering_usageevent SET properties = '{\"tokens\": 4}' WHERE idempotency_key = 'c'",
