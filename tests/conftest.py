@@ -22,6 +22,21 @@ from config.embedded.sockets import socket_folder
 from core import clock
 
 PROGRAMS = {"chromium": ("chromium", "chromium-browser"), "nginx": ("nginx",)}
+LONG = (
+    "tests/soak/",
+    "tests/browser/",
+    "tests/config/test_up.py",
+    "tests/gateway/test_nginx.py",
+    "tests/properties/",
+    "tests/model/",
+    "tests/core/jobs/test_worker.py",
+    "tests/faults/",
+    "tests/concurrency/",
+    "tests/scenarios/",
+    "tests/pricing/rating/",
+    "",
+)
+ORDER = tuple(enumerate(LONG))
 REQUIRE_ALL = os.environ.get("TOLLGATE_REQUIRE_ALL") == "1"
 
 Server = TypeVar("Server", Postgres, Redis)
@@ -38,6 +53,11 @@ def pytest_configure(config: pytest.Config) -> None:
     backend = "django.contrib.staticfiles.storage.StaticFilesStorage"
     settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": backend}}
     settings.STATIC_ROOT = Path(_static_root.name)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first, so that no worker has one left when the other is done."""
+    items.sort(key=lambda item: min(place for place, path in ORDER if item.nodeid.startswith(path)))
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
@@ -21,9 +21,10 @@ class Size:
     height: int
 
 
+Scheme = Literal["light", "dark"]
 DESKTOP = Size("desktop", 1440, 900)
 PHONE = Size("phone", 390, 844)
-SCHEMES = ("light", "dark")
+SCHEMES: Final[tuple[Scheme, ...]] = ("light", "dark")
 GRAVE = {"serious", "critical"}
 
 
@@ -34,20 +35,25 @@ def check_page(
     *,
     is_error: bool = False,
 ) -> None:
-    """Open `url` in light and dark, on a desktop and a phone, and fail with all that is wrong.
+    """Look at `url` in light and dark, on a desktop and a phone, and fail with all that is wrong.
+
+    It is loaded for each size, and changes its colours in between, as it does when evening comes.
 
     `is_error` allows the one console line that a browser writes for an answer of 4xx or 5xx.
     """
     wrong = []
-    for scheme in SCHEMES:
-        for size in (DESKTOP, PHONE):
-            page = open_page("about:blank", scheme=scheme, size=size, cookies=cookies)
-            with watching(page, url) as found:
-                page.goto(url, wait_until="networkidle")
+    page = open_page("about:blank", cookies=cookies)
+    with watching(page, url) as found:
+        for size, schemes in ((DESKTOP, SCHEMES), (PHONE, SCHEMES[::-1])):
+            page.set_viewport_size({"width": size.width, "height": size.height})
+            page.emulate_media(color_scheme=schemes[0])
+            page.goto(url, wait_until="networkidle")
+            for scheme in schemes:
+                page.emulate_media(color_scheme=scheme)
                 found += layout_faults(page) + axe_faults(page)
-            wrong += [
-                f"{scheme} {size.name}: {line}" for line in found if not (is_error and "status of" in line)
-            ]
+                faults = [line for line in found if not (is_error and "status of" in line)]
+                wrong += [f"{scheme} {size.name}: {line}" for line in faults]
+                found.clear()
     assert not wrong, f"{url}\n" + "\n".join(wrong)
 
 

@@ -71,7 +71,7 @@ def open_page(chromium: Browser) -> Iterator[OpenPage]:
             permissions=["clipboard-read", "clipboard-write"],
         )
         contexts.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         if cookies:
             context.add_cookies(cookies)  # type: ignore[arg-type]
         page = context.new_page()
