@@ -7,13 +7,13 @@ at its customer's config version, which the charge path compares under the payer
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from core.ids import public_id
-from core.sql import open_transaction
+from core.sql import open_transaction, still_holds
 from metering.aggregation.paths import Properties, compile_path
 from metering.aggregation.values import text_of
 from pricing.catalog.entitlements import EntitlementTerms
@@ -46,7 +46,10 @@ class PricedComponent:
 
 @dataclass(slots=True, frozen=True)
 class VersionPrices:
-    """A plan version's components by the meter that they price, and what it entitles to."""
+    """A plan version's components by the meter that they price, and what it entitles to.
+
+    `read_in`: the transaction that read it, and perhaps made it.
+    """
 
     version_id: int
     public_id: str
@@ -54,6 +57,7 @@ class VersionPrices:
     entitlements: tuple[EntitlementTerms, ...] = ()
     anchor: Anchor = Anchor.CALENDAR
     margin_floor: MarginFloor | None = None
+    read_in: object | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(slots=True, frozen=True)
@@ -154,25 +158,24 @@ def payer_prices(
     if not missing:
         return found
     ensure_segments(missing)
-    return _load(wanted)
+    return read_prices(wanted)
 
 
 def _cached_or_loaded(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
     found = {}
-    here = open_transaction()
     for payer_id, version in wanted.items():
         prices = _payers.get(payer_id)
-        if prices is not None and prices.config_version == version and _holds(prices, here):
+        if prices is not None and prices.config_version == version and still_holds(prices.read_in):
             found[payer_id] = prices
     stale = {payer_id: version for payer_id, version in wanted.items() if payer_id not in found}
-    return found | _load(stale) if stale else found
+    return found | read_prices(stale) if stale else found
 
 
-def _holds(prices: PayerPrices, here: object | None) -> bool:
-    return prices.read_in is None or prices.read_in is here
+def read_prices(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
+    """The prices of payers, read anew: with all segments by now. To make one raises no version.
 
-
-def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
+    `wanted` as `payer_prices` has it; a fixed number of statements.
+    """
     if len(_payers) > PAYERS_MAX:
         _payers.clear()
     subscriptions: dict[int, list[Subscription]] = {payer_id: [] for payer_id in wanted}
@@ -185,7 +188,7 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
     rows_of_segments = Segment.objects.filter(subscription_id__in=pks).select_related("period")
     for segment in rows_of_segments.order_by("starts_at") if pks else ():
         segments.setdefault(segment.subscription_id, []).append(segment)
-    _compile_versions({segment.version_id for rows in segments.values() for segment in rows})
+    versions = _versions_of({segment.version_id for rows in segments.values() for segment in rows})
     ceilings = ceilings_in([row for rows in subscriptions.values() for row in rows], segments)
     loaded = {}
     for payer_id, version in wanted.items():
@@ -202,7 +205,7 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
                     segment.pk,
                     segment.starts_at,
                     segment.ends_at,
-                    _versions[segment.version_id],
+                    versions[segment.version_id],
                     segment.closed_at is not None,
                     ceilings.get(segment.pk, {}),
                     Period(segment.period.starts_at, segment.period.ends_at),
@@ -213,7 +216,7 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
                 for segment in segments.get(row.pk, ())
             ),
             any(
-                _versions[segment.version_id].margin_floor is not None
+                versions[segment.version_id].margin_floor is not None
                 for row in rows
                 for segment in segments.get(row.pk, ())
             ),
@@ -223,22 +226,34 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
     return loaded
 
 
-def _compile_versions(version_ids: Iterable[int]) -> None:
-    missing = [pk for pk in version_ids if pk not in _versions]
-    if not missing:
-        return
+def _versions_of(version_ids: Iterable[int]) -> dict[int, VersionPrices]:
+    kept = {pk: _versions.get(pk) for pk in version_ids}
+    found = {pk: one for pk, one in kept.items() if one is not None and still_holds(one.read_in)}
+    missing = kept.keys() - found.keys()
+    return found | _compile_versions(missing) if missing else found
+
+
+def _compile_versions(missing: Collection[int]) -> dict[int, VersionPrices]:
     by_version: dict[int, dict[int, list[PricedComponent]]] = {pk: {} for pk in missing}
     rows = Component.objects.filter(version_id__in=missing).select_related("meter").order_by("position")
     for row in rows:
         priced = compile_component(row)
         by_version[row.version_id].setdefault(row.meter_id, []).append(priced)
     terms = {version.pk: terms_of(version) for version in PlanVersion.objects.filter(pk__in=missing)}
+    compiled = {}
     for pk, by_meter in by_version.items():
-        components = {meter_id: tuple(found) for meter_id, found in by_meter.items()}
         own = terms[pk]
-        _versions[pk] = VersionPrices(
-            pk, public_id("pv", pk), components, tuple(own.entitlements), own.anchor, own.margin_floor
+        compiled[pk] = VersionPrices(
+            pk,
+            public_id("pv", pk),
+            {meter_id: tuple(found) for meter_id, found in by_meter.items()},
+            tuple(own.entitlements),
+            own.anchor,
+            own.margin_floor,
+            open_transaction(),
         )
+    _versions.update(compiled)
+    return compiled
 
 
 def compile_component(row: Component) -> PricedComponent:

@@ -123,21 +123,21 @@ class Compiled:
     features: tuple[EntitlementTerms, ...]
 
 
-_compiled: dict[int, Compiled] = {}
+_compiled: dict[int, tuple[VersionPrices, Compiled]] = {}
 _ranges: dict[tuple[int, str], tuple[SegmentPrices, CounterRange]] = {}
 
 
 def _compile(version: VersionPrices) -> Compiled:
-    """Kept: a version never changes."""
+    """Kept while the version's prices are."""
     known = _compiled.get(version.version_id)
-    if known is None:
+    if known is None or known[0] is not version:
         bounds: dict[str, tuple[EntitlementTerms, ...]] = {}
         for terms in version.entitlements:
             if terms.type != "boolean" and terms.meter is not None:
                 bounds[terms.meter] = (*bounds.get(terms.meter, ()), terms)
         features = tuple(terms for terms in version.entitlements if terms.type == "boolean")
-        known = _compiled[version.version_id] = Compiled(bounds, features)
-    return known
+        known = _compiled[version.version_id] = (version, Compiled(bounds, features))
+    return known[1]
 
 
 def _needs_of(item: Planned) -> list[Need]:

@@ -284,7 +284,7 @@ def plan_limits(items: Sequence[Planned], versions: Mapping[int, int], now: date
     return limiting
 
 
-def _find_homes(items: Iterable[Planned], books: Mapping[int, LimitBook]) -> None:
+def _find_homes(items: Iterable[Planned], books: dict[int, LimitBook]) -> None:
     unknown: dict[int, set[int]] = {}
     for item in items:
         payer, workspace_id = item.attribution.payer, item.attribution.workspace_id
@@ -292,7 +292,7 @@ def _find_homes(items: Iterable[Planned], books: Mapping[int, LimitBook]) -> Non
         if book is not None and workspace_id is not None and not book.knows(workspace_id):
             unknown.setdefault(book.customer_id, set()).add(workspace_id)
     for customer_id, workspace_ids in unknown.items():
-        find_homes(books[customer_id], workspace_ids)
+        books[customer_id] = find_homes(books[customer_id], workspace_ids)
 
 
 def _bounds(limiting: Limiting, limits: Iterable[Limit], item: Planned, currency: str) -> list[Bound]:
