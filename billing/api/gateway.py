@@ -132,8 +132,10 @@ async def gateway_response_in_loop(environ: Environ) -> Response:
 
 def _needs_no_database(environ: Environ) -> bool:
     """Whether the key and its meters are known here; a test clock is a row, too."""
-    record = integration_keys.at_hand(environ.get(INTEGRATION_KEY, "").strip())
-    return record is not None and is_at_hand(record.config_version) and not settings.TOLLGATE_TEST_CLOCK
+    if settings.TOLLGATE_TEST_CLOCK:
+        return False
+    record = integration_keys.at_hand(environ.get(INTEGRATION_KEY, "").strip(), CHARGE_SCOPE)
+    return record is not None and is_at_hand(record.config_version)
 
 
 def _ask(environ: Environ, request_id: str) -> ChargeRequest:
@@ -166,7 +168,7 @@ def _answer(decided: Decision, environ: Environ, request_id: str) -> Response:
 
 def asked_hold(environ: Environ, request_id: str) -> ChargeRequest:
     """What a check asks of the charge path; raises what is wrong with it."""
-    credential = authenticate_key(integration_secret(environ), is_fresh=False)
+    credential = authenticate_key(integration_secret(environ), is_fresh=False, needed=CHARGE_SCOPE)
     check_scope(credential, CHARGE_SCOPE)
     # At the version the key was read with: the path forgets that key, too, where it finds a newer one.
     meters = meter_catalogue(credential.config_version)

@@ -17,6 +17,7 @@ from django.db import transaction
 
 from accounts.credentials import IntegrationKeyRecord
 from accounts.directory import directory
+from accounts.models.keys import Scope
 from billing.charging import capturing, deciding, drawing, giving_back, late
 from billing.charging.booking import Batch, book_item, note_denial, write_batch
 from billing.charging.deciding import RatedItem
@@ -33,7 +34,7 @@ from billing.funding import Part
 from core import clock
 from core.api.errors import as_tollgate_error
 from core.database_errors import Unavailable
-from core.errors import AuthenticationFailed, TollgateError
+from core.errors import KEYS_FAULT, TollgateError
 from core.partitions import ensure_month
 from core.pipeline import STALE
 from core.sql import driver
@@ -93,8 +94,12 @@ def report_events(
     is_any_age: bool = False,
 ) -> list[Outcome]:
     """Record what has happened already: never denied, below zero it is Overspend."""
+    scope = Scope.EVENTS_WRITE.value
     return charge_many(
-        [ChargeRequest(event, Mode.REPORT, source, credential, is_any_age) for event in events]
+        [
+            ChargeRequest(event, Mode.REPORT, source, credential, is_any_age, needed_scope=scope)
+            for event in events
+        ]
     )
 
 
@@ -159,7 +164,7 @@ def _decide_and_write(
     for item in items:
         config = item.attribution.config
         key = (config.customer_id if config else 0, item.request.event.idempotency_key)
-        if isinstance(item.attribution.problem, AuthenticationFailed):
+        if isinstance(item.attribution.problem, KEYS_FAULT):
             outcomes[item.index] = Failed(item.attribution.problem)  # learns not even an earlier answer
         elif key in known.keys:
             replays.append((item, known.keys[key]))

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from accounts.attribution import Attribution
 from accounts.credentials import IntegrationKeyRecord
+from accounts.models.keys import Scope
 from billing.holds import HoldId
 from billing.models import Authorization
 from core.errors import Unprocessable
@@ -88,9 +89,9 @@ class ChargeRequest:
     """One call. `source` names the door (api, import, release, demo) for the lag report.
 
     `credential` is the integration key that it came with, perhaps from a cache: the path makes sure that
-    it is still valid. `is_any_age` lets usage come as late as it likes: imports of history and
-    releases from quarantine. `hold` belongs to the mode HOLD. With `authorization` the event captures that
-    hold; its `billing_entity` is the payer held.
+    it is still valid and has `needed_scope`. `is_any_age` lets usage come as late as it likes: imports of
+    history and releases from quarantine. `hold` belongs to the mode HOLD. With `authorization` the event
+    captures that hold; its `billing_entity` is the payer held.
     """
 
     event: EventInput
@@ -100,6 +101,7 @@ class ChargeRequest:
     is_any_age: bool = False
     hold: HoldTerms | None = None
     authorization: CaptureTerms | None = None
+    needed_scope: str = Scope.CHARGES_WRITE.value
 
     def window_problem(self, now: datetime) -> Unprocessable | None:
         """The error of usage that comes too late or has not happened yet; None when it may be taken."""

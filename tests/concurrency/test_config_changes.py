@@ -15,7 +15,7 @@ from accounts.secrets import API, new_secret
 from billing.charging import Charged, Denied, Failed, Mode, Outcome, Recorded
 from core import clock
 from core.sql import driver
-from metering.models import UsageEvent
+from metering.models import QuarantinedEvent, UsageEvent
 from pricing.models import PlanVersion, Subscription
 from tests.billing.world import START, Tenant, balance, charge, make_meter, make_tenant, make_version
 from tests.concurrency.callers import Api, call
@@ -142,3 +142,32 @@ def test_an_integration_key_revoked_elsewhere_is_refused_at_both_doors(
     assert api.charge(call(tenant, "c")).status_code == 401
     assert api.report([call(tenant, "d")]).status_code == 401
     assert not UsageEvent.objects.filter(idempotency_key__in=["c", "d"]).exists()
+
+
+def test_a_scope_taken_elsewhere_is_missing_at_once_and_nothing_is_kept(
+    tenant: Tenant, api: Api, elsewhere: Change
+) -> None:
+    scopes = "UPDATE accounts_integrationkey SET scopes = %s WHERE id = %s"
+    assert api.charge(call(tenant, "a")).status_code == 201
+    assert api.report([call(tenant, "b")]).status_code == 200
+    elsewhere(scopes, ["events:write"], api.key.pk)
+    refused = api.charge(call(tenant, "a"))  # not even its first answer
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "missing_scope")
+    assert api.report([call(tenant, "c")]).status_code == 200
+    elsewhere(scopes, ["charges:write"], api.key.pk)
+    assert api.report([call(tenant, "d")]).status_code == 403
+    assert api.charge(call(tenant, "e")).status_code == 201
+    assert not UsageEvent.objects.filter(idempotency_key="d").exists()
+    assert not QuarantinedEvent.objects.exists()
+
+
+def test_what_is_given_to_an_integration_key_elsewhere_counts_at_once(
+    tenant: Tenant, api: Api, elsewhere: Change
+) -> None:
+    change = "UPDATE accounts_integrationkey SET scopes = %s, expires_at = %s WHERE id = %s"
+    elsewhere(change, ["events:write"], clock.now() - timedelta(seconds=1), api.key.pk)
+    assert api.charge(call(tenant, "a")).status_code == 401
+    elsewhere(change, ["events:write"], None, api.key.pk)
+    assert api.charge(call(tenant, "a")).status_code == 403
+    elsewhere(change, ["charges:write"], None, api.key.pk)
+    assert api.charge(call(tenant, "a")).status_code == 201
