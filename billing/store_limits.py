@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 from core.pipeline import Answer
 from core.sql import Session, execute, number_array, text_array
@@ -121,6 +122,28 @@ HOLD_TOO: Final = """
         RETURNING a.customer_id, a.id, open.amount, a.expires_at)
     INSERT INTO billing_limithold (customer_id, authorization_id, counter, amount, expires_at)
     SELECT customer_id, id, %s::text, amount, expires_at FROM found"""
+# A hold that names its amount has no quantity.
+READ_UNCOUNTED: Final = """
+    SELECT t.counter, a.customer_id, a.id, a.event, a.payload::text
+    FROM unnest(%s::bigint[], %s::text[], %s::bigint[]) AS t(customer, counter, payer), LATERAL (
+        SELECT * FROM billing_authorization
+        WHERE customer_id = t.customer AND billing_entity_id = t.payer AND status = 'authorized'
+            AND expires_at > %s
+        OFFSET 0) AS a
+    WHERE NOT a.payload ? 'amount'
+        AND NOT EXISTS (SELECT FROM jsonb_array_elements(a.counted_in) AS one WHERE one->>0 = t.counter)"""
+COUNT_LATE: Final = """
+    WITH late AS (
+        SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::text[], %s::numeric[])
+            AS t(customer_id, id, counter, amount)),
+    found AS (
+        UPDATE billing_authorization a SET counted_in = a.counted_in || one.counted_in
+        FROM (SELECT customer_id, id, jsonb_agg(jsonb_build_array(counter, amount::text)) AS counted_in
+              FROM late GROUP BY 1, 2) AS one
+        WHERE a.customer_id = one.customer_id AND a.id = one.id
+        RETURNING a.customer_id, a.id, a.expires_at)
+    INSERT INTO billing_limithold (customer_id, authorization_id, counter, amount, expires_at)
+    SELECT customer_id, id, counter, amount, expires_at FROM late JOIN found USING (customer_id, id)"""
 PRUNE_SLOTS: Final = """
     DELETE FROM billing_limitcounter c USING billing_spendlimit l
     WHERE l."window" = 'rolling' AND c.customer_id = l.customer_id AND c.counter = 'lim:' || l.id
@@ -337,3 +360,17 @@ def prune_slots(raw: Session, now: datetime) -> int:
 def instant_array(instants: Iterable[datetime | None]) -> str:
     """An array literal of instants."""
     return "{" + ",".join("NULL" if at is None else f'"{at.isoformat()}"' for at in instants) + "}"
+
+
+def read_uncounted(raw: Session, ranges: Sequence[CounterRange], now: datetime) -> Answer:
+    """(counter, customer, id, event, payload as text) of the open holds of quotas' payers that do not count
+    in them yet."""
+    customers, counters, _, _, payers, _ = _columns(ranges, 6)
+    return execute(raw, READ_UNCOUNTED, (customers, counters, payers, now))
+
+
+def count_late(raw: Session, rows: Sequence[tuple[int, UUID, str, Decimal]]) -> None:
+    """Let open holds count in limits' counters: (customer, id, counter, amount). Their payers are locked."""
+    customers, ids, counters, amounts = zip(*rows, strict=True)
+    params = number_array(customers), text_array(map(str, ids)), text_array(counters), number_array(amounts)
+    execute(raw, COUNT_LATE, params)

@@ -31,6 +31,7 @@ from billing.store_limits import (
 )
 from core.numbers import CONTEXT, ZERO
 from core.pipeline import Answer, Pipeline
+from metering.catalogue import CompiledMeter
 
 add, subtract = CONTEXT.add, CONTEXT.subtract
 SPEND_LIMIT: Final = Alert.Kind.SPEND_LIMIT.value
@@ -47,14 +48,16 @@ class RatedAmounts(Protocol):
 class Tally:
     """What one window has used: read under the lock, then kept up item by item.
 
-    `held`: by open holds, whose calls may come in any window. `oldest`: the first slot of a rolling window
-    that holds spend. `changes`: what to add, by row. `next_step`: what is used when the next alert fires.
+    `held`: by open holds, whose calls may come in any window. `is_new`: nothing was counted in it yet.
+    `oldest`: the first slot of a rolling window that holds spend. `changes`: what to add, by row.
+    `next_step`: what is used when the next alert fires.
     """
 
     range: CounterRange
     limit: Limit | None = None
     used: Decimal = ZERO
     held: Decimal = ZERO
+    is_new: bool = False
     alerted: int = 0
     oldest: datetime | None = None
     changes: dict[datetime, Decimal] = field(default_factory=dict)
@@ -134,6 +137,7 @@ class Limiting:
         by_range = {tally.range: tally for tally in self.tallies.values()}
         for position, used, alerted, oldest, is_new, held in answer:
             tally = by_range[ranges[position - 1]]
+            tally.is_new = is_new
             if held is not None:
                 tally.held = held
             if not is_new:
@@ -142,6 +146,23 @@ class Limiting:
                 tally.add(used, tally.range.since)
             if tally.limit is not None:
                 tally.next_step = tally.limit.next_step(tally.alerted)
+
+    def new_quotas(self) -> dict[str, tuple[CounterRange, CompiledMeter]]:
+        """The quotas in which nothing was counted yet, by counter, with the meter that they bound."""
+        return {
+            need.range.counter: (need.range, need.heard.meter)
+            for needs in self.needs.by_item.values()
+            for need in needs
+            if need.range is not None
+            and need.heard is not None
+            and self.tallies[need.range.counter, need.range.since].is_new
+        }
+
+    def hold_late(self, counter: str, amount: Decimal) -> None:
+        """Let a hold that is older than a quota count in it, in every window."""
+        for tally in self.tallies.values():
+            if tally.range.counter == counter:
+                tally.held = add(tally.held, amount)
 
     def missing(self, item: Planned, quantity: Callable[[Heard], Decimal]) -> Missing | None:
         """The first entitlement that an item lacks; `quantity` = what it adds to a meter that hears it."""
