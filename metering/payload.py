@@ -18,10 +18,18 @@ from core import payloads
 from core.errors import InvalidRequest
 from core.instants import parse_instant
 from metering.aggregation.values import canonical
-from metering.store import GIVEN
 
 KEY_FIELD: Final = "idempotency_key"
 INSTANT_FIELD: Final = "occurred_at"
+GIVEN: Final = {
+    "workspace": 1,
+    "api_key": 2,
+    "billing_entity": 4,
+    "occurred_at": 8,
+    "properties": 16,
+    "costs": 32,
+}
+"""Bits of the optional fields that a caller sent."""
 # Below these, numbers may be written as texts; everything else that is a text is a name or an id.
 _VALUE_FIELDS: Final = frozenset({"properties", "costs"})
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode

@@ -13,16 +13,8 @@ from typing import Any, Final, NamedTuple
 from core.pipeline import Answer
 from core.sql import HotTable, Session, execute, key_arrays, number_array
 
-GIVEN: Final = {
-    "workspace": 1,
-    "api_key": 2,
-    "billing_entity": 4,
-    "occurred_at": 8,
-    "properties": 16,
-    "costs": 32,
-}
 ASKED: Final = 64
-"""Beside them: the call asked for permission, so that rolling limits count it when it was recorded."""
+"""Beside `payload.GIVEN`: it asked for permission, so that rolling limits count it when it was recorded."""
 KEYS: Final = HotTable(
     "metering_idempotencykey",
     {

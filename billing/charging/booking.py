@@ -37,7 +37,8 @@ from core.numbers import CONTEXT, ZERO, plain
 from core.pipeline import Pipeline
 from core.sql import NULL, Row, commits_here, copy_many, insert_few
 from metering.catalogue import CompiledMeter, freeze_meters
-from metering.store import ASKED, EVENTS, GIVEN, KEYS, BucketKey, UniqueKey, add_buckets, add_uniques
+from metering.payload import GIVEN
+from metering.store import ASKED, EVENTS, KEYS, BucketKey, UniqueKey, add_buckets, add_uniques
 from pricing.rating.state import State
 from pricing.store import CounterKey, write_counters
 

@@ -14,8 +14,7 @@ from core.errors import Conflict
 from core.ids import public_id
 from core.jsonio import decode_json
 from core.sql import execute, number_array, text_array
-from metering.payload import differing_fields, recorded_payload
-from metering.store import GIVEN
+from metering.payload import GIVEN, differing_fields, recorded_payload
 
 STORED: Final = """
     SELECT t.n, e.id, e.recorded_at, e.seq, e.billing_entity_id, e.name, e.occurred_at, e.properties, e.costs,

@@ -13,8 +13,7 @@ from itertools import product
 from typing import Any, Final, NamedTuple
 
 from core.ids import public_id
-from metering.payload import canonical_hash, canonical_payload, recorded_payload
-from metering.store import GIVEN
+from metering.payload import GIVEN, canonical_hash, canonical_payload, recorded_payload
 
 CALLERS: Final = ("workspace", "api_key", "billing_entity")
 NAMES_MAX: Final = 64

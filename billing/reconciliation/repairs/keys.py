@@ -14,8 +14,7 @@ from core.errors import Conflict
 from core.ids import hot_row
 from core.jsonio import decode_json
 from metering.models import IdempotencyKey, UsageEvent
-from metering.payload import payload_hash, recorded_payload
-from metering.store import GIVEN
+from metering.payload import GIVEN, payload_hash, recorded_payload
 
 
 def restore_key(work: Work) -> None:
