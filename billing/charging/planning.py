@@ -171,6 +171,9 @@ def plan_requests(requests: Sequence[tuple[int, ChargeRequest]], now: datetime) 
     """Plan a batch of (index, request) recorded at `now`."""
     version = _current_global()
     meters, costs = meter_catalogue(version), cost_book(version)
+    for _, request in requests:
+        if request.read is not None and _is_doubtful(request, version):
+            request.event = request.read(meters)
     attributions = attribute([request.event for _, request in requests])
     versions = _customer_versions(attributions)
     earliest, latest = accept_bounds(now)
@@ -210,12 +213,16 @@ def _doubtful_keys(
     requests: Sequence[ChargeRequest], version: int, now: datetime
 ) -> dict[int, frozenset[str] | None]:
     """The scopes (None: it has ended) of the integration keys that were not checked at this version."""
-    keys = {request.credential for request in requests if request.credential is not None}
-    unsure = {key.id for key in keys if key.config_version != version}
+    keys = (request.credential for request in requests if _is_doubtful(request, version))
+    unsure = {key.id for key in keys if key is not None}
     if not unsure:
         return {}
     integration_keys.forget()
     return dict.fromkeys(unsure) | valid_keys(unsure, now)
+
+
+def _is_doubtful(request: ChargeRequest, version: int) -> bool:
+    return request.credential is not None and request.credential.config_version != version
 
 
 def _key_problem(

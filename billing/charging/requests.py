@@ -17,6 +17,7 @@ from billing.holds import HoldId
 from billing.models import Authorization
 from core.errors import Unprocessable
 from metering.accept import accept_window
+from metering.catalogue import MeterCatalogue
 from metering.events import EventInput
 
 
@@ -91,7 +92,8 @@ class ChargeRequest:
     `credential` is the integration key that it came with, perhaps from a cache: the path makes sure that
     it is still valid and has `needed_scope`. `is_any_age` lets usage come as late as it likes: imports of
     history and releases from quarantine. `hold` belongs to the mode HOLD. With `authorization` the event
-    captures that hold; its `billing_entity` is the payer held.
+    captures that hold; its `billing_entity` is the payer held. `read` makes the event anew where the meters
+    have a say in that and are newer than the credential.
     """
 
     event: EventInput
@@ -102,6 +104,7 @@ class ChargeRequest:
     hold: HoldTerms | None = None
     authorization: CaptureTerms | None = None
     needed_scope: str = Scope.CHARGES_WRITE.value
+    read: Callable[[MeterCatalogue], EventInput] | None = None
 
     def window_problem(self, now: datetime) -> Unprocessable | None:
         """The error of usage that comes too late or has not happened yet; None when it may be taken."""
