@@ -48,16 +48,14 @@ class RatedAmounts(Protocol):
 class Tally:
     """What one window has used: read under the lock, then kept up item by item.
 
-    `held`: by open holds, whose calls may come in any window. `is_new`: nothing was counted in it yet.
-    `oldest`: the first slot of a rolling window that holds spend. `changes`: what to add, by row.
-    `next_step`: what is used when the next alert fires.
+    `held`: by open holds, whose calls may come in any window. `oldest`: the first slot of a rolling window
+    that holds spend. `changes`: what to add, by row. `next_step`: what is used when the next alert fires.
     """
 
     range: CounterRange
     limit: Limit | None = None
     used: Decimal = ZERO
     held: Decimal = ZERO
-    is_new: bool = False
     alerted: int = 0
     oldest: datetime | None = None
     changes: dict[datetime, Decimal] = field(default_factory=dict)
@@ -110,13 +108,17 @@ class Over(NamedTuple):
 
 @dataclass(slots=True)
 class Limiting:
-    """The limits and quotas of one batch. `is_empty`: no payer of it has any, so there is nothing to ask."""
+    """The limits and quotas of one batch. `is_empty`: no payer of it has any, so there is nothing to ask.
+
+    `behind`: the counters of quotas that miss open holds.
+    """
 
     now: datetime
     needs: Needs = field(default_factory=Needs)
     bounds: dict[int, list[Bound]] = field(default_factory=dict)
     tallies: dict[tuple[str, datetime], Tally] = field(default_factory=dict)
     alerts: list[AlertRow] = field(default_factory=list)
+    behind: set[str] = field(default_factory=set)
     is_empty: bool = True
 
     def send(self, pipe: Pipeline) -> tuple[list[CounterRange], Answer] | None:
@@ -135,31 +137,30 @@ class Limiting:
             return
         ranges, answer = read
         by_range = {tally.range: tally for tally in self.tallies.values()}
-        for position, used, alerted, oldest, is_new, held in answer:
+        for position, used, alerted, oldest, is_new, held, metered, misses_holds in answer:
             tally = by_range[ranges[position - 1]]
-            tally.is_new = is_new
             if held is not None:
                 tally.held = held
             if not is_new:
                 tally.used, tally.alerted, tally.oldest = used, alerted, oldest
-            elif used is not None:
-                tally.add(used, tally.range.since)
+            if metered is not None and metered != tally.used:
+                tally.add(subtract(metered, tally.used), tally.range.since)
+            if misses_holds:
+                self.behind.add(tally.range.counter)
             if tally.limit is not None:
                 tally.next_step = tally.limit.next_step(tally.alerted)
 
-    def new_quotas(self) -> dict[str, tuple[CounterRange, CompiledMeter]]:
-        """The quotas in which nothing was counted yet, by counter, with the meter that they bound."""
+    def quotas_behind(self) -> dict[str, tuple[CounterRange, CompiledMeter]]:
+        """The quotas that miss open holds, by counter, with the meters that they bound."""
         return {
             need.range.counter: (need.range, need.heard.meter)
-            for needs in self.needs.by_item.values()
+            for needs in (self.needs.by_item.values() if self.behind else ())
             for need in needs
-            if need.range is not None
-            and need.heard is not None
-            and self.tallies[need.range.counter, need.range.since].is_new
+            if need.range is not None and need.heard is not None and need.range.counter in self.behind
         }
 
-    def hold_late(self, counter: str, amount: Decimal) -> None:
-        """Let a hold that is older than a quota count in it, in every window."""
+    def hold_too(self, counter: str, amount: Decimal) -> None:
+        """Let a hold that a quota missed count in it, in every window."""
         for tally in self.tallies.values():
             if tally.range.counter == counter:
                 tally.held = add(tally.held, amount)
@@ -286,11 +287,11 @@ def plan_limits(items: Sequence[Planned], versions: Mapping[int, int], now: date
     for needs in limiting.needs.by_item.values():
         for need in needs:
             if need.range is not None:
-                tally = Tally(need.range)
-                limiting.tallies.setdefault((need.range.counter, need.range.since), tally)
-    books = limit_books(versions)
+                tally = limiting.tallies.setdefault((need.range.counter, need.range.since), Tally(need.range))
+                if need.range.is_resumed:
+                    tally.range = need.range
+    books = read_limits(items, versions)
     if books:
-        _find_homes(items, books)
         for item in items:
             found = item.attribution
             if found.payer is None or found.problem is not None:
@@ -303,6 +304,17 @@ def plan_limits(items: Sequence[Planned], versions: Mapping[int, int], now: date
                 limiting.bounds[item.index] = _bounds(limiting, limits, item, found.payer.currency)
     limiting.is_empty = not (limiting.bounds or limiting.needs.by_item)
     return limiting
+
+
+def read_limits(items: Iterable[Planned], versions: Mapping[int, int]) -> dict[int, LimitBook]:
+    """The books of the items' customers at these versions, with the organizations of their workspaces.
+
+    They are kept where they are first read outside of a transaction: before that of the charge.
+    """
+    books = limit_books(versions)
+    if books:
+        _find_homes(items, books)
+    return books
 
 
 def _find_homes(items: Iterable[Planned], books: dict[int, LimitBook]) -> None:

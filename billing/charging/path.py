@@ -22,6 +22,7 @@ from billing.charging import capturing, deciding, drawing, giving_back, late
 from billing.charging.booking import Batch, book_item, note_denial, write_batch
 from billing.charging.deciding import RatedItem
 from billing.charging.holding import hold_item
+from billing.charging.limiting import read_limits
 from billing.charging.outcomes import Authorized, Charged, Denied, Failed, Outcome, Quarantined, Recorded
 from billing.charging.planning import Planned, forget_global, plan_requests
 from billing.charging.problems import problem_of
@@ -146,6 +147,7 @@ def _run_alone(requests: Sequence[Numbered], *, skip_locked: bool) -> dict[int, 
 def _transaction(requests: Sequence[Numbered], now: datetime, *, skip_locked: bool) -> dict[int, Outcome]:
     ensure_month(now)
     plan = plan_requests(requests, now)
+    read_limits(plan.items, plan.customer_versions)
     with transaction.atomic():
         raw = driver()
         items, known = lock_and_read(raw, plan, now, skip_locked=skip_locked)

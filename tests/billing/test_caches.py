@@ -15,6 +15,7 @@ from itertools import count
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from accounts.credentials import authenticate_key, config_version, integration_keys
 from accounts.integration_keys import issue_integration_key, revoke_integration_key
@@ -176,6 +177,19 @@ def test_where_a_workspace_belongs_is_not_added_to_a_book_that_others_use() -> N
     assert not book.knows(tenant.workspace.pk)
     assert find_homes(limit_books(versions)[tenant.customer.pk], [tenant.workspace.pk]) is book
     assert book.at(*place) == ()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_charge_needs_is_read_before_its_transaction_and_kept(world: World) -> None:
+    tenant = world.tenant
+    above = Organization.objects.create(customer=tenant.customer, name="Above", created_at=START)
+    Workspace.objects.filter(pk=tenant.workspace.pk).update(organization=above)
+    create_limit(owner_of(organization=above), Decimal(100), currency="USD", time_zone="UTC")
+    floor(world)
+    assert world.says() == "margin_floor"
+    with CaptureQueriesContext(connection) as captured:
+        assert world.says() == "margin_floor"
+    assert [query["sql"] for query in captured if not query["sql"].startswith(("BEGIN", "COMMIT"))] == []
 
 
 def make_rate(event: str, unit_cost: int) -> None:
