@@ -66,7 +66,7 @@ class SegmentPrices:
 
     `is_closed`: its period is closed, so that what comes now is late. `ceilings`: the most that may be used
     there, by meter id. `period`: its billing period. `anchor_at`: what its subscription's cycles are
-    counted from.
+    counted from. `entitled_since`: from when on it has entitled to the same; None = all the payer's time.
     """
 
     id: int
@@ -78,6 +78,7 @@ class SegmentPrices:
     period: Period | None = None
     anchor_at: datetime | None = None
     subscription_id: int = 0
+    entitled_since: datetime | None = None
 
 
 class Stretch(NamedTuple):
@@ -193,6 +194,8 @@ def read_prices(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
     loaded = {}
     for payer_id, version in wanted.items():
         rows = subscriptions[payer_id]
+        begin = min((row.starts_at for row in rows), default=None)
+        since = _entitled_since([segments.get(row.pk, ()) for row in rows], versions)
         loaded[payer_id] = PayerPrices(
             version,
             tuple(
@@ -211,6 +214,7 @@ def read_prices(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
                     Period(segment.period.starts_at, segment.period.ends_at),
                     row.anchor_at,
                     row.pk,
+                    None if since[segment.pk] == begin else since[segment.pk],
                 )
                 for row in rows
                 for segment in segments.get(row.pk, ())
@@ -224,6 +228,25 @@ def read_prices(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
         )
     _payers.update(loaded)
     return loaded
+
+
+def _entitled_since(
+    segments: Iterable[Sequence[Segment]], versions: Mapping[int, VersionPrices]
+) -> dict[int, datetime]:
+    """From when on each segment's subscription has had the entitlements of its version, without a break.
+
+    `segments`: of each subscription, in their order. Where there is none, nothing was used.
+    """
+    found: dict[int, datetime] = {}
+    for rows in segments:
+        since, before = None, None
+        for row in rows:
+            version = versions[row.version_id]
+            entitled = (version.entitlements, version.anchor)
+            if since is None or entitled != before:
+                since, before = row.starts_at, entitled
+            found[row.pk] = since
+    return found
 
 
 def _versions_of(version_ids: Iterable[int]) -> dict[int, VersionPrices]:

@@ -1,4 +1,4 @@
-"""Holds that are older than a quota: what they may use of its meter is promised, and counts in it."""
+"""Holds that a quota was not there for: what they may use of its meter is promised, and counts in it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ from metering.catalogue import CompiledMeter
 def count_older_holds(
     raw: psycopg.Connection[Any], limiting: Limiting, holds: Mapping[HoldId, Hold], now: datetime
 ) -> None:
-    """Let the payers' open holds count in quotas that nothing was counted in yet; the payers are locked.
+    """Let open holds count in quotas that miss them; their payers are locked.
 
-    `holds` are those that the batch has read. One statement where a quota is new, a second one where a hold
-    is older than it.
+    `holds` are those that the batch has read. No statement where none is missing, else two.
     """
-    quotas = limiting.new_quotas()
+    quotas = limiting.quotas_behind()
     if not quotas:
         return
     late: list[tuple[int, UUID, str, Decimal]] = []
@@ -44,7 +43,7 @@ def _note(
     limiting: Limiting, holds: Mapping[HoldId, Hold], late: Iterable[tuple[int, UUID, str, Decimal]]
 ) -> None:
     for customer_id, uuid, counter, quantity in late:
-        limiting.hold_late(counter, quantity)
+        limiting.hold_too(counter, quantity)
         if (hold := holds.get((customer_id, uuid))) is not None:
             hold.counted_in.append([counter, str(quantity)])
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from billing.models import LimitHold
 from core import clock
+from tests.billing.authorizing import table
 from tests.scenarios.limits import LimitStory
 from tests.scenarios.money import per_unit
 
 pytestmark = pytest.mark.django_db
+DOCUMENT = Path(__file__).parents[2] / "docs/algorithms/limits.md"
 QUOTA = {"feature": "tokens_a_month", "type": "metered", "meter": "tokens", "limit": "10"}
 
 
@@ -45,7 +49,7 @@ def capture(story: LimitStory, held: str, tokens: int) -> None:
     assert answer.status_code == 201, answer.content
 
 
-def used(story: LimitStory, tokens: int) -> str:
+def refused_at(story: LimitStory, tokens: int) -> str:
     """What the refusal of a call says that is used of the quota."""
     denial = story.denial(tokens)
     assert denial["reason"] == "entitlement"
@@ -58,13 +62,13 @@ def test_the_first_call_under_a_quota_knows_what_is_held(story: LimitStory) -> N
     hold(story, properties={"images": 3})
     hold(story, amount="50")
     move(story, version(story, QUOTA))
-    assert used(story, 3) == "8"
+    assert refused_at(story, 3) == "8"
     story.spend(1)
-    assert used(story, 2) == "9"
+    assert refused_at(story, 2) == "9"
     capture(story, held, 5)
-    assert used(story, 3) == "8"
+    assert refused_at(story, 3) == "8"
     story.spend(2)
-    assert used(story, 1) == "10"
+    assert refused_at(story, 1) == "10"
 
 
 def test_a_hold_counts_once_and_only_until_it_ends(story: LimitStory) -> None:
@@ -72,14 +76,14 @@ def test_a_hold_counts_once_and_only_until_it_ends(story: LimitStory) -> None:
     void = hold(story, properties={"tokens": 3})
     move(story, version(story, QUOTA))
     for _ in range(3):
-        assert used(story, 4) == "7"
+        assert refused_at(story, 4) == "7"
     assert LimitHold.objects.count() == 2
     assert story.api.post(f"/v1/authorizations/{void}/void", {}).status_code == 200
-    assert used(story, 7) == "4"
+    assert refused_at(story, 7) == "4"
     extended = story.api.post(f"/v1/authorizations/{ends}/extend", {"expires_in": 1200})
     assert extended.status_code == 200
     story.at(3, 1, 0, 19)
-    assert used(story, 7) == "4"
+    assert refused_at(story, 7) == "4"
     story.at(3, 1, 0, 20)
     story.spend(10)
 
@@ -89,7 +93,7 @@ def test_a_hold_that_is_captured_first_of_all_frees_what_it_held(story: LimitSto
     move(story, version(story, QUOTA))
     capture(story, held, 3)
     story.spend(7)
-    assert used(story, 1) == "10"
+    assert refused_at(story, 1) == "10"
 
 
 def test_a_quota_that_waits_for_its_day_counts_what_is_held_then(story: LimitStory) -> None:
@@ -112,3 +116,28 @@ def test_counts_and_unique_values_are_held_too(story: LimitStory) -> None:
     move(story, version(story, *bounds))
     denial = story.denial(1)
     assert (denial["id"], denial["used"]) == ("calls", "2")
+
+
+def test_a_quota_that_comes_back_has_missed_nothing(story: LimitStory) -> None:
+    """The table of docs/algorithms/limits.md, row by row."""
+    held, bounded, free = "", version(story, QUOTA), version(story)
+    for hour, row in enumerate(table("what happens | tokens", DOCUMENT)):
+        story.at(3, 1, hour)
+        happens, tokens = row["what happens"], int(row["tokens"] or 0)
+        if happens.startswith("change"):
+            move(story, free if happens.endswith("no quota") else bounded)
+        elif happens.startswith("charge"):
+            story.spend(tokens)
+        elif happens.startswith("hold"):
+            held = hold(story, properties={"tokens": tokens}, expires_in=24 * 3600)
+        else:
+            capture(story, held, tokens)
+        would = story.api.post("/v1/authorizations", story.event({"tokens": 3}, "north"))
+        assert would.status_code == (402 if row["a call of 3 then"] == "too much" else 201), row
+        if would.status_code == 201:
+            story.api.post(f"/v1/authorizations/{would.json()['id']}/void", {})
+        if row["used + held"]:
+            used, held_now = row["used + held"].split(" + ")
+            assert Decimal(story.denial(11)["used"]) == Decimal(used) + Decimal(held_now), row
+            (shown,) = story.api.get("/v1/entitlements", workspace="north").json()["entitlements"]
+            assert shown["used"] == used
