@@ -2,14 +2,14 @@
 
 Every change of an integration key's rights raises the installation's config version (a trigger), every
 change of an API key its customer's. A request compares one number; the charge path compares it anyway, under
-the payer's lock, and asks again with `is_fresh=False` given up.
+the payer's lock, so that what is remembered may let a call through to it, but never refuses one.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -20,24 +20,34 @@ from django.db.models import Q
 from accounts.models import ApiKey, IntegrationKey
 from accounts.secrets import INTEGRATION, SECRET_MAX, fingerprint, is_well_formed
 from core import clock
+from core.api.permissions import includes
 from core.errors import AuthenticationFailed
 from core.models import ConfigVersion
+from core.sql import open_transaction, still_holds
 
 USED_EVERY: Final = 60.0
 """Seconds between two notes of a key's last use, per process."""
+AT_HAND: Final = timedelta(seconds=1)
+"""A key that ends sooner than that is asked for."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class IntegrationKeyRecord:
-    """An integration key as requests need it, read at `config_version` or later."""
+    """An integration key as requests need it, read at `config_version` or later, in `read_in`."""
 
     id: int
     public_id: str
     scopes: frozenset[str]
     valid_until: datetime | None
     config_version: int
+    read_in: object | None = field(default_factory=open_transaction, repr=False, compare=False)
+
+    def passes(self, needed: str | None, instant: datetime) -> bool:
+        """Whether it is valid at `instant` and has the scope `needed` (None: any)."""
+        has_ended = self.valid_until is not None and self.valid_until <= instant
+        return not has_ended and (needed is None or includes(self.scopes, needed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +73,23 @@ class IntegrationKeys:
     def find(self, secret: str, *, is_fresh: bool) -> IntegrationKeyRecord | None:
         """The key with this secret; `is_fresh` = compare the config version first (one tiny query)."""
         mark = fingerprint(secret[:SECRET_MAX])
-        record = self._records.get(mark)
+        record = self._kept(mark)
         if record is None and not is_well_formed(secret, INTEGRATION):
             return None  # mistyped or invented: the database is not asked
         if record is None or (is_fresh and record.config_version != config_version()):
             record = self._load(mark)
         return record
 
-    def at_hand(self, secret: str) -> IntegrationKeyRecord | None:
-        """The key, if `find` (not fresh) and `note_use` would do without the database."""
-        record = self._records.get(fingerprint(secret[:SECRET_MAX]))
-        return None if record is None or self._is_use_due(record) else record
+    def at_hand(self, secret: str, needed: str) -> IntegrationKeyRecord | None:
+        """The key, if `authenticate_key` (not fresh) would do without the database."""
+        record = self._kept(fingerprint(secret[:SECRET_MAX]))
+        if record is None or self._is_use_due(record) or not record.passes(needed, clock.now() + AT_HAND):
+            return None
+        return record
+
+    def _kept(self, mark: str) -> IntegrationKeyRecord | None:
+        record = self._records.get(mark)
+        return None if record is None or not still_holds(record.read_in) else record
 
     def _is_use_due(self, record: IntegrationKeyRecord) -> bool:
         return time.monotonic() - self._noted.get(record.id, -USED_EVERY) >= USED_EVERY
@@ -108,13 +124,18 @@ class IntegrationKeys:
             log.warning("last_use_not_noted", key=record.public_id, error=type(error).__name__)
 
 
-def authenticate_key(secret: str, *, is_fresh: bool = True) -> IntegrationKeyRecord:
+def authenticate_key(
+    secret: str, *, is_fresh: bool = True, needed: str | None = None
+) -> IntegrationKeyRecord:
     """The integration key with this secret, valid now; raises AuthenticationFailed.
 
-    With `is_fresh=False` a key revoked in the last moments may pass: only for callers that compare
-    `config_version` themselves (the charge path).
+    With `is_fresh=False` a key that lost its rights in the last moments may pass: only for callers that
+    compare `config_version` themselves (the charge path). One that has ended, or was not given the scope
+    `needed` for what comes next, is asked for all the same: it may have been changed.
     """
     record = integration_keys.find(secret, is_fresh=is_fresh)
+    if record is not None and not is_fresh and not record.passes(needed, clock.now()):
+        record = integration_keys.find(secret, is_fresh=True)
     if record is None:
         raise AuthenticationFailed("invalid_key", "This key is not one of ours.")
     _check_validity(record.valid_until)
@@ -122,10 +143,10 @@ def authenticate_key(secret: str, *, is_fresh: bool = True) -> IntegrationKeyRec
     return record
 
 
-def valid_keys(ids: Collection[int], now: datetime) -> set[int]:
-    """Of these integration keys, those that are valid at `now`; asks the database."""
+def valid_keys(ids: Collection[int], now: datetime) -> dict[int, frozenset[str]]:
+    """The scopes of those of these integration keys that are valid at `now`, by id; asks the database."""
     rows = IntegrationKey.objects.filter(pk__in=ids)
-    return {row.pk for row in rows if row.is_valid_at(now)}
+    return {row.pk: frozenset(row.scopes) for row in rows if row.is_valid_at(now)}
 
 
 def authenticate_api_key(secret: str) -> ApiKeyRecord:

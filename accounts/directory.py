@@ -19,6 +19,7 @@ from accounts.models import ApiKey, BillingEntity, PayerAssignment, Workspace
 from accounts.models.payers import state_at
 from core.errors import NotFound
 from core.ids import row_id
+from core.sql import open_transaction, still_holds
 
 ENTRIES_MAX: Final = 200_000
 """Past this many cached references the copy starts anew: memory stays bounded."""
@@ -49,11 +50,12 @@ class Payer:
 
 @dataclass(slots=True)
 class CustomerConfig:
-    """What is cached of one customer, all read at or after `version`."""
+    """What is cached of one customer, all read at or after `version`, in the transaction `read_in`."""
 
     customer_id: int
     version: int
     payers: dict[int, Payer] = field(default_factory=dict)
+    read_in: object | None = field(default_factory=open_transaction, repr=False, compare=False)
 
 
 @dataclass(slots=True, frozen=True)
@@ -156,9 +158,12 @@ class Directory:
         found = {}
         for ref in refs:
             entry = cache.get(ref)
-            if entry is not None and self._configs.get(entry.config.customer_id) is entry.config:
+            if entry is not None and self._is_current(entry.config):
                 found[ref] = entry
         return found
+
+    def _is_current(self, config: CustomerConfig) -> bool:
+        return self._configs.get(config.customer_id) is config and still_holds(config.read_in)
 
     def _clear(self) -> None:
         for cache in (self._configs, self._workspaces, self._keys, self._payers):
@@ -196,7 +201,10 @@ class Directory:
         stale = [
             pk
             for pk, version in versions.items()
-            if version == NO_VERSION or pk not in cached or cached[pk].version != version
+            if version == NO_VERSION
+            or pk not in cached
+            or cached[pk].version != version
+            or not still_holds(cached[pk].read_in)
         ]
         configs = {pk: CustomerConfig(pk, versions[pk]) for pk in stale}
         for entity in BillingEntity.objects.filter(customer_id__in=stale) if stale else ():

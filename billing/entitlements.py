@@ -63,9 +63,10 @@ def entitlements_of(entity: BillingEntity, now: datetime) -> list[Entitlement]:
             if meter is not None and is_counted and one.feature not in ranges:
                 zone = ZoneInfo(entity.time_zone)
                 cycle = Cycle.anchored(Interval(one.reset or "month"), terms.anchor, row.anchor_at, zone)
-                ranges[one.feature] = quota_range(
-                    entity.customer_id, entity.pk, meter.pk, one.reset or "month", cycle.period_at(now)
-                )
+                place = (entity.customer_id, entity.pk, meter.pk)
+                period = cycle.period_at(now)
+                reset = one.reset or "month"
+                ranges[one.feature] = quota_range(*place, reset, period, is_resumed=True)
     for feature, used in _used(ranges, now).items():
         found[feature] = replace(found[feature], used=used, resets_at=ranges[feature].until)
     return [found[feature] for feature in sorted(found)]
@@ -103,4 +104,4 @@ def _used(ranges: dict[str, CounterRange], now: datetime) -> dict[str, Decimal]:
         return {}
     features = {one: feature for feature, one in ranges.items()}
     ordered, answer = read_limit_counters(driver(), list(features), now)
-    return {features[ordered[position - 1]]: used or ZERO for position, used, *_ in answer}
+    return {features[ordered[position - 1]]: metered or ZERO for position, *_, metered, _ in answer}

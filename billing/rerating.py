@@ -21,6 +21,7 @@ from accounts.directory import directory
 from accounts.models import BillingEntity
 from billing.charging import capturing, deciding, giving_back, late
 from billing.charging.booking import Batch, book_item, write_batch
+from billing.charging.limiting import read_limits
 from billing.charging.outcomes import Charged
 from billing.charging.planning import Planned, Stored, forget_global, plan_requests
 from billing.charging.reading import Known, StaleConfig, lock_and_read
@@ -108,6 +109,7 @@ def _transaction(rows: Sequence[UsageEvent], currency: str, now: datetime) -> li
         for index, row in enumerate(rows)
     ]
     plan = plan_requests(requests, now)
+    read_limits(plan.items, plan.customer_versions)
     charged = _charged_components(rows)
     for item, row in zip(plan.items, rows, strict=True):
         item.lines = [line for line in item.lines if line.component.id not in charged.get(row.id, ())]

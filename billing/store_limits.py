@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 from core.pipeline import Answer
 from core.sql import Session, execute, number_array, text_array
@@ -17,26 +18,33 @@ LOCK_LIMITS: Final = """
     ORDER BY array_position(
         ARRAY['api_key', 'workspace', 'meter', 'organization', 'billing_entity'], l.level::text), l.id
     FOR NO KEY UPDATE OF l"""
-# A window of one row is looked up; of a rolling one, the slots are summed. A quota that was not counted yet
-# begins with what its meter's buckets have: it may be younger than they.
+# A window of one row is looked up; of a rolling one, the slots are summed. A quota that was not counted yet,
+# or not all the while, has what its meter's buckets have, and may miss holds (of those that name no amount).
 READ_COUNTERS: Final = """
-    SELECT t.n,
-        CASE WHEN c.used IS NULL AND t.meter <> 0 THEN (
+    SELECT t.n, c.used, c.alerted, NULL::timestamptz, c.used IS NULL,
+        (SELECT sum(amount) FROM billing_limithold h
+         WHERE h.customer_id = t.customer AND h.counter = t.counter AND h.expires_at > %s),
+        CASE WHEN t.meter <> 0 AND (t.is_resumed OR c.used IS NULL) THEN (
             SELECT sum(b.quantity) FROM metering_usagebucket b
             WHERE b.customer_id = t.customer AND b.billing_entity_id = t.payer AND b.meter_id = t.meter
-                AND b.hour >= t.since AND b.hour < t.until)
-        ELSE c.used END, c.alerted, NULL::timestamptz, c.used IS NULL,
-        (SELECT sum(amount) FROM billing_limithold h
-         WHERE h.customer_id = t.customer AND h.counter = t.counter AND h.expires_at > %s)
-    FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[])
-        WITH ORDINALITY AS t(customer, counter, since, until, payer, meter, n)
+                AND b.hour >= t.since AND b.hour < t.until) END,
+        t.meter <> 0 AND (t.is_resumed OR c.used IS NULL) AND EXISTS (
+            SELECT FROM billing_authorization a JOIN metering_meter m ON m.id = t.meter AND m.event = a.event
+            WHERE a.customer_id = t.customer AND a.billing_entity_id = t.payer AND a.status = 'authorized'
+                AND a.expires_at > %s AND NOT a.payload ? 'amount'
+                AND NOT EXISTS (
+                    SELECT FROM jsonb_array_elements(a.counted_in) AS one WHERE one->>0 = t.counter))
+    FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[],
+                %s::boolean[])
+        WITH ORDINALITY AS t(customer, counter, since, until, payer, meter, is_resumed, n)
     LEFT JOIN billing_limitcounter c
         ON c.customer_id = t.customer AND c.counter = t.counter AND c.starts_at = t.since"""
 READ_SLOTS: Final = """
     UNION ALL
     SELECT t.n + %s::int, c.used, c.alerted, c.oldest, c.slots = 0,
         (SELECT sum(amount) FROM billing_limithold h
-         WHERE h.customer_id = t.customer AND h.counter = t.counter AND h.expires_at > %s)
+         WHERE h.customer_id = t.customer AND h.counter = t.counter AND h.expires_at > %s),
+        NULL::numeric, false
     FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[])
         WITH ORDINALITY AS t(customer, counter, since, n), LATERAL (
         SELECT sum(used) AS used, max(alerted) AS alerted, count(*) AS slots,
@@ -121,6 +129,27 @@ HOLD_TOO: Final = """
         RETURNING a.customer_id, a.id, open.amount, a.expires_at)
     INSERT INTO billing_limithold (customer_id, authorization_id, counter, amount, expires_at)
     SELECT customer_id, id, %s::text, amount, expires_at FROM found"""
+READ_UNCOUNTED: Final = """
+    SELECT t.counter, a.customer_id, a.id, a.event, a.payload::text
+    FROM unnest(%s::bigint[], %s::text[], %s::bigint[]) AS t(customer, counter, payer), LATERAL (
+        SELECT * FROM billing_authorization
+        WHERE customer_id = t.customer AND billing_entity_id = t.payer AND status = 'authorized'
+            AND expires_at > %s
+        OFFSET 0) AS a
+    WHERE NOT a.payload ? 'amount'
+        AND NOT EXISTS (SELECT FROM jsonb_array_elements(a.counted_in) AS one WHERE one->>0 = t.counter)"""
+COUNT_LATE: Final = """
+    WITH late AS (
+        SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::text[], %s::numeric[])
+            AS t(customer_id, id, counter, amount)),
+    found AS (
+        UPDATE billing_authorization a SET counted_in = a.counted_in || one.counted_in
+        FROM (SELECT customer_id, id, jsonb_agg(jsonb_build_array(counter, amount::text)) AS counted_in
+              FROM late GROUP BY 1, 2) AS one
+        WHERE a.customer_id = one.customer_id AND a.id = one.id
+        RETURNING a.customer_id, a.id, a.expires_at)
+    INSERT INTO billing_limithold (customer_id, authorization_id, counter, amount, expires_at)
+    SELECT customer_id, id, counter, amount, expires_at FROM late JOIN found USING (customer_id, id)"""
 PRUNE_SLOTS: Final = """
     DELETE FROM billing_limitcounter c USING billing_spendlimit l
     WHERE l."window" = 'rolling' AND c.customer_id = l.customer_id AND c.counter = 'lim:' || l.id
@@ -134,11 +163,12 @@ FAR: Final = datetime(9999, 1, 1, tzinfo=UTC)
 class CounterRange:
     """A counter's rows: the one at `since`, or in a rolling window, which ends at FAR, all from there on.
 
-    A quota's has `payer_id` and `meter_id`, whose buckets it begins with. It is kept from batch to batch with
-    its texts, for the same window is read again and again.
+    A quota's has `payer_id` and `meter_id`, whose buckets it begins with; `is_resumed`: it may have been
+    counted for a while only, so that they are looked at again. It is kept from batch to batch with its texts,
+    for the same window is read again and again.
     """
 
-    __slots__ = ("counter", "customer_id", "is_rolling", "since", "texts", "until")
+    __slots__ = ("counter", "customer_id", "is_resumed", "is_rolling", "since", "texts", "until")
 
     def __init__(
         self,
@@ -148,12 +178,15 @@ class CounterRange:
         until: datetime,
         payer_id: int = 0,
         meter_id: int = 0,
+        *,
+        is_resumed: bool = False,
     ) -> None:
         self.customer_id = customer_id
         self.counter = counter
         self.since = since
         self.until = until
         self.is_rolling = until == FAR
+        self.is_resumed = is_resumed
         self.texts = (
             str(customer_id),
             f'"{counter}"',
@@ -161,6 +194,7 @@ class CounterRange:
             f'"{until.isoformat()}"',
             str(payer_id),
             str(meter_id),
+            str(is_resumed),
         )
 
     def holds(self, instant: datetime) -> bool:
@@ -222,13 +256,14 @@ def read_limit_counters(
     raw: Session, ranges: Sequence[CounterRange], now: datetime
 ) -> tuple[list[CounterRange], Answer]:
     """The ranges in another order, and (position in it from 1, used, highest threshold fired, oldest slot,
-    whether it is new, held) of each; one statement.
+    whether it is new, held, metered, whether open holds are missing in it) of each; one statement.
 
-    `used` of a quota that is new is what its meter's buckets have. Only rolling windows have an oldest slot.
+    `metered` is what the buckets have of a quota that is new or resumed: that is what is used of it. Only
+    rolling windows have an oldest slot.
     """
     whole = [one for one in ranges if not one.is_rolling]
     rolling = [one for one in ranges if one.is_rolling]
-    params = [now, *_columns(whole, 6)]
+    params = [now, now, *_columns(whole, 7)]
     if rolling:
         params += [len(whole), now, *_columns(rolling, 3)]
     return [*whole, *rolling], execute(raw, READ_BOTH if rolling else READ_COUNTERS, params)
@@ -337,3 +372,17 @@ def prune_slots(raw: Session, now: datetime) -> int:
 def instant_array(instants: Iterable[datetime | None]) -> str:
     """An array literal of instants."""
     return "{" + ",".join("NULL" if at is None else f'"{at.isoformat()}"' for at in instants) + "}"
+
+
+def read_uncounted(raw: Session, ranges: Sequence[CounterRange], now: datetime) -> Answer:
+    """(counter, customer, id, event, payload as text) of the open holds of quotas' payers that do not count
+    in them yet."""
+    customers, counters, _, _, payers = _columns(ranges, 5)
+    return execute(raw, READ_UNCOUNTED, (customers, counters, payers, now))
+
+
+def count_late(raw: Session, rows: Sequence[tuple[int, UUID, str, Decimal]]) -> None:
+    """Let open holds count in limits' counters: (customer, id, counter, amount). Their payers are locked."""
+    customers, ids, counters, amounts = zip(*rows, strict=True)
+    params = number_array(customers), text_array(map(str, ids)), text_array(counters), number_array(amounts)
+    execute(raw, COUNT_LATE, params)

@@ -7,7 +7,7 @@ object. `param` is the path of the offending value in the caller's own input, fo
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 
 class TollgateError(Exception):
@@ -62,6 +62,14 @@ class PermissionDenied(TollgateError):
 
     type = "permission"
     status = 403
+
+
+class MissingScope(PermissionDenied):
+    """A key that was not given the right."""
+
+
+KEYS_FAULT: Final = (AuthenticationFailed, MissingScope)
+"""What is wrong with the operator's own key, whatever is asked with it."""
 
 
 class PaymentRequired(TollgateError):

@@ -55,6 +55,15 @@ def open_transaction() -> object | None:
     return connection.run_on_commit if connection.in_atomic_block else None
 
 
+def still_holds(read_in: object | None) -> bool:
+    """Whether what was read in that `open_transaction()` and kept in memory may be used here and now.
+
+    What was read outside of one, always: it was committed. The rest by nobody but its own transaction.
+    docs/adr/0026-caches-and-transactions.md has the rule, and all caches.
+    """
+    return read_in is None or read_in is open_transaction()
+
+
 SEPARATOR: Final = "\0"
 NULL: Final = "\x02"
 """Stands for null in rows: a control character, which no text that was let in contains."""

@@ -11,6 +11,7 @@ from functools import partial
 from django.db import transaction
 from django.db.models import Q
 
+from core.sql import open_transaction, still_holds
 from metering.aggregation import Dimensions, MeterDefinition, parse_meter
 from metering.aggregation.base import Contribution
 from metering.aggregation.filters import Predicate
@@ -45,9 +46,9 @@ class CompiledMeter:
 
 
 class MeterCatalogue:
-    """All meters that hear events, at one config version."""
+    """All meters that hear events, at one config version, as `read_in` (a transaction, or none) saw them."""
 
-    __slots__ = ("_by_event", "_by_id", "_by_key")
+    __slots__ = ("_by_event", "_by_id", "_by_key", "read_in")
 
     def __init__(self, meters: Iterable[CompiledMeter]) -> None:
         by_event: defaultdict[str, list[CompiledMeter]] = defaultdict(list)
@@ -58,6 +59,7 @@ class MeterCatalogue:
             self._by_id[meter.id] = meter
             self._by_key[meter.key] = meter
         self._by_event = {event: tuple(heard) for event, heard in by_event.items()}
+        self.read_in = open_transaction()
 
     def meters_for(self, event_name: str) -> tuple[CompiledMeter, ...]:
         """The meters that listen to this event name, oldest first; their filters are still to be asked."""
@@ -79,7 +81,7 @@ def meter_catalogue(config_version: int) -> MeterCatalogue:
     """The catalogue at the installation's config version, from this process's memory when it is the same."""
     global _cached
     held = _cached
-    if held is None or held[0] != config_version:
+    if held is None or held[0] != config_version or not still_holds(held[1].read_in):
         held = (config_version, load_meter_catalogue())
         _cached = held
     return held[1]
@@ -87,7 +89,8 @@ def meter_catalogue(config_version: int) -> MeterCatalogue:
 
 def is_at_hand(config_version: int) -> bool:
     """Whether `meter_catalogue` would do without the database."""
-    return _cached is not None and _cached[0] == config_version
+    held = _cached
+    return held is not None and held[0] == config_version and still_holds(held[1].read_in)
 
 
 def load_meter_catalogue() -> MeterCatalogue:

@@ -14,6 +14,7 @@ from typing import Any
 
 from accounts.models import Currency
 from core.numbers import CONTEXT, ZERO, plain, round_amount
+from core.sql import open_transaction, still_holds
 from metering.aggregation import parse_filter
 from metering.aggregation.filters import Condition, Predicate, join_all
 from metering.aggregation.paths import Properties, compile_path
@@ -68,9 +69,9 @@ class RateSeries:
 
 
 class CostBook:
-    """All that costs are computed from, at one config version; immutable."""
+    """All that costs are computed from, at one config version, as `read_in` saw it; immutable."""
 
-    __slots__ = ("_price_table", "_rates", "exchange")
+    __slots__ = ("_price_table", "_rates", "exchange", "read_in")
 
     def __init__(
         self,
@@ -81,6 +82,7 @@ class CostBook:
         self._rates = rates
         self._price_table = price_table
         self.exchange = exchange
+        self.read_in = open_transaction()
 
     def cost_of(self, event: EventInput, currency: str) -> tuple[Parts | None, Decimal | None]:
         """The parts of an event's cost as JSON, and their total in `currency` to 18 decimals.
@@ -128,7 +130,7 @@ def cost_book(config_version: int) -> CostBook:
     """The cost book at the installation's config version, from this process's memory when it is the same."""
     global _cached
     held = _cached
-    if held is None or held[0] != config_version:
+    if held is None or held[0] != config_version or not still_holds(held[1].read_in):
         held = (config_version, load_cost_book())
         _cached = held
     return held[1]

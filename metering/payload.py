@@ -19,6 +19,8 @@ from core.errors import InvalidRequest
 from core.instants import parse_instant
 from metering.aggregation.values import canonical
 
+KEY_FIELD: Final = "idempotency_key"
+INSTANT_FIELD: Final = "occurred_at"
 GIVEN: Final = {
     "workspace": 1,
     "api_key": 2,
@@ -27,10 +29,9 @@ GIVEN: Final = {
     "properties": 16,
     "costs": 32,
 }
+"""Bits of the optional fields that a caller sent."""
 ASKED: Final = 64
 """Beside them: the call asked for permission, so that rolling limits count it when it was recorded."""
-KEY_FIELD: Final = "idempotency_key"
-INSTANT_FIELD: Final = "occurred_at"
 # Below these, numbers may be written as texts; everything else that is a text is a name or an id.
 _VALUE_FIELDS: Final = frozenset({"properties", "costs"})
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode

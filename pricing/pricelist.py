@@ -7,13 +7,13 @@ at its customer's config version, which the charge path compares under the payer
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from core.ids import public_id
-from core.sql import open_transaction
+from core.sql import open_transaction, still_holds
 from metering.aggregation.paths import Properties, compile_path
 from metering.aggregation.values import text_of
 from pricing.catalog.entitlements import EntitlementTerms
@@ -46,7 +46,10 @@ class PricedComponent:
 
 @dataclass(slots=True, frozen=True)
 class VersionPrices:
-    """A plan version's components by the meter that they price, and what it entitles to."""
+    """A plan version's components by the meter that they price, and what it entitles to.
+
+    `read_in`: the transaction that read it, and perhaps made it.
+    """
 
     version_id: int
     public_id: str
@@ -54,6 +57,7 @@ class VersionPrices:
     entitlements: tuple[EntitlementTerms, ...] = ()
     anchor: Anchor = Anchor.CALENDAR
     margin_floor: MarginFloor | None = None
+    read_in: object | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(slots=True, frozen=True)
@@ -62,7 +66,7 @@ class SegmentPrices:
 
     `is_closed`: its period is closed, so that what comes now is late. `ceilings`: the most that may be used
     there, by meter id. `period`: its billing period. `anchor_at`: what its subscription's cycles are
-    counted from.
+    counted from. `entitled_since`: from when on it has entitled to the same; None = all the payer's time.
     """
 
     id: int
@@ -74,6 +78,7 @@ class SegmentPrices:
     period: Period | None = None
     anchor_at: datetime | None = None
     subscription_id: int = 0
+    entitled_since: datetime | None = None
 
 
 class Stretch(NamedTuple):
@@ -154,25 +159,24 @@ def payer_prices(
     if not missing:
         return found
     ensure_segments(missing)
-    return _load(wanted)
+    return read_prices(wanted)
 
 
 def _cached_or_loaded(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
     found = {}
-    here = open_transaction()
     for payer_id, version in wanted.items():
         prices = _payers.get(payer_id)
-        if prices is not None and prices.config_version == version and _holds(prices, here):
+        if prices is not None and prices.config_version == version and still_holds(prices.read_in):
             found[payer_id] = prices
     stale = {payer_id: version for payer_id, version in wanted.items() if payer_id not in found}
-    return found | _load(stale) if stale else found
+    return found | read_prices(stale) if stale else found
 
 
-def _holds(prices: PayerPrices, here: object | None) -> bool:
-    return prices.read_in is None or prices.read_in is here
+def read_prices(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
+    """The prices of payers, read anew: with all segments by now. To make one raises no version.
 
-
-def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
+    `wanted` as `payer_prices` has it; a fixed number of statements.
+    """
     if len(_payers) > PAYERS_MAX:
         _payers.clear()
     subscriptions: dict[int, list[Subscription]] = {payer_id: [] for payer_id in wanted}
@@ -185,11 +189,13 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
     rows_of_segments = Segment.objects.filter(subscription_id__in=pks).select_related("period")
     for segment in rows_of_segments.order_by("starts_at") if pks else ():
         segments.setdefault(segment.subscription_id, []).append(segment)
-    _compile_versions({segment.version_id for rows in segments.values() for segment in rows})
+    versions = _versions_of({segment.version_id for rows in segments.values() for segment in rows})
     ceilings = ceilings_in([row for rows in subscriptions.values() for row in rows], segments)
     loaded = {}
     for payer_id, version in wanted.items():
         rows = subscriptions[payer_id]
+        begin = min((row.starts_at for row in rows), default=None)
+        since = _entitled_since([segments.get(row.pk, ()) for row in rows], versions)
         loaded[payer_id] = PayerPrices(
             version,
             tuple(
@@ -202,18 +208,19 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
                     segment.pk,
                     segment.starts_at,
                     segment.ends_at,
-                    _versions[segment.version_id],
+                    versions[segment.version_id],
                     segment.closed_at is not None,
                     ceilings.get(segment.pk, {}),
                     Period(segment.period.starts_at, segment.period.ends_at),
                     row.anchor_at,
                     row.pk,
+                    None if since[segment.pk] == begin else since[segment.pk],
                 )
                 for row in rows
                 for segment in segments.get(row.pk, ())
             ),
             any(
-                _versions[segment.version_id].margin_floor is not None
+                versions[segment.version_id].margin_floor is not None
                 for row in rows
                 for segment in segments.get(row.pk, ())
             ),
@@ -223,22 +230,53 @@ def _load(wanted: Mapping[int, int]) -> dict[int, PayerPrices]:
     return loaded
 
 
-def _compile_versions(version_ids: Iterable[int]) -> None:
-    missing = [pk for pk in version_ids if pk not in _versions]
-    if not missing:
-        return
+def _entitled_since(
+    segments: Iterable[Sequence[Segment]], versions: Mapping[int, VersionPrices]
+) -> dict[int, datetime]:
+    """From when on each segment's subscription has had the entitlements of its version, without a break.
+
+    `segments`: of each subscription, in their order. Where there is none, nothing was used.
+    """
+    found: dict[int, datetime] = {}
+    for rows in segments:
+        since, before = None, None
+        for row in rows:
+            version = versions[row.version_id]
+            entitled = (version.entitlements, version.anchor)
+            if since is None or entitled != before:
+                since, before = row.starts_at, entitled
+            found[row.pk] = since
+    return found
+
+
+def _versions_of(version_ids: Iterable[int]) -> dict[int, VersionPrices]:
+    kept = {pk: _versions.get(pk) for pk in version_ids}
+    found = {pk: one for pk, one in kept.items() if one is not None and still_holds(one.read_in)}
+    missing = kept.keys() - found.keys()
+    return found | _compile_versions(missing) if missing else found
+
+
+def _compile_versions(missing: Collection[int]) -> dict[int, VersionPrices]:
     by_version: dict[int, dict[int, list[PricedComponent]]] = {pk: {} for pk in missing}
     rows = Component.objects.filter(version_id__in=missing).select_related("meter").order_by("position")
     for row in rows:
         priced = compile_component(row)
         by_version[row.version_id].setdefault(row.meter_id, []).append(priced)
     terms = {version.pk: terms_of(version) for version in PlanVersion.objects.filter(pk__in=missing)}
+    compiled = {}
     for pk, by_meter in by_version.items():
-        components = {meter_id: tuple(found) for meter_id, found in by_meter.items()}
         own = terms[pk]
-        _versions[pk] = VersionPrices(
-            pk, public_id("pv", pk), components, tuple(own.entitlements), own.anchor, own.margin_floor
+        compiled[pk] = VersionPrices(
+            pk,
+            public_id("pv", pk),
+            {meter_id: tuple(found) for meter_id, found in by_meter.items()},
+            tuple(own.entitlements),
+            own.anchor,
+            own.margin_floor,
+            open_transaction(),
         )
+    _versions.update(compiled)
+    return compiled
 
 
 def compile_component(row: Component) -> PricedComponent:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from rest_framework.request import Request
 
-from accounts.api.authentication import IntegrationKeyAuthentication
+from accounts.api.authentication import IntegrationKeyAuthentication, bearer_secret
 from accounts.credentials import IntegrationKeyRecord, authenticate_key
 
 
@@ -16,8 +16,12 @@ def credential(request: Request) -> IntegrationKeyRecord:
 
 
 class ChargePathAuthentication(IntegrationKeyAuthentication):
-    """Costs no query."""
+    """Costs no query while the key may do what it is here for."""
 
-    def find(self, secret: str) -> IntegrationKeyRecord:
-        """The key with this secret, as this process knows it; raises AuthenticationFailed."""
-        return authenticate_key(secret, is_fresh=False)
+    def authenticate(self, request: Request) -> tuple[None, IntegrationKeyRecord] | None:
+        """The key as this process knows it; raises AuthenticationFailed."""
+        secret = bearer_secret(request)
+        if secret is None:
+            return None
+        scopes = getattr(request.parser_context["view"], "scopes", {})
+        return None, authenticate_key(secret, is_fresh=False, needed=scopes.get(request.method))

@@ -19,7 +19,7 @@ from billing.telemetry import note_events
 from core import clock
 from core.api.errors import error_body
 from core.api.parsers import CloudEventBatchParser, CloudEventParser, LenientJSONParser
-from core.errors import InvalidRequest, TollgateError, TooLarge
+from core.errors import KEYS_FAULT, InvalidRequest, TollgateError, TooLarge
 from metering.cloudevents import parse_cloudevent
 from metering.event_values import shown
 from metering.events import EventInput, parse_event
@@ -92,7 +92,7 @@ def _concerns_all(error: TollgateError) -> bool:
     The request then fails as a whole and nothing is lost: a retry finds what was recorded, and brings the
     rest.
     """
-    return error.status == 401 or error.status >= 500 or error.code == "busy"
+    return isinstance(error, KEYS_FAULT) or error.status >= 500 or error.code == "busy"
 
 
 def report_answer(

@@ -98,7 +98,7 @@ def asked_charge(environ: Environ) -> Asked:
     secret = secret_of(environ)
     if secret is None:
         raise AuthenticationFailed("not_authenticated", "Send `Authorization: Bearer tg_...`.")
-    credential = authenticate_key(secret, is_fresh=False)
+    credential = authenticate_key(secret, is_fresh=False, needed=CHARGE_SCOPE)
     check_scope(credential, CHARGE_SCOPE)
     raw: bytes = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
     body = checked_json(raw)

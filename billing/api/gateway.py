@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from asyncio import to_thread
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -132,8 +133,10 @@ async def gateway_response_in_loop(environ: Environ) -> Response:
 
 def _needs_no_database(environ: Environ) -> bool:
     """Whether the key and its meters are known here; a test clock is a row, too."""
-    record = integration_keys.at_hand(environ.get(INTEGRATION_KEY, "").strip())
-    return record is not None and is_at_hand(record.config_version) and not settings.TOLLGATE_TEST_CLOCK
+    if settings.TOLLGATE_TEST_CLOCK:
+        return False
+    record = integration_keys.at_hand(environ.get(INTEGRATION_KEY, "").strip(), CHARGE_SCOPE)
+    return record is not None and is_at_hand(record.config_version)
 
 
 def _ask(environ: Environ, request_id: str) -> ChargeRequest:
@@ -166,12 +169,12 @@ def _answer(decided: Decision, environ: Environ, request_id: str) -> Response:
 
 def asked_hold(environ: Environ, request_id: str) -> ChargeRequest:
     """What a check asks of the charge path; raises what is wrong with it."""
-    credential = authenticate_key(integration_secret(environ), is_fresh=False)
+    credential = authenticate_key(integration_secret(environ), is_fresh=False, needed=CHARGE_SCOPE)
     check_scope(credential, CHARGE_SCOPE)
-    # At the version the key was read with: the path forgets that key, too, where it finds a newer one.
+    # At the version the key was read with: the path reads key and event again where it finds a newer one.
     meters = meter_catalogue(credential.config_version)
-    event = read_event(environ, request_id, clock.now(), meters)
-    return hold_request(event, credential, settings.GATEWAY_HOLD)
+    read = partial(read_event, environ, request_id, clock.now())
+    return hold_request(read, meters, credential, settings.GATEWAY_HOLD)
 
 
 def _allowed(held: Held, request_id: str) -> Response:

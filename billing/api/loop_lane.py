@@ -18,6 +18,7 @@ from django.conf import settings
 
 from accounts.credentials import integration_keys
 from billing.api.calls import is_call
+from billing.api.charges import CHARGE_SCOPE
 from billing.api.environ import Environ, Response, begin
 from billing.api.fast_lane import (
     asked_charge,
@@ -105,7 +106,7 @@ def _needs_no_database(environ: Environ) -> bool:
     secret = secret_of(environ)
     if secret is None or settings.TOLLGATE_TEST_CLOCK:
         return False
-    return integration_keys.at_hand(secret) is not None
+    return integration_keys.at_hand(secret, CHARGE_SCOPE) is not None
 
 
 def _ask(environ: Environ) -> Asked:

@@ -123,21 +123,21 @@ class Compiled:
     features: tuple[EntitlementTerms, ...]
 
 
-_compiled: dict[int, Compiled] = {}
+_compiled: dict[int, tuple[VersionPrices, Compiled]] = {}
 _ranges: dict[tuple[int, str], tuple[SegmentPrices, CounterRange]] = {}
 
 
 def _compile(version: VersionPrices) -> Compiled:
-    """Kept: a version never changes."""
+    """Kept while the version's prices are."""
     known = _compiled.get(version.version_id)
-    if known is None:
+    if known is None or known[0] is not version:
         bounds: dict[str, tuple[EntitlementTerms, ...]] = {}
         for terms in version.entitlements:
             if terms.type != "boolean" and terms.meter is not None:
                 bounds[terms.meter] = (*bounds.get(terms.meter, ()), terms)
         features = tuple(terms for terms in version.entitlements if terms.type == "boolean")
-        known = _compiled[version.version_id] = Compiled(bounds, features)
-    return known
+        known = _compiled[version.version_id] = (version, Compiled(bounds, features))
+    return known[1]
 
 
 def _needs_of(item: Planned) -> list[Need]:
@@ -190,7 +190,9 @@ def _range_of(terms: EntitlementTerms, segment: SegmentPrices, item: Planned, he
     if len(_ranges) > RANGES_MAX:
         _ranges.clear()
     period = quota_period(terms, segment, instant, payer.time_zone)
-    found = quota_range(payer.customer_id, payer.id, heard.meter.id, terms.reset or "month", period)
+    is_resumed = segment.entitled_since is not None and period.start < segment.entitled_since
+    place = (payer.customer_id, payer.id, heard.meter.id)
+    found = quota_range(*place, terms.reset or "month", period, is_resumed=is_resumed)
     _ranges[segment.id, terms.feature] = (segment, found)
     return found
 
@@ -204,7 +206,11 @@ def quota_period(
     return Cycle.anchored(interval, segment.version.anchor, anchor_at, ZoneInfo(time_zone)).period_at(instant)
 
 
-def quota_range(customer_id: int, payer_id: int, meter_id: int, reset: str, period: Period) -> CounterRange:
-    """Where a quota is counted."""
+def quota_range(
+    customer_id: int, payer_id: int, meter_id: int, reset: str, period: Period, *, is_resumed: bool
+) -> CounterRange:
+    """Where a quota is counted. `is_resumed`: perhaps not all the while, for the payer was entitled to
+    something else in this reset."""
     counter = f"quota:{payer_id}:{meter_id}:{reset}"
-    return CounterRange(customer_id, counter, period.start, period.end, payer_id, meter_id)
+    window = (period.start, period.end)
+    return CounterRange(customer_id, counter, *window, payer_id, meter_id, is_resumed=is_resumed)

@@ -31,6 +31,7 @@ from billing.store_limits import (
 )
 from core.numbers import CONTEXT, ZERO
 from core.pipeline import Answer, Pipeline
+from metering.catalogue import CompiledMeter
 
 add, subtract = CONTEXT.add, CONTEXT.subtract
 SPEND_LIMIT: Final = Alert.Kind.SPEND_LIMIT.value
@@ -107,13 +108,17 @@ class Over(NamedTuple):
 
 @dataclass(slots=True)
 class Limiting:
-    """The limits and quotas of one batch. `is_empty`: no payer of it has any, so there is nothing to ask."""
+    """The limits and quotas of one batch. `is_empty`: no payer of it has any, so there is nothing to ask.
+
+    `behind`: the counters of quotas that miss open holds.
+    """
 
     now: datetime
     needs: Needs = field(default_factory=Needs)
     bounds: dict[int, list[Bound]] = field(default_factory=dict)
     tallies: dict[tuple[str, datetime], Tally] = field(default_factory=dict)
     alerts: list[AlertRow] = field(default_factory=list)
+    behind: set[str] = field(default_factory=set)
     is_empty: bool = True
 
     def send(self, pipe: Pipeline) -> tuple[list[CounterRange], Answer] | None:
@@ -132,16 +137,33 @@ class Limiting:
             return
         ranges, answer = read
         by_range = {tally.range: tally for tally in self.tallies.values()}
-        for position, used, alerted, oldest, is_new, held in answer:
+        for position, used, alerted, oldest, is_new, held, metered, misses_holds in answer:
             tally = by_range[ranges[position - 1]]
             if held is not None:
                 tally.held = held
             if not is_new:
                 tally.used, tally.alerted, tally.oldest = used, alerted, oldest
-            elif used is not None:
-                tally.add(used, tally.range.since)
+            if metered is not None and metered != tally.used:
+                tally.add(subtract(metered, tally.used), tally.range.since)
+            if misses_holds:
+                self.behind.add(tally.range.counter)
             if tally.limit is not None:
                 tally.next_step = tally.limit.next_step(tally.alerted)
+
+    def quotas_behind(self) -> dict[str, tuple[CounterRange, CompiledMeter]]:
+        """The quotas that miss open holds, by counter, with the meters that they bound."""
+        return {
+            need.range.counter: (need.range, need.heard.meter)
+            for needs in (self.needs.by_item.values() if self.behind else ())
+            for need in needs
+            if need.range is not None and need.heard is not None and need.range.counter in self.behind
+        }
+
+    def hold_too(self, counter: str, amount: Decimal) -> None:
+        """Let a hold that a quota missed count in it, in every window."""
+        for tally in self.tallies.values():
+            if tally.range.counter == counter:
+                tally.held = add(tally.held, amount)
 
     def missing(self, item: Planned, quantity: Callable[[Heard], Decimal]) -> Missing | None:
         """The first entitlement that an item lacks; `quantity` = what it adds to a meter that hears it."""
@@ -265,11 +287,11 @@ def plan_limits(items: Sequence[Planned], versions: Mapping[int, int], now: date
     for needs in limiting.needs.by_item.values():
         for need in needs:
             if need.range is not None:
-                tally = Tally(need.range)
-                limiting.tallies.setdefault((need.range.counter, need.range.since), tally)
-    books = limit_books(versions)
+                tally = limiting.tallies.setdefault((need.range.counter, need.range.since), Tally(need.range))
+                if need.range.is_resumed:
+                    tally.range = need.range
+    books = read_limits(items, versions)
     if books:
-        _find_homes(items, books)
         for item in items:
             found = item.attribution
             if found.payer is None or found.problem is not None:
@@ -284,7 +306,18 @@ def plan_limits(items: Sequence[Planned], versions: Mapping[int, int], now: date
     return limiting
 
 
-def _find_homes(items: Iterable[Planned], books: Mapping[int, LimitBook]) -> None:
+def read_limits(items: Iterable[Planned], versions: Mapping[int, int]) -> dict[int, LimitBook]:
+    """The books of the items' customers at these versions, with the organizations of their workspaces.
+
+    They are kept where they are first read outside of a transaction: before that of the charge.
+    """
+    books = limit_books(versions)
+    if books:
+        _find_homes(items, books)
+    return books
+
+
+def _find_homes(items: Iterable[Planned], books: dict[int, LimitBook]) -> None:
     unknown: dict[int, set[int]] = {}
     for item in items:
         payer, workspace_id = item.attribution.payer, item.attribution.workspace_id
@@ -292,7 +325,7 @@ def _find_homes(items: Iterable[Planned], books: Mapping[int, LimitBook]) -> Non
         if book is not None and workspace_id is not None and not book.knows(workspace_id):
             unknown.setdefault(book.customer_id, set()).add(workspace_id)
     for customer_id, workspace_ids in unknown.items():
-        find_homes(books[customer_id], workspace_ids)
+        books[customer_id] = find_homes(books[customer_id], workspace_ids)
 
 
 def _bounds(limiting: Limiting, limits: Iterable[Limit], item: Planned, currency: str) -> list[Bound]:

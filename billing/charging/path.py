@@ -17,10 +17,12 @@ from django.db import transaction
 
 from accounts.credentials import IntegrationKeyRecord
 from accounts.directory import directory
+from accounts.models.keys import Scope
 from billing.charging import capturing, deciding, drawing, giving_back, late
 from billing.charging.booking import Batch, book_item, note_denial, write_batch
 from billing.charging.deciding import RatedItem
 from billing.charging.holding import hold_item
+from billing.charging.limiting import read_limits
 from billing.charging.outcomes import Authorized, Charged, Denied, Failed, Outcome, Quarantined, Recorded
 from billing.charging.planning import Planned, forget_global, plan_requests
 from billing.charging.problems import problem_of
@@ -33,7 +35,7 @@ from billing.funding import Part
 from core import clock
 from core.api.errors import as_tollgate_error
 from core.database_errors import Unavailable
-from core.errors import AuthenticationFailed, TollgateError
+from core.errors import KEYS_FAULT, TollgateError
 from core.partitions import ensure_month
 from core.pipeline import STALE
 from core.sql import driver
@@ -93,8 +95,12 @@ def report_events(
     is_any_age: bool = False,
 ) -> list[Outcome]:
     """Record what has happened already: never denied, below zero it is Overspend."""
+    scope = Scope.EVENTS_WRITE.value
     return charge_many(
-        [ChargeRequest(event, Mode.REPORT, source, credential, is_any_age) for event in events]
+        [
+            ChargeRequest(event, Mode.REPORT, source, credential, is_any_age, needed_scope=scope)
+            for event in events
+        ]
     )
 
 
@@ -141,6 +147,7 @@ def _run_alone(requests: Sequence[Numbered], *, skip_locked: bool) -> dict[int, 
 def _transaction(requests: Sequence[Numbered], now: datetime, *, skip_locked: bool) -> dict[int, Outcome]:
     ensure_month(now)
     plan = plan_requests(requests, now)
+    read_limits(plan.items, plan.customer_versions)
     with transaction.atomic():
         raw = driver()
         items, known = lock_and_read(raw, plan, now, skip_locked=skip_locked)
@@ -159,7 +166,7 @@ def _decide_and_write(
     for item in items:
         config = item.attribution.config
         key = (config.customer_id if config else 0, item.request.event.idempotency_key)
-        if isinstance(item.attribution.problem, AuthenticationFailed):
+        if isinstance(item.attribution.problem, KEYS_FAULT):
             outcomes[item.index] = Failed(item.attribution.problem)  # learns not even an earlier answer
         elif key in known.keys:
             replays.append((item, known.keys[key]))

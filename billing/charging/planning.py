@@ -6,7 +6,7 @@ the path compares the versions and, on a mismatch, plans again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,16 +16,17 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from accounts.attribution import Attribution, attribute
-from accounts.credentials import integration_keys, valid_keys
+from accounts.credentials import config_version, integration_keys, valid_keys
 from accounts.directory import NO_VERSION
 from billing.charging.requests import ChargeRequest, Mode
 from billing.hours import instant_and_hour
 from billing.margin_floors import ItemFloors, plan_floors
 from billing.models import Overspend
-from core.errors import AuthenticationFailed
+from core.api.permissions import includes, missing_scope
+from core.errors import AuthenticationFailed, TollgateError
 from core.ids import new_uuids7
-from core.models import ConfigVersion
 from core.numbers import ONE, ZERO
+from core.sql import open_transaction, still_holds
 from metering.accept import accept_bounds
 from metering.catalogue import CompiledMeter, MeterCatalogue, meter_catalogue
 from metering.costing import CostBook, cost_book
@@ -148,7 +149,8 @@ class Plan:
         )
 
 
-_global_version: int | None = None
+_global_version: tuple[int, object | None] | None = None
+"""The installation's config version, and the transaction that read it."""
 
 
 def forget_global() -> None:
@@ -159,16 +161,19 @@ def forget_global() -> None:
 
 def _current_global() -> int:
     global _global_version
-    version = _global_version  # another thread may forget it at any moment
-    if version is None:
-        version = _global_version = ConfigVersion.objects.values_list("version", flat=True).first() or 0
-    return version
+    held = _global_version  # another thread may forget it at any moment
+    if held is None or not still_holds(held[1]):
+        held = _global_version = (config_version(), open_transaction())
+    return held[0]
 
 
 def plan_requests(requests: Sequence[tuple[int, ChargeRequest]], now: datetime) -> Plan:
     """Plan a batch of (index, request) recorded at `now`."""
     version = _current_global()
     meters, costs = meter_catalogue(version), cost_book(version)
+    for _, request in requests:
+        if request.read is not None and _is_doubtful(request, version):
+            request.event = request.read(meters)
     attributions = attribute([request.event for _, request in requests])
     versions = _customer_versions(attributions)
     earliest, latest = accept_bounds(now)
@@ -178,13 +183,12 @@ def plan_requests(requests: Sequence[tuple[int, ChargeRequest]], now: datetime) 
         if not earliest <= request.event.occurred_at <= latest:
             found.problem = found.problem or request.window_problem(now)  # no period for the year 9999
     prices = _prices(requests, attributions)
-    ended = _ended_keys([request for _, request in requests], version, now)
+    doubtful = _doubtful_keys([request for _, request in requests], version, now)
     items = []
     ids = new_uuids7(now, len(requests))
     for (index, request), found, uuid in zip(requests, attributions, ids, strict=True):
         item = Planned(index, request, found, payload_hash(request.event.payload), uuid, f"{uuid.int:032x}")
-        if request.credential is not None and request.credential.id in ended:
-            found.problem = AuthenticationFailed("key_ended", "This key has been revoked or has expired.")
+        found.problem = _key_problem(request, doubtful) or found.problem
         if found.payer is not None and found.problem is None:
             _plan_item(item, meters, costs, prices[found.payer.id])
         items.append(item)
@@ -205,14 +209,31 @@ def _customer_versions(attributions: Sequence[Attribution]) -> dict[int, int]:
     return versions
 
 
-def _ended_keys(requests: Sequence[ChargeRequest], version: int, now: datetime) -> set[int]:
-    """The integration keys that no longer hold; those read at this version were checked then."""
-    keys = {request.credential for request in requests if request.credential is not None}
-    unsure = {key.id for key in keys if key.config_version != version}
+def _doubtful_keys(
+    requests: Sequence[ChargeRequest], version: int, now: datetime
+) -> dict[int, frozenset[str] | None]:
+    """The scopes (None: it has ended) of the integration keys that were not checked at this version."""
+    keys = (request.credential for request in requests if _is_doubtful(request, version))
+    unsure = {key.id for key in keys if key is not None}
     if not unsure:
-        return set()
+        return {}
     integration_keys.forget()
-    return unsure - valid_keys(unsure, now)
+    return dict.fromkeys(unsure) | valid_keys(unsure, now)
+
+
+def _is_doubtful(request: ChargeRequest, version: int) -> bool:
+    return request.credential is not None and request.credential.config_version != version
+
+
+def _key_problem(
+    request: ChargeRequest, doubtful: Mapping[int, frozenset[str] | None]
+) -> TollgateError | None:
+    if request.credential is None or request.credential.id not in doubtful:
+        return None
+    scopes = doubtful[request.credential.id]
+    if scopes is None:
+        return AuthenticationFailed("key_ended", "This key has been revoked or has expired.")
+    return None if includes(scopes, request.needed_scope) else missing_scope(request.needed_scope)
 
 
 def _prices(

@@ -9,13 +9,13 @@ from accounts.models import BillingEntity
 from billing.charging.outcomes import Quarantined
 from billing.charging.planning import Planned
 from billing.charging.requests import Mode
-from core.errors import AuthenticationFailed, PermissionDenied, TollgateError
+from core.errors import KEYS_FAULT, PermissionDenied, TollgateError
 
 
 def problem_of(item: Planned) -> TollgateError | Quarantined | None:
     """The request's error, the reason to quarantine it, or None to go on."""
     problem = item.attribution.problem or _closed(item)
-    if problem is None or item.request.mode is not Mode.REPORT or isinstance(problem, AuthenticationFailed):
+    if problem is None or item.request.mode is not Mode.REPORT or isinstance(problem, KEYS_FAULT):
         return problem
     return Quarantined(problem.code, problem.message)
 

@@ -14,6 +14,7 @@ import psycopg
 from accounts.models import BillingEntity
 from billing.book import PayerBook, grant_from_row, read_grants
 from billing.charging.limiting import Limiting, plan_limits
+from billing.charging.older_holds import count_older_holds
 from billing.charging.planning import Plan, Planned, UniqueUse
 from billing.charging.wanted import send_wanted
 from billing.funding import Funds, Grant
@@ -109,6 +110,7 @@ def lock_and_read(
         known.uniques = {uniques[position - 1] for (position,) in found_uniques}
     standing = read_standing(raw, wanted, found_keys, locked, grants.fetchall(), now)
     known.holds = standing.holds
+    count_older_holds(raw, limiting, known.holds, now)
     known.books = _open_books(
         plan.items, locked, owed.fetchall() if owed else [], grants.fetchall(), standing, now
     )

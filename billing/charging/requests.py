@@ -12,10 +12,12 @@ from uuid import UUID
 
 from accounts.attribution import Attribution
 from accounts.credentials import IntegrationKeyRecord
+from accounts.models.keys import Scope
 from billing.holds import HoldId
 from billing.models import Authorization
 from core.errors import Unprocessable
 from metering.accept import accept_window
+from metering.catalogue import MeterCatalogue
 from metering.events import EventInput
 
 
@@ -88,9 +90,10 @@ class ChargeRequest:
     """One call. `source` names the door (api, import, release, demo) for the lag report.
 
     `credential` is the integration key that it came with, perhaps from a cache: the path makes sure that
-    it is still valid. `is_any_age` lets usage come as late as it likes: imports of history and
-    releases from quarantine. `hold` belongs to the mode HOLD. With `authorization` the event captures that
-    hold; its `billing_entity` is the payer held.
+    it is still valid and has `needed_scope`. `is_any_age` lets usage come as late as it likes: imports of
+    history and releases from quarantine. `hold` belongs to the mode HOLD. With `authorization` the event
+    captures that hold; its `billing_entity` is the payer held. `read` makes the event anew where the meters
+    have a say in that and are newer than the credential.
     """
 
     event: EventInput
@@ -100,6 +103,8 @@ class ChargeRequest:
     is_any_age: bool = False
     hold: HoldTerms | None = None
     authorization: CaptureTerms | None = None
+    needed_scope: str = Scope.CHARGES_WRITE.value
+    read: Callable[[MeterCatalogue], EventInput] | None = None
 
     def window_problem(self, now: datetime) -> Unprocessable | None:
         """The error of usage that comes too late or has not happened yet; None when it may be taken."""

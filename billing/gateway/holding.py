@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -21,6 +22,7 @@ from billing.models import Authorization
 from core import clock
 from core.errors import Conflict
 from core.ids import hot_id
+from metering.catalogue import MeterCatalogue
 from metering.events import EventInput
 
 SOURCE: Final = "gateway"
@@ -34,9 +36,18 @@ class Held:
     available: Decimal
 
 
-def hold_request(event: EventInput, credential: IntegrationKeyRecord, lifetime: timedelta) -> ChargeRequest:
-    """What is asked of the charge path: to hold what the event would cost; the event's key is the hold's."""
-    return ChargeRequest(event, Mode.HOLD, SOURCE, credential, hold=HoldTerms(lifetime))
+def hold_request(
+    read: Callable[[MeterCatalogue], EventInput],
+    meters: MeterCatalogue,
+    credential: IntegrationKeyRecord,
+    lifetime: timedelta,
+) -> ChargeRequest:
+    """What is asked of the charge path: to hold what the event would cost; the event's key is the hold's.
+
+    The event is read by `meters` as they were at the credential's version, and again by newer ones.
+    """
+    terms = HoldTerms(lifetime)
+    return ChargeRequest(read(meters), Mode.HOLD, SOURCE, credential, hold=terms, read=read)
 
 
 def held(outcome: Outcome) -> Held | Denied | Failed:

@@ -7,7 +7,7 @@ anywhere counts in the next charge of every process. Who has no limit costs a lo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -19,6 +19,7 @@ from billing.models import SpendLimit
 from billing.store_limits import CounterRange
 from core.ids import public_id
 from core.numbers import CONTEXT
+from core.sql import open_transaction, still_holds
 from pricing.cycles import Period
 
 CUSTOMERS_MAX: Final = 100_000
@@ -121,7 +122,8 @@ class LimitBook:
     """A customer's standing limits by whose they are, at one config version.
 
     `parents` (of organizations) and `homes` (a workspace's or payer's organization) are read only where an
-    organization has a limit; workspaces are added as they are met.
+    organization has a limit; workspaces are added as they are met. `read_in`: the transaction that read
+    any of it.
     """
 
     customer_id: int
@@ -130,6 +132,7 @@ class LimitBook:
     parents: dict[int, int | None] = field(default_factory=dict)
     payers: dict[int, int | None] = field(default_factory=dict)
     homes: dict[int, int | None] = field(default_factory=dict)
+    read_in: object | None = field(default_factory=open_transaction, repr=False, compare=False)
     _found: dict[tuple[int | None, int | None, int], tuple[Limit, ...]] = field(default_factory=dict)
 
     def at(self, api_key_id: int | None, workspace_id: int | None, payer_id: int) -> tuple[Limit, ...]:
@@ -173,7 +176,7 @@ def limit_books(versions: Mapping[int, int]) -> dict[int, LimitBook]:
     found, stale = {}, []
     for customer_id, version in versions.items():
         book = _books.get(customer_id)
-        if book is None or book.version != version:
+        if book is None or book.version != version or not still_holds(book.read_in):
             stale.append(customer_id)
         elif book.by_owner:
             found[customer_id] = book
@@ -183,10 +186,18 @@ def limit_books(versions: Mapping[int, int]) -> dict[int, LimitBook]:
     return found
 
 
-def find_homes(book: LimitBook, workspace_ids: Iterable[int]) -> None:
-    """Read the organizations of workspaces that the book has not met; one statement."""
+def find_homes(book: LimitBook, workspace_ids: Iterable[int]) -> LimitBook:
+    """The book with the organizations of workspaces that it has not met; one statement.
+
+    In a transaction that did not read the book, a copy: others use it too.
+    """
     rows = Workspace.objects.filter(customer_id=book.customer_id, pk__in=workspace_ids)
-    book.homes.update(dict.fromkeys(workspace_ids) | dict(rows.values_list("pk", "organization_id")))
+    homes = dict.fromkeys(workspace_ids) | dict(rows.values_list("pk", "organization_id"))
+    here = open_transaction()
+    if here is not None and book.read_in is not here:
+        return replace(book, homes=book.homes | homes, read_in=here, _found={})
+    book.homes.update(homes)
+    return book
 
 
 def _load(versions: Mapping[int, int]) -> dict[int, LimitBook]:

@@ -7,7 +7,7 @@ floors are planned too: a period that is kept must move with the buckets, floor 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from accounts.directory import Payer
@@ -17,7 +17,7 @@ from billing.ledger import PayerId
 from billing.margin_floors.sums import FloorAt, ItemFloors, PayerPeriods
 from billing.store_margins import PeriodKey, read_floors
 from core.ids import public_id
-from core.sql import driver
+from core.sql import driver, open_transaction, still_holds
 from pricing.catalog.plans import MarginFloor
 from pricing.pricelist import PayerPrices, SegmentPrices
 
@@ -27,11 +27,17 @@ PAYERS_MAX: Final = 100_000
 @dataclass(frozen=True, slots=True)
 class PayerFloors:
     """What the process knows of a payer's floors at a config version, beside those of its segments' versions,
-    which may be made later. `is_kept`: periods of earlier floors have to move."""
+    which may be made later. `is_kept`: periods of earlier floors have to move. `read_in`: the transaction
+    that read it."""
 
     config_version: int
     own: MarginFloor | None
     is_kept: bool
+    read_in: object | None = field(default_factory=open_transaction, repr=False, compare=False)
+
+    def is_at(self, config_version: int) -> bool:
+        """Whether it may be used at that version."""
+        return self.config_version == config_version and still_holds(self.read_in)
 
 
 _payers: dict[int, PayerFloors] = {}
@@ -90,10 +96,10 @@ def _known(payers: Mapping[int, Payer], prices: Mapping[int, PayerPrices]) -> di
     found, stale = {}, []
     for payer_id, payer in payers.items():
         floors = _payers.get(payer_id)
-        if floors is None or floors.config_version != prices[payer_id].config_version:
-            stale.append(payer)
-        else:
+        if floors is not None and floors.is_at(prices[payer_id].config_version):
             found[payer_id] = floors
+        else:
+            stale.append(payer)
     return found | _load(stale, prices) if stale else found
 
 

@@ -13,7 +13,7 @@ from billing.models import PayerMarginFloor
 from billing.store_margins import PeriodKey, periods_of, tell
 from core.sql import driver
 from pricing.catalog.plans import MarginFloor
-from pricing.pricelist import payer_prices
+from pricing.pricelist import read_prices
 
 
 def tell_below(entity: BillingEntity, now: datetime) -> None:
@@ -38,7 +38,7 @@ def tell_below(entity: BillingEntity, now: datetime) -> None:
 def floors_of(entity: BillingEntity) -> Mapping[PeriodKey, FloorAt]:
     """The floors of all of a payer's periods."""
     version = Customer.objects.values_list("config_version", flat=True).get(pk=entity.customer_id)
-    prices = payer_prices({entity.pk: version}, {})[entity.pk]
+    prices = read_prices({entity.pk: version})[entity.pk]
     row = PayerMarginFloor.objects.filter(billing_entity=entity).first()
     own = None if row is None else MarginFloor(row.min_margin, row.min_volume, row.action)
     return {at.key: at for segment in prices.segments for at in floors_at(entity, own, [segment])}

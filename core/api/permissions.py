@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Protocol, cast
 
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from core.errors import AuthenticationFailed, PermissionDenied
+from core.errors import AuthenticationFailed, MissingScope
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView  # rest_framework.views imports this module
@@ -29,7 +30,7 @@ class HasScope(BasePermission):
     """The credential has the scope that the view names for the method.
 
     A view may set `scopes = {"POST": "charges:write"}`; a method it does not name asks for `read` when it is
-    safe and for `admin` otherwise. Raises AuthenticationFailed or PermissionDenied with the scope's name.
+    safe and for `admin` otherwise. Raises AuthenticationFailed or MissingScope with the scope's name.
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
@@ -46,6 +47,16 @@ class HasScope(BasePermission):
 
 
 def check_scope(credential: Credential, needed: str) -> None:
-    """Raise PermissionDenied unless the credential has the scope."""
-    if needed not in credential.scopes and ADMIN not in credential.scopes:
-        raise PermissionDenied("missing_scope", f"This key lacks the scope {needed}.")
+    """Raise MissingScope unless the credential has the scope."""
+    if not includes(credential.scopes, needed):
+        raise missing_scope(needed)
+
+
+def includes(scopes: Collection[str], needed: str) -> bool:
+    """Whether a credential with these scopes may do what needs that one."""
+    return needed in scopes or ADMIN in scopes
+
+
+def missing_scope(needed: str) -> MissingScope:
+    """What a credential without it is told."""
+    return MissingScope("missing_scope", f"This key lacks the scope {needed}.")

@@ -17,7 +17,7 @@ class UsageEvent(models.Model):
     `seq` is the payer's running number, shared with the charge and the transfers of the same call.
     `cost` is what the vendors take for it, in the payer's currency: null = not known (or not
     convertible), 0 = known to be nothing; `costs` lists the parts as they came or were computed.
-    `given` says which optional fields the caller sent (bits of `metering.store.GIVEN`), so that a
+    `given` says which optional fields the caller sent (bits of `metering.payload.GIVEN`), so that a
     replay is compared with what was sent, not with what was derived.
     """
 

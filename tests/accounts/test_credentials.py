@@ -57,7 +57,7 @@ def test_the_charge_path_refuses_a_revoked_key_once_it_asks_again(at: Clock) -> 
     issued = issue_integration_key(name="x", scopes=["charges:write"])
     record = authenticate_key(issued.secret)
     revoke_integration_key(issued.key)
-    assert valid_keys([record.id], at.instant) == set()
+    assert valid_keys([record.id], at.instant) == {}
     integration_keys.forget()
     with pytest.raises(AuthenticationFailed):
         authenticate_key(issued.secret, is_fresh=False)

@@ -17,6 +17,7 @@ from billing.reversals import reverse_event
 from core import clock
 from core.ids import hot_id
 from metering.models import ExchangeRate, UsageEvent
+from pricing import pricelist
 from tests.accounts.caller import Answer, Caller, caller_with
 from tests.billing.world import START, Tenant, charge, make_meter, make_tenant, make_version
 
@@ -184,6 +185,17 @@ def test_staff_is_told_when_it_brings_the_period_below_its_floor(caller: Caller)
     row = MarginAlert.objects.get()
     assert (row.kind, row.revenue, row.cost) == ("below_floor", 100, Decimal("80.01"))
     assert row.detail["why"] == "later_cost"
+
+
+def test_so_it_is_by_a_process_that_had_nothing_to_do_with_the_period_yet(caller: Caller) -> None:
+    tenant = tenant_on()
+    call(tenant, "a", costs=costs("10"))
+    elsewhere = pricelist._payers[tenant.payer.pk]
+    clock.use(lambda: NOW + timedelta(days=31))
+    charge_id = call(tenant, "b", costs=costs("10"))
+    pricelist._payers[tenant.payer.pk] = elsewhere  # to make a segment raises no version
+    later(caller, charge_id, *costs("81"))
+    assert [(row.kind, row.cost) for row in MarginAlert.objects.all()] == [("below_floor", 81)]
 
 
 def test_a_row_of_cost_stays(caller: Caller) -> None:

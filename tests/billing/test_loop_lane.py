@@ -7,6 +7,7 @@ import gc
 import json
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +17,8 @@ from django.db import connection
 
 from accounts.credentials import integration_keys
 from accounts.keys import issue_api_key
+from accounts.models import IntegrationKey
+from accounts.secrets import fingerprint
 from billing.api.loop_lane import LoopLane
 from billing.charging import Charged, Outcome, UnreadCapture, batching, charge_in_loop, charge_one
 from billing.charging.path import charge_batch
@@ -155,6 +158,16 @@ def test_errors_have_the_shape_of_errors(version: PlanVersion, secret: str) -> N
     assert stranger[2]["www-authenticate"].startswith("Bearer")
     assert malformed[1]["error"]["request_id"] == malformed[2]["x-request-id"]
     assert not Charge.objects.exists()
+
+
+def test_a_key_is_not_refused_by_what_is_remembered_of_it(version: PlanVersion, secret: str) -> None:
+    tenant = make_tenant(version, balance="1")
+    key = IntegrationKey.objects.get(fingerprint=fingerprint(secret))
+    IntegrationKey.objects.filter(pk=key.pk).update(expires_at=clock.now() - timedelta(hours=1))
+    (ended,) = all_at_once(send(secret, body_of(tenant, "a")))
+    IntegrationKey.objects.filter(pk=key.pk).update(expires_at=None)
+    (extended,) = all_at_once(send(secret, body_of(tenant, "a")))
+    assert (ended[0], extended[0]) == (401, 201)
 
 
 def test_a_caller_who_hangs_up_in_the_middle_is_charged_nothing(version: PlanVersion, secret: str) -> None:

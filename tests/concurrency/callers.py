@@ -13,9 +13,10 @@ from tests.billing.world import Tenant
 
 
 class Api:
-    """`POST` with an integration key that may report and charge."""
+    """`POST` with an integration key that may report and charge; charges go the way that `client` takes."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: type[Client] = Client) -> None:
+        self._client = client
         secret = new_secret(INTEGRATION)
         self._headers = {"Authorization": f"Bearer {secret.text}"}
         self.key = IntegrationKey.objects.create(
@@ -48,7 +49,7 @@ class Api:
         return self._post(f"/v1/authorizations/{hold}/void", {})
 
     def _post(self, path: str, body: Any) -> Any:
-        client = Client(raise_request_exception=False)
+        client = self._client(raise_request_exception=False)
         return client.post(path, body, content_type="application/json", headers=self._headers)
 
 

@@ -12,13 +12,16 @@ import pytest
 
 from accounts.models import ApiKey, BillingEntity
 from accounts.secrets import API, new_secret
-from billing.charging import Charged, Denied, Failed, Mode, Outcome, Recorded
+from billing.charging import Charged, Denied, Failed, Mode, Outcome, Recorded, limiting, planning
+from billing.limits.verbs import create_limit, owner_of
+from billing.margin_floors import set_floor
 from core import clock
 from core.sql import driver
-from metering.models import UsageEvent
+from metering.models import QuarantinedEvent, UsageEvent
 from pricing.models import PlanVersion, Subscription
 from tests.billing.world import START, Tenant, balance, charge, make_meter, make_tenant, make_version
 from tests.concurrency.callers import Api, call
+from tests.lane_client import LaneClient
 
 PER_TOKEN = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "0.01"}
 Change = Callable[..., None]
@@ -142,3 +145,101 @@ def test_an_integration_key_revoked_elsewhere_is_refused_at_both_doors(
     assert api.charge(call(tenant, "c")).status_code == 401
     assert api.report([call(tenant, "d")]).status_code == 401
     assert not UsageEvent.objects.filter(idempotency_key__in=["c", "d"]).exists()
+
+
+SCOPES = "UPDATE accounts_integrationkey SET scopes = %s, expires_at = %s WHERE id = %s"
+
+
+def test_a_scope_taken_elsewhere_is_missing_at_once_and_nothing_is_kept(
+    tenant: Tenant, elsewhere: Change
+) -> None:
+    lane = Api(LaneClient)
+    assert lane.charge(call(tenant, "a")).status_code == 201
+    assert lane.report([call(tenant, "b")]).status_code == 200
+    elsewhere(SCOPES, ["events:write"], None, lane.key.pk)
+    refused = lane.charge(call(tenant, "a"))  # not even its first answer
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "missing_scope")
+    assert lane.report([call(tenant, "c")]).status_code == 200
+    elsewhere(SCOPES, ["charges:write"], None, lane.key.pk)
+    refused = lane.report([call(tenant, "d")])
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "missing_scope")
+    assert not UsageEvent.objects.filter(idempotency_key="d").exists()
+    assert not QuarantinedEvent.objects.exists()
+
+
+def test_what_is_given_to_an_integration_key_elsewhere_counts_at_once(
+    tenant: Tenant, elsewhere: Change
+) -> None:
+    lane = Api(LaneClient)
+    elsewhere(SCOPES, ["events:write"], clock.now() - timedelta(seconds=1), lane.key.pk)
+    assert lane.charge(call(tenant, "a")).status_code == 401
+    elsewhere(SCOPES, ["events:write"], None, lane.key.pk)
+    assert lane.charge(call(tenant, "a")).status_code == 403
+    elsewhere(SCOPES, ["charges:write"], None, lane.key.pk)
+    assert lane.charge(call(tenant, "a")).status_code == 201
+    assert lane.report([call(tenant, "b")]).status_code == 403
+    elsewhere(SCOPES, ["events:write"], None, lane.key.pk)
+    assert lane.report([call(tenant, "b")]).status_code == 200
+
+
+MIDST = [
+    pytest.param(
+        (planning, "attribute"),
+        ("UPDATE accounts_billingentity SET status = 'suspended' WHERE id = %s", "payer"),
+        "suspended",
+        id="payer",
+    ),
+    pytest.param(
+        (planning, "payer_prices"),
+        (
+            "UPDATE pricing_subscription SET ends_at = created_at + '1 h' WHERE id = %s",
+            "subscription",
+        ),
+        "no_subscription",
+        id="prices",
+    ),
+    pytest.param(
+        (limiting, "limit_books"),
+        ("UPDATE billing_spendlimit SET amount = 0.001 WHERE workspace_id = %s", "workspace"),
+        "spend_limit",
+        id="limits",
+    ),
+    pytest.param(
+        (planning, "plan_floors"),
+        ("UPDATE billing_payermarginfloor SET action = 'deny' WHERE billing_entity_id = %s", "payer"),
+        "margin_floor",
+        id="floors",
+    ),
+]
+
+
+@pytest.mark.parametrize("is_before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize(("reading", "change", "reason"), MIDST)
+def test_what_changes_as_it_is_read_is_obeyed(
+    tenant: Tenant,
+    elsewhere: Change,
+    monkeypatch: pytest.MonkeyPatch,
+    reading: tuple[Any, str],
+    change: tuple[str, str],
+    reason: str,
+    is_before: bool,
+) -> None:
+    """Between its version and what is kept under it, or between that and the lock."""
+    create_limit(owner_of(workspace=tenant.workspace), Decimal(100))
+    set_floor(tenant.payer, min_margin=Decimal(1))
+    read, waiting = getattr(*reading), [change]
+
+    def meanwhile(*arguments: Any) -> Any:
+        if is_before and waiting:
+            statement, of = waiting.pop()
+            elsewhere(statement, getattr(tenant, of).pk)
+        found = read(*arguments)
+        if waiting:
+            statement, of = waiting.pop()
+            elsewhere(statement, getattr(tenant, of).pk)
+        return found
+
+    monkeypatch.setattr(*reading, meanwhile)
+    refused = _charge(tenant, "a", costs=[{"vendor": "v", "amount": "1", "currency": "USD"}])
+    assert isinstance(refused, Denied)
+    assert (refused.reason, waiting) == (reason, [])

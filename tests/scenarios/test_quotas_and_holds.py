@@ -1,0 +1,143 @@
+"""A version that brings a quota while calls are held: what was promised of its meter counts in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from billing.models import LimitHold
+from core import clock
+from tests.billing.authorizing import table
+from tests.scenarios.limits import LimitStory
+from tests.scenarios.money import per_unit
+
+pytestmark = pytest.mark.django_db
+DOCUMENT = Path(__file__).parents[2] / "docs/algorithms/limits.md"
+QUOTA = {"feature": "tokens_a_month", "type": "metered", "meter": "tokens", "limit": "10"}
+
+
+@pytest.fixture
+def story() -> Iterator[LimitStory]:
+    told = LimitStory()
+    yield told
+    told.audit()
+    clock.use(None)
+
+
+def version(story: LimitStory, *entitlements: dict[str, Any]) -> str:
+    return story.plan(per_unit("tokens", "1"), per_unit("images", "10"), entitlements=list(entitlements))
+
+
+def move(story: LimitStory, plan_version: str, **change: Any) -> None:
+    """Change north's plan, now or `at`."""
+    (row,) = story.api.get("/v1/subscriptions", billing_entity=story.payers["north"]).json()["data"]
+    body = {"plan_version": plan_version} | change
+    answer = story.api.post(f"/v1/subscriptions/{row['id']}/change", body)
+    assert answer.status_code == 200, answer.content
+
+
+def hold(story: LimitStory, **fields: Any) -> str:
+    return str(story.api.make("/v1/authorizations", **story.event({}, "north") | fields)["id"])
+
+
+def capture(story: LimitStory, held: str, tokens: int) -> None:
+    answer = story.api.post(f"/v1/authorizations/{held}/capture", {"properties": {"tokens": tokens}})
+    assert answer.status_code == 201, answer.content
+
+
+def refused_at(story: LimitStory, tokens: int) -> str:
+    """What the refusal of a call says that is used of the quota."""
+    denial = story.denial(tokens)
+    assert denial["reason"] == "entitlement"
+    return str(denial["used"])
+
+
+def test_the_first_call_under_a_quota_knows_what_is_held(story: LimitStory) -> None:
+    story.spend(2)
+    held = hold(story, properties={"tokens": 6})
+    hold(story, properties={"images": 3})
+    hold(story, amount="50")
+    move(story, version(story, QUOTA))
+    assert refused_at(story, 3) == "8"
+    story.spend(1)
+    assert refused_at(story, 2) == "9"
+    capture(story, held, 5)
+    assert refused_at(story, 3) == "8"
+    story.spend(2)
+    assert refused_at(story, 1) == "10"
+
+
+def test_a_hold_counts_once_and_only_until_it_ends(story: LimitStory) -> None:
+    ends = hold(story, properties={"tokens": 4}, expires_in=600)
+    void = hold(story, properties={"tokens": 3})
+    move(story, version(story, QUOTA))
+    for _ in range(3):
+        assert refused_at(story, 4) == "7"
+    assert LimitHold.objects.count() == 2
+    assert story.api.post(f"/v1/authorizations/{void}/void", {}).status_code == 200
+    assert refused_at(story, 7) == "4"
+    extended = story.api.post(f"/v1/authorizations/{ends}/extend", {"expires_in": 1200})
+    assert extended.status_code == 200
+    story.at(3, 1, 0, 19)
+    assert refused_at(story, 7) == "4"
+    story.at(3, 1, 0, 20)
+    story.spend(10)
+
+
+def test_a_hold_that_is_captured_first_of_all_frees_what_it_held(story: LimitStory) -> None:
+    held = hold(story, properties={"tokens": 8})
+    move(story, version(story, QUOTA))
+    capture(story, held, 3)
+    story.spend(7)
+    assert refused_at(story, 1) == "10"
+
+
+def test_a_quota_that_waits_for_its_day_counts_what_is_held_then(story: LimitStory) -> None:
+    move(story, version(story, QUOTA), at="2026-03-02T00:00:00Z")
+    story.at(3, 1, 23, 50)
+    hold(story, properties={"tokens": 6}, expires_in=1800)
+    story.spend(50)
+    story.at(3, 2, 0, 5)
+    held = story.api.post("/v1/authorizations", story.event({"tokens": 5}, "north"))
+    assert (held.status_code, held.json()["denial"]["reason"]) == (402, "entitlement")
+
+
+def test_counts_and_unique_values_are_held_too(story: LimitStory) -> None:
+    story.meter("calls", aggregation="count")
+    story.meter("people", aggregation="unique")
+    held = {"tokens": 1, "people": "ann"}
+    hold(story, properties=held)
+    hold(story, properties=held | {"people": "bob"})
+    bounds = [QUOTA | {"feature": name, "meter": name, "limit": "2"} for name in ("calls", "people")]
+    move(story, version(story, *bounds))
+    denial = story.denial(1)
+    assert (denial["id"], denial["used"]) == ("calls", "2")
+
+
+def test_a_quota_that_comes_back_has_missed_nothing(story: LimitStory) -> None:
+    """The table of docs/algorithms/limits.md, row by row."""
+    held, bounded, free = "", version(story, QUOTA), version(story)
+    for hour, row in enumerate(table("what happens | tokens", DOCUMENT)):
+        story.at(3, 1, hour)
+        happens, tokens = row["what happens"], int(row["tokens"] or 0)
+        if happens.startswith("change"):
+            move(story, free if happens.endswith("no quota") else bounded)
+        elif happens.startswith("charge"):
+            story.spend(tokens)
+        elif happens.startswith("hold"):
+            held = hold(story, properties={"tokens": tokens}, expires_in=24 * 3600)
+        else:
+            capture(story, held, tokens)
+        would = story.api.post("/v1/authorizations", story.event({"tokens": 3}, "north"))
+        assert would.status_code == (402 if row["a call of 3 then"] == "too much" else 201), row
+        if would.status_code == 201:
+            story.api.post(f"/v1/authorizations/{would.json()['id']}/void", {})
+        if row["used + held"]:
+            used, held_now = row["used + held"].split(" + ")
+            assert Decimal(story.denial(11)["used"]) == Decimal(used) + Decimal(held_now), row
+            (shown,) = story.api.get("/v1/entitlements", workspace="north").json()["entitlements"]
+            assert shown["used"] == used
