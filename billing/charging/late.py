@@ -14,7 +14,6 @@ from typing import Any, Final
 from uuid import UUID
 
 import psycopg
-from django.db.models import Exists, OuterRef
 
 from accounts.models import BillingEntity
 from billing.book import PayerBook
@@ -144,26 +143,10 @@ def settle_closed(late: Iterable[Planned], now: datetime) -> None:
         by_payer[payer.id].update(dict.fromkeys(item.late_segments, _event_of(item)))
     for payer_id, events in sorted(by_payer.items()):
         entity = BillingEntity.objects.get(pk=payer_id)
-        events |= dict.fromkeys(_carried_into(events) - events.keys(), next(reversed(events.values())))
         periods = BillingPeriod.objects.filter(segments__in=events, status=BillingPeriod.Status.CLOSED)
         rows = periods.select_related("subscription__version", "subscription__billing_entity")
         for period in rows.distinct().order_by("pk"):
             _settle_period(entity, period, events, now)
-
-
-def _carried_into(segment_ids: Collection[int]) -> set[int]:
-    """The closed segments after these into which a meter with `carry_over` carries its level."""
-    carrying = Component.objects.filter(version_id=OuterRef("version_id"), meter__carry_over=True)
-    late = Segment.objects.filter(pk__in=segment_ids).order_by("starts_at").first()
-    if late is None:
-        return set()
-    later = Segment.objects.filter(
-        Exists(carrying),
-        subscription__billing_entity__subscriptions=late.subscription_id,
-        closed_at__isnull=False,
-        starts_at__gt=late.starts_at,
-    )
-    return set(later.values_list("pk", flat=True))
 
 
 def _settle_period(
