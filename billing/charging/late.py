@@ -18,12 +18,13 @@ import psycopg
 from accounts.models import BillingEntity
 from billing.book import PayerBook
 from billing.charging import deciding
+from billing.charging.booking import Batch, late_changes
 from billing.charging.deciding import RatedItem
-from billing.charging.giving_back import restore
+from billing.charging.giving_back import merge_paid, read_paid, restore
 from billing.charging.planning import Planned
 from billing.charging.reading import Known
 from billing.closing import coupons
-from billing.closing.booking import book_lines
+from billing.closing.booking import GiveBack, book_lines
 from billing.closing.lines import (
     ABSORB,
     ComponentClose,
@@ -96,21 +97,21 @@ def settle_late(
     return absorbed
 
 
-def take_coupons_back(item: Planned, book: PayerBook, rated: RatedItem, parts: list[Part]) -> list[Part]:
+def take_coupons_back(
+    batch: Batch, item: Planned, book: PayerBook, rated: RatedItem, parts: list[Part]
+) -> list[Part]:
     """Let closed lines that fall be paid again as far as their coupons then take less off them, before the
     fall goes back to who paid. `parts` are those of the lines that rise; they come from what is left then.
+
+    Lines stand at what is stored of them, what `batch` will write of them and what the item changes.
     """
-    falling = {
-        segment: amount
-        for (_, amount), segment in zip(rated.amounts, rated.segments, strict=True)
-        if amount < 0 and segment in item.late_segments
-    }
-    if not falling or not CouponCredit.objects.filter(segment_id__in=list(falling)).exists():
+    falling = {segment for (_, segment), amount in late_changes(item, rated) if amount < 0}
+    if not falling or not CouponCredit.objects.filter(segment_id__in=falling).exists():
         return parts
-    changes: dict[coupons.Place, Decimal] = defaultdict(Decimal)
-    for (key, amount), segment in zip(rated.amounts, rated.segments, strict=True):
-        changes[key, segment] = add(changes[key, segment], amount)
-    periods = BillingPeriod.objects.filter(segments__in=list(falling)).distinct().order_by("pk")
+    changes = dict(batch.late_changes)
+    for place, amount in late_changes(item, rated):
+        changes[place] = add(changes.get(place, ZERO), amount)
+    periods = BillingPeriod.objects.filter(segments__in=falling).distinct().order_by("pk")
     for period in periods.select_related("subscription__version", "subscription__billing_entity"):
         entity = period.subscription.billing_entity
         coupons.take_coupons_back(book, entity, period, clock.now(), _event_of(item), changes)
@@ -210,16 +211,11 @@ def _settled_again(close: ComponentClose, booked: Decimal) -> Line:
     )
 
 
-def _give_back(period: BillingPeriod) -> Any:
-    """To those who paid a component's closing lines (or the commitment's), latest first."""
+def _give_back(period: BillingPeriod) -> GiveBack:
+    """To those who paid for a component in its segment (or for the commitment), latest first."""
 
     def give(book: PayerBook, line: Line) -> list[Part]:
-        rows = ClosingLine.objects.filter(period_id=period.pk, component_id=line.component_id)
-        if line.addition.kind == COMMITMENT:
-            rows = rows.filter(kind=COMMITMENT)
-        else:
-            rows = rows.filter(segment_id=line.segment_id)
-        paid = _paid(line, rows.order_by("pk"))
+        paid = _paid(book, period, line)
         parts = give_back(line.key, line.addition.amount.copy_negate(), paid, line.segment_id)
         restore(driver(), book, parts)
         return parts
@@ -227,18 +223,16 @@ def _give_back(period: BillingPeriod) -> Any:
     return give
 
 
-def _paid(line: Line, rows: Iterable[ClosingLine]) -> list[Part]:
-    sums: dict[tuple[str, int | None], Decimal] = {}
-    for row in rows:
-        for item in row.funding:
-            key, amount = (item["account"], item["grant"]), Decimal(item["amount"])
-            known = sums.pop(key, ZERO) if amount > 0 else sums.get(key, ZERO)
-            sums[key] = add(known, amount)
-    return [
-        Part(line.key, account, amount, grant_id, line.segment_id)
-        for (account, grant_id), amount in sums.items()
-        if amount > 0 and account != LEAKAGE
+def _paid(book: PayerBook, period: BillingPeriod, line: Line) -> list[Part]:
+    if line.segment_id is not None:
+        return read_paid(driver(), book, line.key, line.segment_id)
+    rows = ClosingLine.objects.filter(period_id=period.pk, kind=COMMITMENT).order_by("pk")
+    parts = [
+        Part(line.key, item["account"], Decimal(item["amount"]), item["grant"])
+        for row in rows
+        for item in row.funding
     ]
+    return merge_paid([], parts)
 
 
 def _groups(raw: psycopg.Connection[Any], customer_id: int, line: Mapping[str, Any]) -> dict[str, State]:

@@ -18,12 +18,12 @@ from django.db.models import Sum
 
 from accounts.models import BillingEntity
 from billing.book import PayerBook
-from billing.charging.giving_back import read_paid, restore
+from billing.charging.giving_back import merge_paid, read_paid, restore
 from billing.closing.booking import TICK
-from billing.closing.lines import ABSORB, ComponentClose, absorbed_by_line, component_closes, segments_of
+from billing.closing.lines import ComponentClose, absorbed_by_line, component_closes, segments_of
 from billing.funding import Part, burn, give_back
 from billing.hours import hour_start
-from billing.models import BookedFee, ClosingLine, CouponCredit, Transfer
+from billing.models import BookedFee, CouponCredit, Transfer
 from billing.store import MarginKey
 from billing.store_margins import add_margins
 from core.ids import public_id
@@ -189,35 +189,20 @@ def _book(
 
 
 def _paid(book: PayerBook, period: BillingPeriod, line: CouponLine) -> list[Part]:
-    """Who paid for the line, the latest last: its charges or fees, then what its close booked; less what
-    coupons gave back of it."""
-    own = {"period_id": period.pk, "segment_id": line.segment_id, "key": line.key}
-    back = _parts(line, CouponCredit.objects.filter(**own).order_by("seq"))
-    if line.segment_id is None:
-        rows: Iterable[Any] = BookedFee.objects.filter(period_id=period.pk, key=line.key).order_by("seq")
-        return _merged([*_parts(line, rows), *back])
-    closes = ClosingLine.objects.filter(**own).exclude(seq=None).exclude(late_policy=ABSORB)
-    charged = read_paid(driver(), book, line.key, line.segment_id)
-    return _merged([*charged, *_parts(line, closes.order_by("seq")), *back])
-
-
-def _parts(line: CouponLine, rows: Iterable[Any]) -> list[Part]:
-    return [
-        Part(line.key, item["account"], Decimal(item["amount"]), item["grant"], line.segment_id)
-        for row in rows
-        for item in row.funding
-    ]
-
-
-def _merged(parts: Sequence[Part]) -> list[Part]:
-    """One part for each who paid, less what went back to them; those with nothing left are left out."""
-    sums: dict[tuple[str, int | None], Part] = {}
-    for part in parts:
-        payer = (part.account, part.grant_id)
-        known = sums.pop(payer, part._replace(amount=ZERO)) if part.amount > 0 else sums.get(payer)
-        before = ZERO if known is None else known.amount
-        sums[payer] = part._replace(amount=CONTEXT.add(before, part.amount))
-    return [part for part in sums.values() if part.amount > 0]
+    """Who paid for the line, the latest last, less what coupons gave back of it."""
+    if line.segment_id is not None:
+        return read_paid(driver(), book, line.key, line.segment_id)
+    own = {"period_id": period.pk, "key": line.key}
+    fees: Iterable[Any] = BookedFee.objects.filter(**own).order_by("seq")
+    back: Iterable[Any] = CouponCredit.objects.filter(**own, segment_id=None).order_by("seq")
+    return merge_paid(
+        [],
+        [
+            Part(line.key, item["account"], Decimal(item["amount"]), item["grant"])
+            for row in (*fees, *back)
+            for item in row.funding
+        ],
+    )
 
 
 def _write_margin(entity: BillingEntity, period: BillingPeriod, rows: Iterable[CouponCredit]) -> None:
