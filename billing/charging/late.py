@@ -29,6 +29,7 @@ from billing.closing.lines import (
     ABSORB,
     ComponentClose,
     Line,
+    absorbed_by_line,
     booked_of,
     commitment_lines,
     component_closes,
@@ -130,12 +131,13 @@ def close_delta(
     return subtract(rating.close(after.values(), minimum), rating.close(before.values(), minimum))
 
 
-def settle_closed(late: Iterable[Planned], now: datetime) -> None:
+def settle_closed(late: Iterable[Planned], now: datetime, *, is_reversal: bool = False) -> None:
     """Settle anew, after late events were stored, what a close had worked out from events; commitments; and
     what coupons take off.
 
     The payers' rows are locked, and the batch with the events is written. Each closed period is settled once
-    for all of its events; its lines name the last of them.
+    for all of its events; its lines name the last of them. `is_reversal`: they are taken back, so that
+    leakage bears no more than before.
     """
     by_payer: dict[int, dict[int, UUID]] = defaultdict(dict)
     for item in late:
@@ -147,15 +149,15 @@ def settle_closed(late: Iterable[Planned], now: datetime) -> None:
         periods = BillingPeriod.objects.filter(segments__in=events, status=BillingPeriod.Status.CLOSED)
         rows = periods.select_related("subscription__version", "subscription__billing_entity")
         for period in rows.distinct().order_by("pk"):
-            _settle_period(entity, period, events, now)
+            _settle_period(entity, period, events, now, is_reversal)
 
 
 def _settle_period(
-    entity: BillingEntity, period: BillingPeriod, events: Mapping[int, UUID], now: datetime
+    entity: BillingEntity, period: BillingPeriod, events: Mapping[int, UUID], now: datetime, is_reversal: bool
 ) -> None:
     """`events`: by segment, the late event that is named."""
     segments = segments_of(period)
-    lines = _new_lines(period, segments, events) if _may_settle(segments) else []
+    lines = _new_lines(period, segments, events, is_reversal) if _may_settle(segments) else []
     has_coupons = CouponRedemption.objects.filter(subscription_id=period.subscription_id).exists()
     if lines or has_coupons:
         event_id = next(events[segment.pk] for segment in segments if segment.pk in events)
@@ -181,13 +183,15 @@ def _may_settle(segments: Sequence[Segment]) -> bool:
 
 
 def _new_lines(
-    period: BillingPeriod, segments: Sequence[Segment], late_segments: Collection[int]
+    period: BillingPeriod, segments: Sequence[Segment], late_segments: Collection[int], is_reversal: bool
 ) -> list[Line]:
     closes, booked = component_closes(segments), booked_of(period.pk)
+    borne = absorbed_by_line(period, segments) if is_reversal else None
     lines = [
-        _settled_again(close, booked.get(close.place, ZERO))
+        line
         for close in closes
         if not close.component.is_live and close.segment.pk in late_segments
+        for line in _settled_again(close, booked.get(close.place, ZERO), borne)
     ]
     absorbing = ZERO
     for line in lines:
@@ -197,18 +201,29 @@ def _new_lines(
     return [line for line in lines if line.addition.amount]
 
 
-def _settled_again(close: ComponentClose, booked: Decimal) -> Line:
-    amount = subtract(close.whole, booked)
+def _settled_again(
+    close: ComponentClose, booked: Decimal, borne: Mapping[tuple[str, int], Decimal] | None
+) -> list[Line]:
+    """`borne`: of a reversal, what leakage bore of lines; that is undone first, the rest is the payer's."""
+    amount, policy = subtract(close.whole, booked), close.meter.late_policy
     detail = {"whole": plain(close.whole), "booked": plain(booked), "minimum": plain(close.minimum)}
-    return Line(
-        close.component.key,
-        Addition(USAGE, amount),
-        close.segment.version_id,
-        close.segment.pk,
-        close.component.id,
-        detail,
-        close.meter.late_policy,
-    )
+    parts = {policy: amount}
+    if policy == ABSORB and borne is not None:
+        back = borne.get((close.component.key, close.segment.pk), ZERO).copy_negate()
+        undone = min(max(amount, min(ZERO, back)), max(ZERO, back))
+        parts = {ABSORB: undone, Meter.LatePolicy.DELTA_LINE.value: subtract(amount, undone)}
+    return [
+        Line(
+            close.component.key,
+            Addition(USAGE, part),
+            close.segment.version_id,
+            close.segment.pk,
+            close.component.id,
+            detail,
+            borne_by,
+        )
+        for borne_by, part in parts.items()
+    ]
 
 
 def _give_back(period: BillingPeriod) -> GiveBack:

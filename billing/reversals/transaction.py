@@ -307,4 +307,4 @@ def _write(work: Work) -> None:
         ]
     )
     settle_extremes(work.extremes)
-    late.settle_closed(work.batch.late, work.now)
+    late.settle_closed(work.batch.late, work.now, is_reversal=True)
