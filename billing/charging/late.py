@@ -115,7 +115,11 @@ def take_coupons_back(
     periods = BillingPeriod.objects.filter(segments__in=falling).distinct().order_by("pk")
     for period in periods.select_related("subscription__version", "subscription__billing_entity"):
         entity = period.subscription.billing_entity
-        coupons.take_coupons_back(book, entity, period, clock.now(), _event_of(item), changes)
+        event_id = _event_of(item)
+        margins = coupons.take_coupons_back(book, entity, period, clock.now(), event_id, changes)
+        if item.floors is not None:
+            for key, change in margins.items():  # what the batch has read of periods, it writes over
+                item.floors.periods.add(key.hour, change)
     return deciding.fund(item, book, rated)
 
 

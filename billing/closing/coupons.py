@@ -36,6 +36,9 @@ from pricing.rating.coupons import Line, coupon_discounts
 Place = tuple[str, int | None]
 """A line of a period: the key of a fee (no segment) or of a component in a segment."""
 
+Margins = dict[MarginKey, list[Any]]
+"""By bucket: events, costed, unmatched, unpriced, revenue, cost."""
+
 COUPON: Final = "coupon"
 """The event name under which coupons stand in margin buckets."""
 
@@ -55,14 +58,14 @@ def book_coupons(
     period: BillingPeriod,
     now: datetime,
     event_id: UUID | None = None,
-) -> list[CouponCredit]:
+) -> None:
     """Give back what the period's coupons take off its lines, less what went back of it before.
 
     Its fees and closing lines are booked already, and the payer is locked. The period closes in this
     transaction, or was closed and `event_id`, late or reversed, has changed what its lines come to; then a
     line of which the coupons take less than before is paid again.
     """
-    return _book_all(book, entity, period, _changes(period, {}), now, event_id)
+    _book_all(book, entity, period, _changes(period, {}), now, event_id)
 
 
 def take_coupons_back(
@@ -72,10 +75,11 @@ def take_coupons_back(
     now: datetime,
     event_id: UUID,
     falls: Mapping[Place, Decimal],
-) -> list[CouponCredit]:
+) -> Margins:
     """Let lines that are about to change by `falls` be paid again as far as their coupons then take less.
 
     Before the fall itself goes back to who paid: who got a coupon's part would have more back than it paid.
+    Gives what it has added to margin buckets, for a caller that keeps sums of them in memory.
     """
     less = [(line, amount) for line, amount in _changes(period, falls) if amount < 0]
     return _book_all(book, entity, period, less, now, event_id)
@@ -115,11 +119,12 @@ def _book_all(
     changes: Sequence[tuple[CouponLine, Decimal]],
     now: datetime,
     event_id: UUID | None,
-) -> list[CouponCredit]:
+) -> Margins:
     rows = [_book(book, entity, period, line, amount, now, event_id) for line, amount in changes]
     CouponCredit.objects.bulk_create(rows)
-    _write_margin(entity, period, rows)
-    return rows
+    margins = _margins(entity, period, rows)
+    add_margins(driver(), margins)
+    return margins
 
 
 def credited(period_id: int) -> dict[Place, Decimal]:
@@ -205,11 +210,11 @@ def _paid(book: PayerBook, period: BillingPeriod, line: CouponLine) -> list[Part
     )
 
 
-def _write_margin(entity: BillingEntity, period: BillingPeriod, rows: Iterable[CouponCredit]) -> None:
+def _margins(entity: BillingEntity, period: BillingPeriod, rows: Iterable[CouponCredit]) -> Margins:
     total = ZERO
     for row in rows:
         total = CONTEXT.subtract(total, row.amount)
-    if total:
-        hour = hour_start(period.ends_at - TICK, entity.time_zone)
-        key = MarginKey(entity.customer_id, entity.pk, hour, 0, COUPON)
-        add_margins(driver(), {key: [0, 0, 0, 0, total, ZERO]})
+    if not total:
+        return {}
+    hour = hour_start(period.ends_at - TICK, entity.time_zone)
+    return {MarginKey(entity.customer_id, entity.pk, hour, 0, COUPON): [0, 0, 0, 0, total, ZERO]}

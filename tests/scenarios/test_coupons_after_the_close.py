@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from billing.models import CouponCredit
+from billing.models import CouponCredit, PeriodMargin
 from config.environment import BASE_DIR
 from core.numbers import plain
 from tests.scenarios.life import LifeStory
@@ -247,3 +247,18 @@ def test_a_minimum_that_the_close_booked_returns_to_who_paid_it(life: LifeStory)
     assert life.account(payer, "receivable") == -13
     assert reverse(life, "late") == "-10"
     assert (life.remaining(payer), life.account(payer, "receivable")) == (["0"], -8)
+
+
+def test_a_period_with_a_margin_floor_counts_what_is_paid_again_for_a_coupon(life: LifeStory) -> None:
+    life.meter("tok")
+    payer = life.payer(top_up="1000")
+    plan = life.plan(per_unit("tok", "1"), margin_floor={"min_margin": "0.4", "min_volume": "3"})
+    subscription = life.start(payer, plan)
+    coupon(life, subscription, percent="50", periods=1)
+    life.at(3, 20)
+    late(life, payer, "in time", tok=10)
+    late(life, payer, "mistake", tok=6)
+    close_march(life)
+    assert reverse(life, "mistake") == "-6"
+    assert corrections() == [("tok", "10", "-3")]
+    assert [row.revenue for row in PeriodMargin.objects.order_by("starts_at")] == [5]
