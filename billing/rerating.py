@@ -180,7 +180,7 @@ def charge_stored(
         absorbed += capturing.cap(rated, most)
     parts = deciding.fund(item, book, rated)
     if any(amount < 0 for _, amount in rated.amounts):
-        parts = late.take_coupons_back(item, book, rated, parts)
+        parts = late.take_coupons_back(batch, item, book, rated, parts)
         parts += giving_back.give_back_lines(raw, book, rated, batch.paid)
     parts += absorbed
     outcome = book_item(batch, item, known, book, rated, parts)

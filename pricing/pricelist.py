@@ -136,6 +136,14 @@ class PayerPrices:
         """The segments in which usage at `instant` is rated."""
         return self.stretch(instant).segments
 
+    def closed_after(self, instant: datetime, meter_id: int) -> frozenset[int]:
+        """The closed segments that begin after `instant` and price a meter: it may carry its level there."""
+        return frozenset(
+            one.id
+            for one in self.segments
+            if one.is_closed and one.starts_at > instant and meter_id in one.version.by_meter
+        )
+
 
 _versions: dict[int, VersionPrices] = {}
 _payers: dict[int, PayerPrices] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -66,11 +66,26 @@ class Batch:
     paid: list[Part] = field(default_factory=list)
     reratings: list[tuple[int, UUID, UUID]] = field(default_factory=list)
     late: list[Planned] = field(default_factory=list)
+    late_changes: dict[tuple[str, int], Decimal] = field(default_factory=dict)
     holds: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Write the transaction's instant out once: every row bears it."""
         self.recorded_at = self.now.isoformat()
+
+    def note_late(self, item: Planned, rated: RatedItem) -> None:
+        """Keep an item that changes closed lines, and what it changes: what is stored of them stays as it is
+        until the batch is written."""
+        self.late.append(item)
+        for place, amount in late_changes(item, rated):
+            self.late_changes[place] = add(self.late_changes.get(place, ZERO), amount)
+
+
+def late_changes(item: Planned, rated: RatedItem) -> Iterator[tuple[tuple[str, int], Decimal]]:
+    """What an item changes of closed lines for its payer, by component key and segment."""
+    for (key, amount), segment in zip(rated.amounts, rated.segments, strict=True):
+        if segment in item.late_segments:
+            yield (key, segment), amount
 
 
 def book_item(
@@ -82,7 +97,7 @@ def book_item(
     unpriced = item.is_matched and (not item.is_priced or rated.not_priced is not None)
     _apply_states(batch, item, known, rated)
     if item.late_segments:
-        batch.late.append(item)
+        batch.note_late(item, rated)
     if item.stored is None:
         add_event(batch, item, book, seq, unmatched=unmatched, unpriced=unpriced)
         _add_usage(batch, item, rated)

@@ -19,12 +19,29 @@ from billing.ledger import LEAKAGE, WALLET
 from core.numbers import CONTEXT, ZERO, plain
 from core.sql import execute, number_array
 
+# All that moved money for a line: usage, what its close and late usage settled, what coupons gave back of it.
 PAID: Final = """
+    WITH line AS (
+        SELECT %s::bigint AS customer_id, %s::bigint AS billing_entity_id, %s AS key, id, period_id
+        FROM pricing_segment WHERE id = %s)
     SELECT f->>'account', (f->>'grant')::bigint, sum((f->>'amount')::numeric),
            max(ARRAY[seq, n]) FILTER (WHERE (f->>'amount')::numeric > 0)
-    FROM billing_charge, jsonb_array_elements(funding) WITH ORDINALITY AS t(f, n)
-    WHERE customer_id = %s AND billing_entity_id = %s AND f->>'account' <> 'leakage'
-        AND f->>'component' = %s AND (f->>'segment')::bigint = %s
+    FROM (
+        SELECT c.seq, f, n
+        FROM line JOIN billing_charge c USING (customer_id, billing_entity_id),
+            jsonb_array_elements(c.funding) WITH ORDINALITY AS t(f, n)
+        WHERE f->>'component' = line.key AND (f->>'segment')::bigint = line.id
+        UNION ALL
+        SELECT c.seq, f, n
+        FROM line JOIN billing_closingline c ON c.period_id = line.period_id AND c.segment_id = line.id
+                AND c.key = line.key,
+            jsonb_array_elements(c.funding) WITH ORDINALITY AS t(f, n)
+        UNION ALL
+        SELECT c.seq, f, n
+        FROM line JOIN billing_couponcredit c ON c.period_id = line.period_id AND c.segment_id = line.id
+                AND c.key = line.key,
+            jsonb_array_elements(c.funding) WITH ORDINALITY AS t(f, n)) AS part
+    WHERE f->>'account' <> 'leakage'
     GROUP BY 1, 2 ORDER BY 4"""
 GRANTS: Final = """
     SELECT customer_id, billing_entity_id, id, kind, priority, effective_at, expires_at, components,
@@ -89,19 +106,21 @@ def restore(raw: psycopg.Connection[Any], book: PayerBook, parts: Sequence[Part]
 
 
 def read_paid(raw: psycopg.Connection[Any], book: PayerBook, component: str, segment: int) -> list[Part]:
-    """Who paid for a component in a segment by what is stored, latest last; nothing absorbed is among it."""
+    """Who paid for a component in a segment by what is stored, latest last; nothing absorbed is among it.
+
+    That is its usage, what its close booked and what coupons gave back of both, so nobody gets back more than
+    it paid. One to whom more returned than it paid has an amount below 0.
+    """
     found = execute(raw, PAID, (*book.payer, component, segment))
-    return [
-        Part(component, account, amount, grant_id, segment)
-        for account, grant_id, amount, _ in found
-        if amount > 0
-    ]
+    return [Part(component, account, amount, grant_id, segment) for account, grant_id, amount, _ in found]
 
 
 def merge_paid(stored: Sequence[Part], pending: Sequence[Part]) -> list[Part]:
-    """Who paid after `pending` too."""
+    """Who paid after `pending` too; the operator, who absorbs, is no payer."""
     merged = {(part.account, part.grant_id): part for part in stored}
     for part in pending:
+        if part.account == LEAKAGE:
+            continue
         key = (part.account, part.grant_id)
         known = merged.get(key, part._replace(amount=ZERO))
         if part.amount > 0:

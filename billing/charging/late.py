@@ -14,21 +14,22 @@ from typing import Any, Final
 from uuid import UUID
 
 import psycopg
-from django.db.models import Exists, OuterRef
 
 from accounts.models import BillingEntity
 from billing.book import PayerBook
 from billing.charging import deciding
+from billing.charging.booking import Batch, late_changes
 from billing.charging.deciding import RatedItem
-from billing.charging.giving_back import restore
+from billing.charging.giving_back import merge_paid, read_paid, restore
 from billing.charging.planning import Planned
 from billing.charging.reading import Known
 from billing.closing import coupons
-from billing.closing.booking import book_lines
+from billing.closing.booking import GiveBack, book_lines
 from billing.closing.lines import (
     ABSORB,
     ComponentClose,
     Line,
+    absorbed_by_line,
     booked_of,
     commitment_lines,
     component_closes,
@@ -97,24 +98,28 @@ def settle_late(
     return absorbed
 
 
-def take_coupons_back(item: Planned, book: PayerBook, rated: RatedItem, parts: list[Part]) -> list[Part]:
+def take_coupons_back(
+    batch: Batch, item: Planned, book: PayerBook, rated: RatedItem, parts: list[Part]
+) -> list[Part]:
     """Let closed lines that fall be paid again as far as their coupons then take less off them, before the
     fall goes back to who paid. `parts` are those of the lines that rise; they come from what is left then.
+
+    Lines stand at what is stored of them, what `batch` will write of them and what the item changes.
     """
-    falling = {
-        segment: amount
-        for (_, amount), segment in zip(rated.amounts, rated.segments, strict=True)
-        if amount < 0 and segment in item.late_segments
-    }
-    if not falling or not CouponCredit.objects.filter(segment_id__in=list(falling)).exists():
+    falling = {segment for (_, segment), amount in late_changes(item, rated) if amount < 0}
+    if not falling or not CouponCredit.objects.filter(segment_id__in=falling).exists():
         return parts
-    changes: dict[coupons.Place, Decimal] = defaultdict(Decimal)
-    for (key, amount), segment in zip(rated.amounts, rated.segments, strict=True):
-        changes[key, segment] = add(changes[key, segment], amount)
-    periods = BillingPeriod.objects.filter(segments__in=list(falling)).distinct().order_by("pk")
+    changes = dict(batch.late_changes)
+    for place, amount in late_changes(item, rated):
+        changes[place] = add(changes.get(place, ZERO), amount)
+    periods = BillingPeriod.objects.filter(segments__in=falling).distinct().order_by("pk")
     for period in periods.select_related("subscription__version", "subscription__billing_entity"):
         entity = period.subscription.billing_entity
-        coupons.take_coupons_back(book, entity, period, clock.now(), _event_of(item), changes)
+        event_id = _event_of(item)
+        margins = coupons.take_coupons_back(book, entity, period, clock.now(), event_id, changes)
+        if item.floors is not None:
+            for key, change in margins.items():  # what the batch has read of periods, it writes over
+                item.floors.periods.add(key.hour, change)
     return deciding.fund(item, book, rated)
 
 
@@ -130,12 +135,13 @@ def close_delta(
     return subtract(rating.close(after.values(), minimum), rating.close(before.values(), minimum))
 
 
-def settle_closed(late: Iterable[Planned], now: datetime) -> None:
+def settle_closed(late: Iterable[Planned], now: datetime, *, is_reversal: bool = False) -> None:
     """Settle anew, after late events were stored, what a close had worked out from events; commitments; and
     what coupons take off.
 
     The payers' rows are locked, and the batch with the events is written. Each closed period is settled once
-    for all of its events; its lines name the last of them.
+    for all of its events; its lines name the last of them. `is_reversal`: they are taken back, so that
+    leakage bears no more than before.
     """
     by_payer: dict[int, dict[int, UUID]] = defaultdict(dict)
     for item in late:
@@ -144,34 +150,18 @@ def settle_closed(late: Iterable[Planned], now: datetime) -> None:
         by_payer[payer.id].update(dict.fromkeys(item.late_segments, _event_of(item)))
     for payer_id, events in sorted(by_payer.items()):
         entity = BillingEntity.objects.get(pk=payer_id)
-        events |= dict.fromkeys(_carried_into(events) - events.keys(), next(reversed(events.values())))
         periods = BillingPeriod.objects.filter(segments__in=events, status=BillingPeriod.Status.CLOSED)
         rows = periods.select_related("subscription__version", "subscription__billing_entity")
         for period in rows.distinct().order_by("pk"):
-            _settle_period(entity, period, events, now)
-
-
-def _carried_into(segment_ids: Collection[int]) -> set[int]:
-    """The closed segments after these into which a meter with `carry_over` carries its level."""
-    carrying = Component.objects.filter(version_id=OuterRef("version_id"), meter__carry_over=True)
-    late = Segment.objects.filter(pk__in=segment_ids).order_by("starts_at").first()
-    if late is None:
-        return set()
-    later = Segment.objects.filter(
-        Exists(carrying),
-        subscription__billing_entity__subscriptions=late.subscription_id,
-        closed_at__isnull=False,
-        starts_at__gt=late.starts_at,
-    )
-    return set(later.values_list("pk", flat=True))
+            _settle_period(entity, period, events, now, is_reversal)
 
 
 def _settle_period(
-    entity: BillingEntity, period: BillingPeriod, events: Mapping[int, UUID], now: datetime
+    entity: BillingEntity, period: BillingPeriod, events: Mapping[int, UUID], now: datetime, is_reversal: bool
 ) -> None:
     """`events`: by segment, the late event that is named."""
     segments = segments_of(period)
-    lines = _new_lines(period, segments, events) if _may_settle(segments) else []
+    lines = _new_lines(period, segments, events, is_reversal) if _may_settle(segments) else []
     has_coupons = CouponRedemption.objects.filter(subscription_id=period.subscription_id).exists()
     if lines or has_coupons:
         event_id = next(events[segment.pk] for segment in segments if segment.pk in events)
@@ -197,13 +187,15 @@ def _may_settle(segments: Sequence[Segment]) -> bool:
 
 
 def _new_lines(
-    period: BillingPeriod, segments: Sequence[Segment], late_segments: Collection[int]
+    period: BillingPeriod, segments: Sequence[Segment], late_segments: Collection[int], is_reversal: bool
 ) -> list[Line]:
     closes, booked = component_closes(segments), booked_of(period.pk)
+    borne = absorbed_by_line(period, segments) if is_reversal else None
     lines = [
-        _settled_again(close, booked.get(close.place, ZERO))
+        line
         for close in closes
         if not close.component.is_live and close.segment.pk in late_segments
+        for line in _settled_again(close, booked.get(close.place, ZERO), borne)
     ]
     absorbing = ZERO
     for line in lines:
@@ -213,30 +205,36 @@ def _new_lines(
     return [line for line in lines if line.addition.amount]
 
 
-def _settled_again(close: ComponentClose, booked: Decimal) -> Line:
-    amount = subtract(close.whole, booked)
+def _settled_again(
+    close: ComponentClose, booked: Decimal, borne: Mapping[tuple[str, int], Decimal] | None
+) -> list[Line]:
+    """`borne`: of a reversal, what leakage bore of lines; that is undone first, the rest is the payer's."""
+    amount, policy = subtract(close.whole, booked), close.meter.late_policy
     detail = {"whole": plain(close.whole), "booked": plain(booked), "minimum": plain(close.minimum)}
-    return Line(
-        close.component.key,
-        Addition(USAGE, amount),
-        close.segment.version_id,
-        close.segment.pk,
-        close.component.id,
-        detail,
-        close.meter.late_policy,
-    )
+    parts = {policy: amount}
+    if policy == ABSORB and borne is not None:
+        back = borne.get((close.component.key, close.segment.pk), ZERO).copy_negate()
+        undone = min(max(amount, min(ZERO, back)), max(ZERO, back))
+        parts = {ABSORB: undone, Meter.LatePolicy.DELTA_LINE.value: subtract(amount, undone)}
+    return [
+        Line(
+            close.component.key,
+            Addition(USAGE, part),
+            close.segment.version_id,
+            close.segment.pk,
+            close.component.id,
+            detail,
+            borne_by,
+        )
+        for borne_by, part in parts.items()
+    ]
 
 
-def _give_back(period: BillingPeriod) -> Any:
-    """To those who paid a component's closing lines (or the commitment's), latest first."""
+def _give_back(period: BillingPeriod) -> GiveBack:
+    """To those who paid for a component in its segment (or for the commitment), latest first."""
 
     def give(book: PayerBook, line: Line) -> list[Part]:
-        rows = ClosingLine.objects.filter(period_id=period.pk, component_id=line.component_id)
-        if line.addition.kind == COMMITMENT:
-            rows = rows.filter(kind=COMMITMENT)
-        else:
-            rows = rows.filter(segment_id=line.segment_id)
-        paid = _paid(line, rows.order_by("pk"))
+        paid = _paid(book, period, line)
         parts = give_back(line.key, line.addition.amount.copy_negate(), paid, line.segment_id)
         restore(driver(), book, parts)
         return parts
@@ -244,18 +242,16 @@ def _give_back(period: BillingPeriod) -> Any:
     return give
 
 
-def _paid(line: Line, rows: Iterable[ClosingLine]) -> list[Part]:
-    sums: dict[tuple[str, int | None], Decimal] = {}
-    for row in rows:
-        for item in row.funding:
-            key, amount = (item["account"], item["grant"]), Decimal(item["amount"])
-            known = sums.pop(key, ZERO) if amount > 0 else sums.get(key, ZERO)
-            sums[key] = add(known, amount)
-    return [
-        Part(line.key, account, amount, grant_id, line.segment_id)
-        for (account, grant_id), amount in sums.items()
-        if amount > 0 and account != LEAKAGE
+def _paid(book: PayerBook, period: BillingPeriod, line: Line) -> list[Part]:
+    if line.segment_id is not None:
+        return read_paid(driver(), book, line.key, line.segment_id)
+    rows = ClosingLine.objects.filter(period_id=period.pk, kind=COMMITMENT).order_by("pk")
+    parts = [
+        Part(line.key, item["account"], Decimal(item["amount"]), item["grant"])
+        for row in rows
+        for item in row.funding
     ]
+    return merge_paid([], parts)
 
 
 def _groups(raw: psycopg.Connection[Any], customer_id: int, line: Mapping[str, Any]) -> dict[str, State]:

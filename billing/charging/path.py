@@ -285,6 +285,6 @@ def _book(
     assert payer is not None
     book = known.books[payer.customer_id, payer.id]
     if any(amount < 0 for _, amount in rated.amounts):
-        parts = late.take_coupons_back(item, book, rated, parts)
+        parts = late.take_coupons_back(batch, item, book, rated, parts)
         parts += giving_back.give_back_lines(raw, book, rated, batch.paid)
     return book_item(batch, item, known, book, rated, parts + absorbed)

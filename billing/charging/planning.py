@@ -92,9 +92,10 @@ class Planned:
     """A request with all that is known of it before the lock. `stored`: only to be re-rated.
 
     `occurred_at` and `hour` (the payer's local hour it falls in) are texts, as the rows have them.
-    `late_segments`: those that price it and are closed already. `is_late_capture`: it captures a hold whose
-    time is over. `is_of_lease`: it is charged to a lease. `unheard`: of a hold that names an amount and no
-    properties, the meters of its event, which may hear what it is captured with.
+    `late_segments`: of those that are closed already, the ones that price it or that its level is carried
+    into. `is_late_capture`: it captures a hold whose time is over. `is_of_lease`: it is charged to a lease.
+    `unheard`: of a hold that names an amount and no properties, the meters of its event, which may hear what
+    it is captured with.
     """
 
     index: int
@@ -264,6 +265,8 @@ def _plan_item(item: Planned, meters: MeterCatalogue, costs: CostBook, prices: P
         if heard is None:
             continue
         item.heard.append(heard)
+        if meter.definition.carry_over:
+            item.late_segments |= prices.closed_after(event.occurred_at, meter.id)
         if heard.unique is not None:
             item.uniques |= {heard.unique}
         for segment in segments:

@@ -18,12 +18,12 @@ from django.db.models import Sum
 
 from accounts.models import BillingEntity
 from billing.book import PayerBook
-from billing.charging.giving_back import read_paid, restore
+from billing.charging.giving_back import merge_paid, read_paid, restore
 from billing.closing.booking import TICK
-from billing.closing.lines import ABSORB, ComponentClose, absorbed_by_line, component_closes, segments_of
+from billing.closing.lines import ComponentClose, absorbed_by_line, component_closes, segments_of
 from billing.funding import Part, burn, give_back
 from billing.hours import hour_start
-from billing.models import BookedFee, ClosingLine, CouponCredit, Transfer
+from billing.models import BookedFee, CouponCredit, Transfer
 from billing.store import MarginKey
 from billing.store_margins import add_margins
 from core.ids import public_id
@@ -35,6 +35,9 @@ from pricing.rating.coupons import Line, coupon_discounts
 
 Place = tuple[str, int | None]
 """A line of a period: the key of a fee (no segment) or of a component in a segment."""
+
+Margins = dict[MarginKey, list[Any]]
+"""By bucket: events, costed, unmatched, unpriced, revenue, cost."""
 
 COUPON: Final = "coupon"
 """The event name under which coupons stand in margin buckets."""
@@ -55,14 +58,14 @@ def book_coupons(
     period: BillingPeriod,
     now: datetime,
     event_id: UUID | None = None,
-) -> list[CouponCredit]:
+) -> None:
     """Give back what the period's coupons take off its lines, less what went back of it before.
 
     Its fees and closing lines are booked already, and the payer is locked. The period closes in this
     transaction, or was closed and `event_id`, late or reversed, has changed what its lines come to; then a
     line of which the coupons take less than before is paid again.
     """
-    return _book_all(book, entity, period, _changes(period, {}), now, event_id)
+    _book_all(book, entity, period, _changes(period, {}), now, event_id)
 
 
 def take_coupons_back(
@@ -72,10 +75,11 @@ def take_coupons_back(
     now: datetime,
     event_id: UUID,
     falls: Mapping[Place, Decimal],
-) -> list[CouponCredit]:
+) -> Margins:
     """Let lines that are about to change by `falls` be paid again as far as their coupons then take less.
 
     Before the fall itself goes back to who paid: who got a coupon's part would have more back than it paid.
+    Gives what it has added to margin buckets, for a caller that keeps sums of them in memory.
     """
     less = [(line, amount) for line, amount in _changes(period, falls) if amount < 0]
     return _book_all(book, entity, period, less, now, event_id)
@@ -115,11 +119,12 @@ def _book_all(
     changes: Sequence[tuple[CouponLine, Decimal]],
     now: datetime,
     event_id: UUID | None,
-) -> list[CouponCredit]:
+) -> Margins:
     rows = [_book(book, entity, period, line, amount, now, event_id) for line, amount in changes]
     CouponCredit.objects.bulk_create(rows)
-    _write_margin(entity, period, rows)
-    return rows
+    margins = _margins(entity, period, rows)
+    add_margins(driver(), margins)
+    return margins
 
 
 def credited(period_id: int) -> dict[Place, Decimal]:
@@ -189,42 +194,27 @@ def _book(
 
 
 def _paid(book: PayerBook, period: BillingPeriod, line: CouponLine) -> list[Part]:
-    """Who paid for the line, the latest last: its charges or fees, then what its close booked; less what
-    coupons gave back of it."""
-    own = {"period_id": period.pk, "segment_id": line.segment_id, "key": line.key}
-    back = _parts(line, CouponCredit.objects.filter(**own).order_by("seq"))
-    if line.segment_id is None:
-        rows: Iterable[Any] = BookedFee.objects.filter(period_id=period.pk, key=line.key).order_by("seq")
-        return _merged([*_parts(line, rows), *back])
-    closes = ClosingLine.objects.filter(**own).exclude(seq=None).exclude(late_policy=ABSORB)
-    charged = read_paid(driver(), book, line.key, line.segment_id)
-    return _merged([*charged, *_parts(line, closes.order_by("seq")), *back])
+    """Who paid for the line, the latest last, less what coupons gave back of it."""
+    if line.segment_id is not None:
+        return read_paid(driver(), book, line.key, line.segment_id)
+    own = {"period_id": period.pk, "key": line.key}
+    fees: Iterable[Any] = BookedFee.objects.filter(**own).order_by("seq")
+    back: Iterable[Any] = CouponCredit.objects.filter(**own, segment_id=None).order_by("seq")
+    return merge_paid(
+        [],
+        [
+            Part(line.key, item["account"], Decimal(item["amount"]), item["grant"])
+            for row in (*fees, *back)
+            for item in row.funding
+        ],
+    )
 
 
-def _parts(line: CouponLine, rows: Iterable[Any]) -> list[Part]:
-    return [
-        Part(line.key, item["account"], Decimal(item["amount"]), item["grant"], line.segment_id)
-        for row in rows
-        for item in row.funding
-    ]
-
-
-def _merged(parts: Sequence[Part]) -> list[Part]:
-    """One part for each who paid, less what went back to them; those with nothing left are left out."""
-    sums: dict[tuple[str, int | None], Part] = {}
-    for part in parts:
-        payer = (part.account, part.grant_id)
-        known = sums.pop(payer, part._replace(amount=ZERO)) if part.amount > 0 else sums.get(payer)
-        before = ZERO if known is None else known.amount
-        sums[payer] = part._replace(amount=CONTEXT.add(before, part.amount))
-    return [part for part in sums.values() if part.amount > 0]
-
-
-def _write_margin(entity: BillingEntity, period: BillingPeriod, rows: Iterable[CouponCredit]) -> None:
+def _margins(entity: BillingEntity, period: BillingPeriod, rows: Iterable[CouponCredit]) -> Margins:
     total = ZERO
     for row in rows:
         total = CONTEXT.subtract(total, row.amount)
-    if total:
-        hour = hour_start(period.ends_at - TICK, entity.time_zone)
-        key = MarginKey(entity.customer_id, entity.pk, hour, 0, COUPON)
-        add_margins(driver(), {key: [0, 0, 0, 0, total, ZERO]})
+    if not total:
+        return {}
+    hour = hour_start(period.ends_at - TICK, entity.time_zone)
+    return {MarginKey(entity.customer_id, entity.pk, hour, 0, COUPON): [0, 0, 0, 0, total, ZERO]}

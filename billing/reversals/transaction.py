@@ -182,7 +182,7 @@ def _take_back(work: Work, item: Planned) -> None:
     batch.states.update(rated.states)
     work.known.limiting.count(item, rated)
     if item.late_segments:
-        batch.late.append(item)
+        batch.note_late(item, rated)
     _book(work, item, rated, parts, charges)
     _note_paid(work, parts)
     _take_usage(work, item, row, rated)
@@ -226,14 +226,14 @@ def _fund(work: Work, item: Planned, book: PayerBook, rated: RatedItem) -> list[
 
     def paid(component: str, segment: int) -> list[Part]:
         key = (component, segment)
-        if key not in work.paid:
+        if key not in work.paid or segment in item.late_segments:  # its coupons may just have moved too
             known = giving_back.read_paid(work.raw, book, component, segment)
             work.paid[key] = giving_back.merge_paid(known, _parts_of(work.moved, key))  # not written yet
         return work.paid[key]
 
     parts = deciding.fund(item, book, rated)
     if any(amount < 0 for _, amount in rated.amounts):
-        parts = late.take_coupons_back(item, book, rated, parts)
+        parts = late.take_coupons_back(work.batch, item, book, rated, parts)
         parts += giving_back.give_back_to(work.raw, book, rated, paid)
     return parts
 
@@ -308,4 +308,4 @@ def _write(work: Work) -> None:
         ]
     )
     settle_extremes(work.extremes)
-    late.settle_closed(work.batch.late, work.now)
+    late.settle_closed(work.batch.late, work.now, is_reversal=True)

@@ -234,6 +234,24 @@ def test_a_reversed_event_is_not_settled_and_one_that_is_reversed_late_is_settle
     check(tenant)
 
 
+def test_what_was_paid_returns_to_its_payer_where_the_meter_absorbs_what_comes_late() -> None:
+    tenant = open_tenant(meter={"aggregation": "avg", "late_policy": "absorb"})
+    for key, value in (("a", 6), ("b", 12)):
+        use(tenant, value, key, january(5))
+    run_due(CLOSED_AT)
+    assert balance(tenant) == 1000 - 9
+    use(tenant, 18, "late", january(6))
+    assert (lines()[1:], balance(tenant)) == ([("usage", 3)], 1000 - 9)
+    assert balance(tenant, "leakage") == -3
+    reverse("b")  # the mean of 6 and 18 is 12 as before
+    reverse("late")  # 6 are left: the 3 that were absorbed, then 3 that were paid
+    assert (lines()[2:], balance(tenant)) == ([("usage", -3), ("usage", -3)], 1000 - 6)
+    assert balance(tenant, "leakage") == 0
+    reverse("a")
+    assert balance(tenant) == 1000
+    check(tenant)
+
+
 def test_a_reversal_after_the_close_gives_back_no_more_than_the_minimum_leaves() -> None:
     tenant = open_tenant({"minimum": "10"})
     use(tenant, 8, "a", january(5))

@@ -34,3 +34,17 @@ def test_what_one_reversal_takes_back_of_a_give_back_is_there_for_the_next_one()
     history.books_agree()
     history.history_agrees()
     history.teardown()
+
+
+@pytest.mark.django_db
+def test_a_reversal_after_the_close_leaves_the_sums_of_a_margin_floor_what_its_buckets_are() -> None:
+    """Found by the machine: coupons were paid again in the midst of a batch that kept the period's sums."""
+    history = History()
+    history.open(is_invoiced=True, has_coupons=True, calls=[_call("2.5", None, "eu", 0)])
+    history.wait(days=24)
+    history.use(calls=[_call("7.6", None, "eu", 0)])
+    history.wait(days=7)
+    history.reverse(which=1)
+    history.books_agree()
+    history.history_agrees()
+    history.teardown()

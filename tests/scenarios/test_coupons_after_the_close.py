@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from billing.models import CouponCredit
+from billing.models import CouponCredit, PeriodMargin
 from config.environment import BASE_DIR
 from core.numbers import plain
 from tests.scenarios.life import LifeStory
-from tests.scenarios.money import per_unit
+from tests.scenarios.money import per_unit, tiers
 from tests.scenarios.test_coupons import coupon
 
 pytestmark = pytest.mark.django_db
@@ -177,3 +177,88 @@ def test_many_late_events_in_one_batch_correct_the_coupon_once(life: LifeStory) 
     life.report(payer, *({"tok": 4} for _ in range(10)), occurred_at=IN_MARCH)
     assert corrections() == [("tok", "40", "10")]
     assert life.settled(payer) == 970
+
+
+VOLUME = {"key": "tok", "meter": "tok", "model": "volume"} | {
+    "tiers": tiers(("10", "1"), ("20", "0.4"), (None, "0.1"))
+}
+
+
+def test_a_line_that_falls_twice_in_one_batch_returns_to_nobody_more_than_was_paid(life: LifeStory) -> None:
+    life.meter("tok")
+    life.meter("other")
+    payer = life.payer(settlement="wallet_then_invoice", overdraft=None)
+    subscription = life.start(payer, life.plan(VOLUME, per_unit("other", "1")))
+    life.grant(payer, "10")
+    coupon(life, subscription, percent="50", components=["tok"], periods=1)
+    life.at(3, 20)
+    life.report(payer, {"tok": 10}, occurred_at=IN_MARCH)
+    close_march(life)
+    assert life.remaining(payer) == ["5"]
+    life.charge(payer, other=5)
+    life.report(payer, {"tok": 2}, {"tok": 10}, occurred_at=IN_MARCH)
+    # 10 falls to 4.8: 2.6 of the coupon are owed, and go first, then 2.6 come back to the grant.
+    # 4.8 falls to 2.2: the grant pays 1.3 of the coupon again, and gets 2.6 back.
+    assert corrections() == [("tok", "4.8", "-2.6"), ("tok", "2.2", "-1.3")]
+    assert (life.remaining(payer), life.account(payer, "receivable")) == (["3.9"], 0)
+
+
+def test_who_paid_a_coupons_part_again_gets_it_back_before_who_had_got_it(life: LifeStory) -> None:
+    life.meter("tok")
+    life.meter("other")
+    payer = life.payer(settlement="wallet_then_invoice", overdraft=None)
+    subscription = life.start(payer, life.plan(per_unit("tok", "1"), per_unit("other", "1")))
+    life.grant(payer, "10")
+    coupon(life, subscription, percent="50", components=["tok"], periods=1)
+    life.at(3, 20)
+    late(life, payer, "in time", tok=10)
+    close_march(life)
+    life.charge(payer, other=5)
+    assert reverse(life, "in time") == "-10"
+    assert (life.remaining(payer), life.account(payer, "receivable")) == (["5"], 0)
+
+
+def test_a_settled_line_returns_to_who_paid_its_coupons_part_again(life: LifeStory) -> None:
+    life.meter("tok", "latest")
+    life.meter("other")
+    payer = life.payer(settlement="wallet_then_invoice", overdraft=None)
+    subscription = life.start(payer, life.plan(per_unit("tok", "1"), per_unit("other", "1")))
+    life.grant(payer, "10")
+    coupon(life, subscription, percent="50", components=["tok"], periods=1)
+    life.report(payer, {"tok": 10})
+    close_march(life)
+    life.charge(payer, other=5)
+    life.report(payer, {"tok": 0}, occurred_at=IN_MARCH)
+    assert (life.remaining(payer), life.account(payer, "receivable")) == (["5"], 0)
+
+
+def test_a_minimum_that_the_close_booked_returns_to_who_paid_it(life: LifeStory) -> None:
+    """In March 2 of `tok` are charged to the grant and 18 of its minimum are owed; 28 late are owed too."""
+    life.meter("tok")
+    payer = life.payer(settlement="wallet_then_invoice", overdraft=None)
+    subscription = life.start(payer, life.plan(per_unit("tok", "1", minimum="20")))
+    life.grant(payer, "2")
+    coupon(life, subscription, percent="50", components=["tok"], periods=1)
+    life.at(3, 20)
+    late(life, payer, "in time", tok=2)
+    close_march(life)
+    assert (life.remaining(payer), life.account(payer, "receivable")) == (["0"], -8)
+    assert late(life, payer, "late", tok=28) == "10"
+    assert life.account(payer, "receivable") == -13
+    assert reverse(life, "late") == "-10"
+    assert (life.remaining(payer), life.account(payer, "receivable")) == (["0"], -8)
+
+
+def test_a_period_with_a_margin_floor_counts_what_is_paid_again_for_a_coupon(life: LifeStory) -> None:
+    life.meter("tok")
+    payer = life.payer(top_up="1000")
+    plan = life.plan(per_unit("tok", "1"), margin_floor={"min_margin": "0.4", "min_volume": "3"})
+    subscription = life.start(payer, plan)
+    coupon(life, subscription, percent="50", periods=1)
+    life.at(3, 20)
+    late(life, payer, "in time", tok=10)
+    late(life, payer, "mistake", tok=6)
+    close_march(life)
+    assert reverse(life, "mistake") == "-6"
+    assert corrections() == [("tok", "10", "-3")]
+    assert [row.revenue for row in PeriodMargin.objects.order_by("starts_at")] == [5]
