@@ -23,6 +23,11 @@ SPAN: Final = """span AS MATERIALIZED (
         AS t(customer_id, payer_id, after, upto))"""
 NO_SPANS: Final[Params] = {"customers": "{}", "payers": "{}", "after": "{}", "upto": "{}"}
 STREAMED_AT_ONCE: Final = 2000
+# One instant for all of it; and one processor, for the others belong to the calls.
+ALONE: Final = """
+    SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
+    SET LOCAL max_parallel_workers_per_gather = 0"""
+COMMITS: Final = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
 FORGET_SUMS: Final = """
     DELETE FROM billing_provensum s USING unnest(%s::bigint[], %s::bigint[]) AS t(c, p)
     WHERE s.customer_id = t.c AND s.billing_entity_id = t.p"""
@@ -93,8 +98,14 @@ def snapshot() -> Iterator[None]:
     with transaction.atomic():
         if is_own:
             with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                cursor.execute(ALONE)
         yield
+
+
+def read_commits(raw: psycopg.Connection[Any]) -> int:
+    """How many transactions the database has committed, as far as its sessions have said so (each second)."""
+    ((commits,),) = execute(raw, COMMITS, ())
+    return int(commits)
 
 
 def forget_payers(raw: psycopg.Connection[Any], spans: Sequence[tuple[Any, ...]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from heapq import merge
 from itertools import groupby
 from typing import Any, Final, NamedTuple
@@ -74,10 +75,10 @@ TRY_LOCK: Final = """
     FROM unnest(%s::bigint[], %s::bigint[]) AS t(c, b)"""
 WAIT_LOCK: Final = TRY_LOCK.replace("pg_try_advisory_xact_lock", "pg_advisory_xact_lock")
 ENDS: Final = """
-    SELECT t.c, t.b, a.seq, COALESCE(s.to_seq, 0), s.head
+    SELECT t.c, t.b, a.seq, COALESCE(s.to_seq, 0), s.head, s.sealed_at
     FROM unnest(%s::bigint[], %s::bigint[]) AS t(c, b)
     JOIN billing_ledgeraccount a ON a.customer_id = t.c AND a.billing_entity_id = t.b AND a.kind = 'wallet'
-    LEFT JOIN LATERAL (SELECT to_seq, head FROM billing_seal
+    LEFT JOIN LATERAL (SELECT to_seq, head, sealed_at FROM billing_seal
                        WHERE customer_id = t.c AND billing_entity_id = t.b
                        ORDER BY from_seq DESC LIMIT 1) AS s ON true
     ORDER BY t.c, t.b"""
@@ -110,12 +111,13 @@ class Range(NamedTuple):
 
 
 class End(NamedTuple):
-    """A payer's last number, the last that is sealed (0: none) and the head there."""
+    """A payer's last number, the last that is sealed (0: none), and the head there and its instant."""
 
     payer: PayerId
     seq: int
     sealed: int
     head: bytes | None
+    sealed_at: datetime | None
 
 
 def find_unsealed(raw: psycopg.Connection[Any], after: PayerId, limit: int) -> list[tuple[PayerId, int]]:
@@ -135,7 +137,7 @@ def lock_seals(
 def read_ends(raw: psycopg.Connection[Any], payers: Sequence[PayerId]) -> list[End]:
     """How far payers have come, and their seals."""
     rows = execute(raw, ENDS, key_arrays(payers, "nn"))
-    return [End((row[0], row[1]), row[2], row[3], row[4] and bytes(row[4])) for row in rows]
+    return [End((row[0], row[1]), row[2], row[3], row[4] and bytes(row[4]), row[5]) for row in rows]
 
 
 def read_rows(

@@ -13,6 +13,7 @@ from billing.views import (
     demo,
     denials,
     discrepancies,
+    erasures,
     events,
     gateway,
     grants,
@@ -37,6 +38,7 @@ from billing.views import (
     quarantine,
     reconciliation,
     refusals,
+    seals,
     simulations,
     traces,
     unmatched,
@@ -182,6 +184,10 @@ reconciliation_urls = [
     path("gateway-counts/new", outside.new_gateway_counts, name="gateway_counts_new"),
     path("provider-payments", outside.provider_payments, name="provider_payments"),
     path("provider-payments/new", outside.new_provider_payments, name="provider_payments_new"),
+    path("seals", seals.seals, name="seals"),
+    path("seals/heads", seals.seal_heads, name="seal_heads"),
+    path("seals/<str:reference>/export", seals.export_sealed, name="seal_export"),
+    path("erasures", erasures.erasures, name="erasures"),
 ]
 
 _JOB, _PARKED = "jobs/<str:name>", "parked-messages/<str:reference>"

@@ -111,6 +111,7 @@ class ReconciliationRunResource(Listable, Readable, Creatable):
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, **kwargs: Any) -> HttpResponseBase:
         """Call it off; what it has found so far stays."""
+        StrictSerializer(data=request.data).is_valid(raise_exception=True)  # it has no fields
         return self.write("cancel", lambda: cancel_run(self.get_object()))
 
 

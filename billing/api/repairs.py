@@ -128,6 +128,9 @@ class RepairResource(Resource):
         409 `facts_changed` when its preview would be another one now, `mend_first` when what it derives from
         is found wrong itself, `already_gone` when the sides agree.
         """
+        if self.written(RepairInput).get("preview"):
+            self.request_key()  # refuses one that is none; there is nothing to be done once
+            return Response(self.represent(self._work()))
         return self.write("repair", self._work, input_class=RepairInput)
 
     def represent(self, row: Any) -> Any:

@@ -15,7 +15,7 @@ from billing.reconciliation.scope import Span
 from billing.store_reconciliation import NO_SPANS, fetch
 
 CUSTOMERS_AT_ONCE: Final = 200
-NUMBERS_AT_ONCE: Final = 20_000
+NUMBERS_AT_ONCE: Final = 5_000
 """So many running numbers in one snapshot, unless a single customer has more."""
 WHOLE_MAX: Final = 1_000
 """A payer that moved and has had no more numbers than these is looked at as a whole: rating it again and its

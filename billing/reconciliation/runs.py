@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from time import perf_counter, sleep
 from typing import Final
 
 from django.conf import settings
@@ -21,6 +22,7 @@ from billing.reconciliation.batches import next_batch, proven_sums
 from billing.reconciliation.checking import check_links, check_outside
 from billing.reconciliation.keeping import Kept, keep_checks, keep_drift, keep_findings, keep_proofs
 from billing.reconciliation.link import Scope
+from billing.reconciliation.pacing import Pace
 from billing.store_reconciliation import snapshot
 from core import clock
 from core.errors import Conflict
@@ -99,16 +101,21 @@ def run_unfinished() -> int:
 def run_steps(pk: int) -> Iterator[ReconciliationRun]:
     """One step after the other, each committed when it is handed out; none where another worker is at it.
 
-    What is wrong with the run itself makes it `failed`; that the database is away is raised.
+    While others are at work it rests between them (`pacing`), and holds nothing then. What is wrong with the
+    run itself makes it `failed`; that the database is away is raised.
     """
     try:
+        pace = Pace()
         while True:
+            begun = perf_counter()
             run = _step_again(pk)
+            worked = perf_counter() - begun
             if run is None:
                 return
             yield run
             if run.status not in UNFINISHED:
                 return
+            sleep(pace.rest(worked))
     except OperationalError:
         raise
     except Exception:

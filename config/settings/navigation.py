@@ -62,6 +62,8 @@ STAFF_NAVIGATION = (
             Item("Reconciliation", "reconciliation", "scale", "o"),
             Item("Gateway counts", "gateway_counts", "server"),
             Item("Provider payments", "provider_payments", "credit-card"),
+            Item("Seals", "seals", "stamp"),
+            Item("Erasures", "erasures", "eraser"),
         ),
     ),
     Group(

@@ -94,14 +94,20 @@ def outside_bodies(world: Any) -> Bodies:
     }
 
 
-def job_bodies() -> Bodies:
-    """What asks for a run of a job."""
-    return {("POST", "/v1/jobs/billing.tasks.close_periods/run"): {}}
+def job_bodies(world: Any) -> Bodies:
+    """What asks for a run of a job, and what becomes of a parked message."""
+    parked = f"/v1/parked-messages/{world.parked.public_id}"
+    return {
+        ("POST", "/v1/jobs/billing.tasks.close_periods/run"): {},
+        ("POST", f"{parked}/send-again"): {},
+        ("POST", f"{parked}/drop"): {},
+    }
 
 
 def proof_bodies(world: Any) -> Bodies:
-    """What erases a person's data while everything stays proved."""
+    """What rates a charge again, and what erases a person's data while everything stays proved."""
     return {
+        ("POST", f"/v1/charges/{world.unheard}/recompute"): {},
         ("POST", "/v1/erasures"): {
             "customer": world.tenant.customer.public_id,
             "user": "u",

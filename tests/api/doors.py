@@ -7,10 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 from accounts.secrets import fingerprint
+from billing.models import Discrepancy
+from core.models import ParkedMessage
 from metering.models import QuarantinedEvent, UsageEvent
 from tests.accounts.caller import Answer, Caller, caller_with
 from tests.api.call_doors import hold_bodies, job_bodies, margin_bodies, outside_bodies, proof_bodies
-from tests.api.reconciliation_doors import make_discrepancy, reconciliation_bodies
+from tests.api.reconciliation_doors import make_discrepancy, make_parked, reconciliation_bodies
 from tests.api.rollout_doors import rollout_bodies, rollout_body
 from tests.billing.world import Tenant, make_meter, make_tenant, make_version
 
@@ -39,10 +41,11 @@ class World:
     tenant: Tenant
     version: str
     waiting: str
+    discrepancy: Discrepancy
+    parked: ParkedMessage
     rollout: str = ""
     hold: str = ""
     lease: str = ""
-    discrepancy: str = ""
 
     @property
     def workspace(self) -> str:
@@ -71,13 +74,14 @@ def make_world() -> World:
     caller = caller_with("admin")
     lost = {"idempotency_key": "lost", "event": "completion", "workspace": "nowhere"}
     assert caller.post("/v1/events", {"events": [lost]}).json["quarantined"] == 1
-    world = World(caller, tenant, version.public_id, QuarantinedEvent.objects.get().public_id)
+    waiting = QuarantinedEvent.objects.get().public_id
+    discrepancy = make_discrepancy(tenant.customer.pk)
+    world = World(caller, tenant, version.public_id, waiting, discrepancy, make_parked())
     assert tenant.subscription is not None
     change = rollout_body(world.version, tenant.subscription.public_id, tenant.customer.public_id)
     world.rollout = caller.made("/v1/rollouts", change)["id"]
     world.hold = caller.made("/v1/authorizations", world.event("held"))["id"]
     world.lease = caller.made("/v1/leases", {"workspace": world.workspace, "amount": "1"})["id"]
-    world.discrepancy = make_discrepancy(tenant.customer.pk).public_id
     return world
 
 
@@ -97,7 +101,7 @@ def bodies(world: World) -> Bodies:
         | _accounts(world)
         | margin_bodies(world)
         | outside_bodies(world)
-        | job_bodies()
+        | job_bodies(world)
         | reconciliation_bodies(world.tenant.customer.public_id, world.discrepancy)
     )
 

@@ -1,4 +1,4 @@
-"""The doors of reconciliation: a run and a discrepancy of a customer, and bodies that they take."""
+"""The doors of reconciliation and of jobs: what a run found, what was parked, and bodies that they take."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from billing.models import Discrepancy, ReconciliationRun
 from core import clock
+from core.models import ParkedMessage
 
 
 def make_discrepancy(customer_id: int, number: int = 0) -> Discrepancy:
@@ -27,10 +28,32 @@ def make_discrepancy(customer_id: int, number: int = 0) -> Discrepancy:
     )
 
 
-def reconciliation_bodies(customer: str, discrepancy: str) -> dict[tuple[str, str], dict[str, Any]]:
+def make_parked() -> ParkedMessage:
+    """A message that was dropped already: no door sends it anywhere."""
+    now = clock.now()
+    return ParkedMessage.objects.create(
+        message_id="door",
+        task="billing.tasks.close_periods",
+        reason=ParkedMessage.Reason.RAISED,
+        error="It failed.",
+        parked_at=now,
+        status=ParkedMessage.Status.DROPPED,
+        resolved_at=now,
+    )
+
+
+def reconciliation_bodies(customer: str, discrepancy: Discrepancy) -> dict[tuple[str, str], dict[str, Any]]:
     """(method, path) -> a body."""
+    address = f"/v1/discrepancies/{discrepancy.public_id}"
     return {
         ("POST", "/v1/reconciliation-runs"): {"kind": "full", "customer": customer},
-        ("PATCH", f"/v1/discrepancies/{discrepancy}"): {"owner": "ada", "status": "investigating"},
-        ("POST", f"/v1/discrepancies/{discrepancy}/comments"): {"text": "t"},
+        ("POST", f"/v1/reconciliation-runs/{discrepancy.first_run.public_id}/cancel"): {},
+        ("PATCH", address): {"owner": "ada", "status": "investigating"},
+        ("POST", f"{address}/comments"): {"text": "t"},
+        ("POST", f"{address}/repair"): {
+            "action": "rebuild_balance",
+            "preview": True,
+            "facts": "0" * 64,
+            "reason": "r",
+        },
     }

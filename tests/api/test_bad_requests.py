@@ -84,8 +84,8 @@ def test_an_ended_key_is_401_everywhere(world: World, field: str) -> None:
     assert not Charge.objects.exists()
 
 
-ASKED_BY_POST = ("/v1/pricing/preview", "/v1/plans/validate", "/v1/plans/diff", "/upcoming")
-"""Questions whose document is too large for an address: who may read may ask them."""
+ASKED_BY_POST = ("/v1/pricing/preview", "/v1/plans/validate", "/v1/plans/diff", "/upcoming", "/recompute")
+"""Questions, most with a document that is too large for an address: who may read may ask them."""
 
 
 def test_a_key_without_the_scope_is_403_everywhere(world: World) -> None:

@@ -12,6 +12,8 @@ import pytest
 from billing.reconciliation.batches import WHOLE_MAX, begins_after
 from billing.reconciliation.comparing import compare
 from billing.reconciliation.link import Finding, Scope, Span, SumKey
+from billing.reconciliation.moves import is_settled
+from billing.reconciliation.pacing import rest_after
 from tests.billing.authorizing import table
 
 DOCUMENT = Path(__file__).parents[2] / "docs/algorithms/reconciliation.md"
@@ -49,6 +51,23 @@ def test_an_incremental_run_begins_after_the_checkpoint_or_at_the_beginning(row:
         int(row["proven"]), int(row["last number"]), is_doubtful=row["something disagrees"] == "yes"
     )
     assert after == int(row["looked at after"])
+
+
+@pytest.mark.parametrize("row", table("worked s | commits | elapsed s | rests s", DOCUMENT), ids=str)
+def test_a_run_rests_while_others_are_at_work(row: dict[str, str]) -> None:
+    worked, commits, elapsed = float(row["worked s"]), int(row["commits"]), float(row["elapsed s"])
+    assert rest_after(worked, commits, elapsed) == float(row["rests s"])
+
+
+NUMBERS = {"G": 1, "A": 2, "B": 3, "C": 4, "-": None}
+
+
+@pytest.mark.parametrize("row", table("on | workspace | A | B | C | compared", DOCUMENT), ids=str)
+def test_an_organizations_limit_is_compared_unless_something_crossed_its_edge(row: dict[str, str]) -> None:
+    above = {name: {NUMBERS[one] for one in row[name].split(", ")} for name in ("workspace", "A", "B", "C")}
+    places = {("organization", NUMBERS[name] or 0): above[name] for name in "ABC"}
+    places |= {("organization", 1): {None}, ("workspace", 9): above["workspace"]}
+    assert is_settled(NUMBERS[row["on"]] or 0, places) == (row["compared"] == "yes")
 
 
 def test_a_scope_knows_which_customers_it_sees_as_a_whole() -> None:

@@ -7,7 +7,7 @@ slots are forgotten, what lies in its present window.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from billing.limits.windows import day_at, month_at, rolling_at
 from billing.reconciliation.link import Checked, Finding, Link, Scope
+from billing.reconciliation.moves import PLACES, is_settled, read_places
 from core.ids import hot_id, public_id
 from core.numbers import CONTEXT, ZERO
 from metering.payload import ASKED
@@ -26,20 +27,9 @@ HOLD: Final = "limit_hold"
 LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
 LIMITS: Final = """
     SELECT l.id, l.customer_id, l.level, l.billing_entity_id, l.currency, l."window", l.hours, l.time_zone,
-           l.created_at
+           l.created_at, l.organization_id
     FROM billing_spendlimit l
-    WHERE l.customer_id = ANY(%(whole)s::bigint[]) AND l.ended_at IS NULL
-        AND (l.level <> 'organization' OR l.customer_id NOT IN (
-            SELECT customer_id FROM (
-                SELECT customer_id, 'w', id FROM accounts_workspaceevent
-                WHERE customer_id = ANY(%(whole)s::bigint[])
-                GROUP BY 1, 2, 3 HAVING count(DISTINCT coalesce(organization_id, 0)) > 1
-                UNION ALL SELECT customer_id, 'b', id FROM accounts_billingentityevent
-                WHERE customer_id = ANY(%(whole)s::bigint[])
-                GROUP BY 1, 2, 3 HAVING count(DISTINCT coalesce(organization_id, 0)) > 1
-                UNION ALL SELECT customer_id, 'o', id FROM accounts_organizationevent
-                WHERE customer_id = ANY(%(whole)s::bigint[])
-                GROUP BY 1, 2, 3 HAVING count(DISTINCT coalesce(parent_id, 0)) > 1) AS moved))"""
+    WHERE l.customer_id = ANY(%(whole)s::bigint[]) AND l.ended_at IS NULL"""
 COUNTED: Final = """
     SELECT split_part(c.counter, ':', 2)::bigint, c.starts_at, c.used,
            (SELECT max(p.ends_at) FROM pricing_billingperiod p
@@ -90,18 +80,20 @@ SPENT: Final = """
     FROM spent
     WHERE recorded_at >= created_at OR counted_at >= first AND counted_at < last
     GROUP BY 1"""
+# As the trigger of authorizations keeps it: of a limit no more than is still held, of a quota what was asked.
 HOLDS: Final = """
-    SELECT a.customer_id, a.billing_entity_id, a.id, a.status, a.held, one->>0, h.amount
+    SELECT a.customer_id, a.billing_entity_id, a.id, a.status, one->>0, due.amount, h.amount
     FROM span
     JOIN billing_authorization a ON a.customer_id = span.customer_id AND a.billing_entity_id = span.payer_id
         AND a.counted_in <> '[]'
     CROSS JOIN LATERAL jsonb_array_elements(a.counted_in) AS one
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN a.status <> 'authorized' THEN NULL
+                    WHEN starts_with(one->>0, 'quota:') THEN (one->>1)::numeric
+                    ELSE LEAST((one->>1)::numeric, a.held) END AS amount) AS due
     LEFT JOIN billing_limithold h ON h.customer_id = a.customer_id AND h.authorization_id = a.id
         AND h.counter = one->>0
-    WHERE CASE WHEN a.status = 'authorized'
-               THEN h.amount IS NULL OR h.expires_at <> a.expires_at
-                    OR h.counter LIKE 'lim:%%' AND h.amount > a.held
-               ELSE h.amount IS NOT NULL END"""
+    WHERE h.amount IS DISTINCT FROM due.amount OR h.expires_at <> a.expires_at AND due.amount IS NOT NULL"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +114,14 @@ class _Limit:
     hours: int | None
     time_zone: str
     created_at: datetime
+    organization_id: int | None
 
 
 def check(scope: Scope) -> Checked:
     """What open holds reserve; and the counters of customers that are looked at as a whole."""
     checked = Checked(findings=list(_holds(scope)))
     whole = sorted(scope.whole)
-    limits = [_Limit(*row) for row in scope.rows(LIMITS, whole=whole)]
+    limits = _provable(scope, [_Limit(*row) for row in scope.rows(LIMITS, whole=whole)])
     if not limits:
         return checked
     counted: dict[int, list[_Row]] = {}
@@ -145,6 +138,17 @@ def check(scope: Scope) -> Checked:
         if used != expected:
             checked.findings.append(_finding(limit, expected, used))
     return checked
+
+
+def _provable(scope: Scope, limits: Sequence[_Limit]) -> list[_Limit]:
+    """Those of which it is known what was below them: of an organization, where nothing crossed its edge."""
+    customer_ids = {limit.customer_id for limit in limits if limit.organization_id is not None}
+    places = read_places(scope.rows(PLACES, ids=sorted(customer_ids))) if customer_ids else {}
+    return [
+        limit
+        for limit in limits
+        if limit.organization_id is None or is_settled(limit.organization_id, places)
+    ]
 
 
 def _spent(scope: Scope, limits: Iterable[_Limit], counted: Mapping[int, list[_Row]]) -> dict[int, Decimal]:
@@ -194,20 +198,19 @@ def _finding(limit: _Limit, expected: Decimal, actual: Decimal) -> Finding:
 
 
 def _holds(scope: Scope) -> Iterator[Finding]:
-    for customer_id, payer_id, uuid, status, held, counter, reserved in scope.rows(HOLDS):
+    for customer_id, payer_id, uuid, status, counter, due, reserved in scope.rows(HOLDS):
         hold = hot_id("auth", customer_id, uuid)
-        is_open = status == "authorized"
         yield Finding(
             HOLD,
             f"authorization {hold} in {counter}",
             scope.currency(payer_id) if counter.startswith("lim:") else "quantity",
-            held if is_open else ZERO,
+            due or ZERO,
             reserved,
             customer_id,
             payer_id,
-            cause="A limit reserves for a hold what the hold does not."
-            if is_open
-            else "A limit still reserves for a hold that is settled.",
+            cause="A limit still reserves for a hold that is settled."
+            if due is None
+            else "A limit reserves for a hold what the hold does not, or until another instant.",
             detail={"authorization": hold, "counter": counter, "status": status},
         )
 

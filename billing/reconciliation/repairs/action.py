@@ -54,8 +54,9 @@ class Write:
 class Work:
     """What an action is given, and where it notes what it does.
 
-    `finding`: as it is found now, under the lock; `findings`: all that its link finds of the customer. `seq`
-    is the first running number of the entries that it posted.
+    `finding`: as it is found now; `findings`: all that its link finds of the customer. `seq` is the first
+    running number of the entries that it posted. With `is_read_only` what would be written is only noted: the
+    preview of a large customer, which holds no lock.
     """
 
     discrepancy: Discrepancy
@@ -65,6 +66,7 @@ class Work:
     reason: str
     is_preview: bool = False
     findings: Sequence[Finding] = ()
+    is_read_only: bool = False
     writes: list[Write] = field(default_factory=list)
     seq: int | None = None
 
@@ -81,13 +83,24 @@ class Work:
         found = list(rows.values(*values)[:2])
         if len(found) != 1:
             raise Conflict("row_is_gone", f"{row} is not there any more.")
-        rows.update(**values)
+        if not self.is_read_only:
+            rows.update(**values)
         self._note(rows.model, row, found[0], values)
 
     def insert(self, model: Model, row: str, *columns: str) -> None:
         """Write a row that is missing and is derived from others; `columns` are those to be shown."""
-        model.save(force_insert=True)
+        if not self.is_read_only:
+            model.save(force_insert=True)
         self._note(type(model), row, None, {name: getattr(model, name) for name in columns})
+
+    def remove(self, rows: QuerySet[Any], row: str, *columns: str) -> None:
+        """Take away the one row of `rows`, which is derived from nothing; `columns` are those to be shown."""
+        found = list(rows.values(*columns)[:2])
+        if len(found) != 1:
+            raise Conflict("row_is_gone", f"{row} is not there any more.")
+        if not self.is_read_only:
+            rows.delete()
+        self._note(rows.model, row, found[0], dict.fromkeys(columns))
 
     def note(
         self, table: str, row: str, after: Mapping[str, Any], before: Mapping[str, Any] | None = None

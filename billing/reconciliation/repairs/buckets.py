@@ -77,6 +77,8 @@ def _move_period(work: Work, hour: datetime, changes: Mapping[str, Decimal]) -> 
     )
     for period in periods:
         sums = _sums(customer_id, payer_id, period.starts_at, period.ends_at)
+        if work.is_read_only:  # the bucket stands as it was
+            sums |= {name: CONTEXT.add(sums[name], change) for name, change in changes.items()}
         wrong = {name: sums[name] for name in changes if getattr(period, name) != sums[name]}
         if wrong:
             own = {"starts_at": period.starts_at, "ends_at": period.ends_at}

@@ -24,19 +24,20 @@ def rebuild_counters(work: Work) -> None:
     customer_id, segment_id, component_id = _place(work.finding.subject, work.payer[0])
     own = {"customer_id": customer_id, "segment_id": segment_id, "component_id": component_id}
     groups = Counter.objects.filter(**own)
+    states = {
+        row.dimensions: State(row.quantity, row.transactions, row.volume, row.amount)
+        for row in groups.exclude(dimensions=Counter.TOTAL)
+    }
     for finding in work.findings:
         if finding.type != _STATE or _place(finding.subject, customer_id) != tuple(own.values()):
             continue
         dimensions, expected = str(finding.detail["dimensions"]), State.from_dict(finding.detail["expected"])
         _write(work, own | {"dimensions": dimensions}, expected)
+        states[dimensions] = expected
     total = groups.filter(dimensions=Counter.TOTAL).first()
     if total is not None:
         component = Component.objects.select_related("meter").get(pk=component_id)
-        states = [
-            State(row.quantity, row.transactions, row.volume, row.amount)
-            for row in groups.exclude(dimensions=Counter.TOTAL)
-        ]
-        subtotal = compile_component(component).rating.subtotal(states)
+        subtotal = compile_component(component).rating.subtotal(states.values())
         if subtotal != total.amount:
             rows = groups.filter(dimensions=Counter.TOTAL)
             work.set(rows, _name(own | {"dimensions": Counter.TOTAL}), amount=subtotal)

@@ -1,14 +1,14 @@
-"""What a limit has counted is written anew: its latest window takes the difference."""
+"""What a limit has counted is written anew, its latest window taking the difference; and what it reserves."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from billing.limits.present import present_windows
-from billing.models import LimitCounter, SpendLimit
+from billing.models import Authorization, LimitCounter, LimitHold, SpendLimit
 from billing.reconciliation.repairs.action import Action, Work
 from core.errors import Conflict
-from core.ids import row_id
+from core.ids import hot_row, row_id
 from core.numbers import CONTEXT, ZERO
 
 
@@ -41,10 +41,40 @@ def rebuild_limit(work: Work) -> None:
     work.insert(row, f"{name} from {row.starts_at}", "used")
 
 
-ACTION: Final = Action(
+def rebuild_limit_hold(work: Work) -> None:
+    """Let a limit or quota reserve for a hold what the hold says, and nothing for one that is settled."""
+    name, counter = str(work.finding.detail["authorization"]), str(work.finding.detail["counter"])
+    customer_id, uuid = work.payer[0], hot_row("auth", name)[1]
+    hold = Authorization.objects.get(customer_id=customer_id, id=uuid)
+    row = LimitHold(
+        customer_id=customer_id,
+        authorization_id=uuid,
+        counter=counter,
+        amount=work.finding.expected or ZERO,
+        expires_at=hold.expires_at,
+    )
+    rows = LimitHold.objects.filter(customer_id=customer_id, authorization_id=uuid, counter=counter)
+    subject, columns = f"{counter} for {name}", ("amount", "expires_at")
+    if hold.status != Authorization.Status.AUTHORIZED:
+        work.remove(rows, subject, *columns)
+    elif rows.exists():
+        work.set(rows, subject, amount=row.amount, expires_at=row.expires_at)
+    else:
+        work.insert(row, subject, *columns)
+
+
+COUNTER: Final = Action(
     "rebuild_limit",
     "Write what was counted anew from the charges",
     "The limit has counted what was spent in its windows, and refuses when it should. No charge changes.",
     frozenset({("limits", "limit_counter")}),
     rebuild_limit,
+)
+HOLD: Final = Action(
+    "rebuild_limit_hold",
+    "Write what the limit reserves anew from the hold",
+    "The limit or quota reserves what the hold says while it is open, and nothing once it is settled. The"
+    " hold does not change.",
+    frozenset({("limits", "limit_hold")}),
+    rebuild_limit_hold,
 )

@@ -5,25 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Final
 
 from django.db import transaction
+from django.db.models import Sum
 
 from billing.ledger import lock_accounts
 from billing.models import Discrepancy, LedgerAccount, Repair
-from billing.reconciliation.batches import spans_of, whole
+from billing.reconciliation.batches import WHOLE_MAX, spans_of, whole
 from billing.reconciliation.finding import Finding
 from billing.reconciliation.link import Link
 from billing.reconciliation.links import LINKS
 from billing.reconciliation.repairs.action import Action, Work, Write, digest
 from billing.reconciliation.repairs.actions import ACTIONS
 from billing.reconciliation.scope import Scope
+from billing.store_snapshot import snapshot
 from core import clock
 from core.errors import Conflict, NotFound
 from core.sql import driver
 from core.texts import clean_text
 
 REASON_MAX: Final = 1000
+REHEARSED_NUMBERS: Final = WHOLE_MAX
+"""A preview for a customer with at most so many is made under its payers' locks: a fraction of a second."""
+REHEARSED_SECONDS: Final = 0.25
+"""How long a check of the outside may have taken for another one to be made under a lock."""
 FACTS: Final = frozenset({"seals", "keys", "numbers", "charges", "rating", "transfers"})
 """Links between facts: while one of them is broken, nothing is derived from these facts."""
 Status = Discrepancy.Status
@@ -63,15 +70,35 @@ def find_action(discrepancy: Discrepancy, name: str) -> Action:
     return action
 
 
-@transaction.atomic
 def preview_repair(discrepancy: Discrepancy, action: Action, *, reason: str = "", by: str = "") -> Preview:
-    """What the repair would do: it is done, looked at, and taken back; nothing stays.
+    """What the repair would do; nothing stays of it, and no call of the customer waits for it for long.
 
-    Holds the payers' locks for as long as it takes. Raises Conflict: `already_gone`, `mend_first`, and what
-    the action itself refuses.
+    Of a customer with few numbers the repair is done under the payers' locks, looked at, and taken back. Of
+    others it is worked out in a snapshot, without a lock and without writing; whether the sides would agree
+    is not known then. Raises Conflict: `already_gone`, `mend_first`, and what the action itself refuses.
     """
-    with _taken_back():
-        return _carry_out(discrepancy, action, reason or "preview", by, is_preview=True)[0]
+    reason = reason or "preview"
+    if _link(discrepancy).is_outside:
+        return _post_and_take_back(discrepancy, action, reason, by)
+    if _numbers(discrepancy) > REHEARSED_NUMBERS:
+        with snapshot():
+            work = _work_for(discrepancy, action, reason, by, is_preview=True)
+            work.is_read_only = True
+            action.carry_out(work)
+            return _preview(work, action, None)
+    with transaction.atomic(), _taken_back():
+        return _carry_out(discrepancy, action, reason, by, is_preview=True)[0]
+
+
+def _post_and_take_back(discrepancy: Discrepancy, action: Action, reason: str, by: str) -> Preview:
+    """The preview of what the outside says: its check looks at everybody, so it is made before any lock."""
+    begun = perf_counter()
+    with snapshot():
+        work = _work_for(discrepancy, action, reason, by, is_preview=True)
+    is_quick = action.rehearses and perf_counter() - begun <= REHEARSED_SECONDS
+    with transaction.atomic(), _taken_back():
+        action.carry_out(work)
+        return _preview(work, action, _check(work.discrepancy) if is_quick else None)
 
 
 @transaction.atomic
@@ -106,33 +133,40 @@ def do_repair(discrepancy: Discrepancy, action: Action, *, facts: str, reason: s
 def _carry_out(
     discrepancy: Discrepancy, action: Action, reason: str, by: str, *, is_preview: bool = False
 ) -> tuple[Preview, Work]:
-    now = clock.now()
     _lock(discrepancy)
     row = Discrepancy.objects.select_for_update().get(pk=discrepancy.pk)
+    work = _work_for(row, action, reason, by, is_preview=is_preview)
+    action.carry_out(work)
+    return _preview(work, action, _check(work.discrepancy)), work
+
+
+def _work_for(row: Discrepancy, action: Action, reason: str, by: str, *, is_preview: bool) -> Work:
+    """The discrepancy as it is found now, with all else that its link finds of the customer."""
     if row.status == Status.RESOLVED:
         raise Conflict("already_gone", "A run did not find it any more: there is nothing to repair.")
     if action.needs_facts:
         _check_facts(row)
-    link = next(link for link in LINKS if link.name == row.link)
-    before = _check(link, row)
+    before = _check(row)
     finding = _same(before, row)
     if finding is None:
         raise Conflict("already_gone", "The two sides agree by now; the next run will say so.")
-    work = Work(row, finding, now, by, reason, is_preview, before)
-    action.carry_out(work)
-    after = _check(link, row) if action.rehearses or not is_preview else None
-    preview = Preview(
+    return Work(row, finding, clock.now(), by, reason, is_preview, before)
+
+
+def _preview(work: Work, action: Action, after: Sequence[Finding] | None) -> Preview:
+    """What was done, with what the check says `after` it; None: it was not made."""
+    row = work.discrepancy
+    return Preview(
         action,
-        digest(action.name, finding, work.writes),
+        digest(action.name, work.finding, work.writes),
         tuple(work.writes),
-        finding,
+        work.finding,
         None if after is None else _same(after, row),
         is_known=after is not None,
-        others_before=len(before) - 1,
+        others_before=len(work.findings) - 1,
         others_after=len([one for one in after or () if not _is_of(one, row)]),
         seq=work.seq,
     )
-    return preview, work
 
 
 def _lock(discrepancy: Discrepancy) -> None:
@@ -162,10 +196,21 @@ def _check_facts(row: Discrepancy) -> None:
         raise Conflict("mend_first", says)
 
 
-def _check(link: Link, row: Discrepancy) -> list[Finding]:
+def _link(row: Discrepancy) -> Link:
+    return next(link for link in LINKS if link.name == row.link)
+
+
+def _numbers(row: Discrepancy) -> int:
+    """How many numbers the customer's payers have had."""
+    wallets = LedgerAccount.objects.filter(customer_id=row.customer_id, kind="wallet")
+    return wallets.aggregate(numbers=Sum("seq"))["numbers"] or 0
+
+
+def _check(row: Discrepancy) -> list[Finding]:
     """What the link finds now of the discrepancy's customer; of a link of the outside, everything."""
-    spans = [] if link.is_outside or row.customer_id is None else whole(spans_of(driver(), [row.customer_id]))
-    return link.check(Scope(driver(), spans, clock.now())).findings
+    link, raw = _link(row), driver()
+    spans = [] if link.is_outside or row.customer_id is None else whole(spans_of(raw, [row.customer_id]))
+    return link.check(Scope(raw, spans, clock.now())).findings
 
 
 def _same(findings: Sequence[Finding], row: Discrepancy) -> Finding | None:

@@ -60,25 +60,27 @@ def correct_entries(work: Work) -> None:
         reason = _REASONS[work.finding.type][0]
     wallet = LedgerAccount.objects.get(**own, kind="wallet")
     work.seq = wallet.seq + 1
-    ensure_month(work.now)
+    if not work.is_read_only:
+        ensure_month(work.now)
+        LedgerAccount.objects.filter(**own, kind="wallet").update(seq=F("seq") + 1)
     for position, ((account, grant_id), amount) in enumerate(missing.items()):
         source, destination = (account, REVENUE) if amount > 0 else (REVENUE, account)
-        Transfer.objects.create(
-            **own,
-            seq=work.seq,
-            position=position,
-            recorded_at=work.now,
-            reason=CORRECTION,
-            reference=f"{reason}:{seq}",
-            source=source,
-            destination=destination,
-            amount=abs(amount),
-            grant_id=grant_id,
-        )
+        if not work.is_read_only:
+            Transfer.objects.create(
+                **own,
+                seq=work.seq,
+                position=position,
+                recorded_at=work.now,
+                reason=CORRECTION,
+                reference=f"{reason}:{seq}",
+                source=source,
+                destination=destination,
+                amount=abs(amount),
+                grant_id=grant_id,
+            )
         grant = f" of {public_id('grt', grant_id)}" if grant_id is not None else ""
         after = {"amount": abs(amount), "reason": CORRECTION, "corrects": f"number {seq}"}
         work.note("transfer", f"{source} to {destination}{grant}", after)
-    LedgerAccount.objects.filter(**own, kind="wallet").update(seq=F("seq") + 1)
 
 
 def _moved(own: dict[str, int], seq: int) -> dict[Place, Decimal]:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from billing.charging import Charged
 from billing.models import Discrepancy, Repair, Transfer
+from billing.reconciliation.repairs import running
 from billing.reconciliation.repairs.running import actions_for, do_repair, find_action, preview_repair
 from core import clock
 from core.errors import Conflict, NotFound
@@ -83,6 +85,10 @@ def repair(row: Discrepancy, name: str) -> Repair:
     action = find_action(row, name)
     preview = preview_repair(row, action)
     assert preview.after is None, preview.after
+    with mock.patch.object(running, "REHEARSED_NUMBERS", 0):
+        read_only = preview_repair(row, action)
+    assert (read_only.is_known, read_only.facts) == (False, preview.facts)
+    assert read_only.writes == preview.writes, "what is only worked out is what would be written"
     return do_repair(row, action, facts=preview.facts, reason="Restored after the incident", by="felix")
 
 
