@@ -7,7 +7,7 @@ names. The answers are the lines as they were stored, or the stored ones are wro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -167,13 +167,6 @@ def _usage(charged: ChargedEvent, component: PricedComponent) -> tuple[Usage, st
         return Usage(ZERO, cost=charged.cost), NO_DIMENSIONS
     usage = Usage(ZERO, component.dimensions(charged.properties), charged.cost)
     return usage, group_text(component.rating.group_of(usage))
-
-
-def refold(charges: Iterable[ChargedEvent], components: Mapping[int, Priced]) -> Iterator[Rerated]:
-    """Rate all charges of a payer, given in `seq` order, from nothing. Pure."""
-    fold = Fold(components)
-    for charged in charges:
-        yield fold.rate(charged)
 
 
 def recompute_charge(charge: Charge) -> Rerated:

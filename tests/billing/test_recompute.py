@@ -11,7 +11,7 @@ import pytest
 
 from billing.charging import Charged, Mode, Recorded
 from billing.models import Charge
-from billing.recompute import ChargedEvent, Priced, charges_of, is_proved, recompute_charge, refold
+from billing.recompute import ChargedEvent, Fold, Priced, charges_of, is_proved, recompute_charge
 from billing.recompute import recompute_charges as recompute
 from billing.rerating import rerate_events
 from core import clock
@@ -175,7 +175,8 @@ def test_refolding_needs_no_database() -> None:
     charges = [
         ChargedEvent([{"segment": 1, "component_id": 7}], {"tokens": tokens}, None) for tokens in (3, 20, 1)
     ]
-    again = list(refold(charges, {7: Priced(component, meter)}))
+    fold = Fold({7: Priced(component, meter)})
+    again = [fold.rate(charged) for charged in charges]
     assert [each.amount for each in again] == [1, 14, 0]
     assert [each.lines[0]["position"] for each in again] == [
         {"from": "0", "to": "3"},

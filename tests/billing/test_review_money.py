@@ -17,7 +17,7 @@ from billing.charging import Charged, Failed, Mode, charge_many, deciding, path
 from billing.charging.planning import Planned
 from billing.charging.reading import Known
 from billing.models import CreditGrant
-from billing.periods import book_payer_fees
+from billing.periods import book_fees_of
 from billing.rerating import rerate_events
 from billing.wallets import grant_credit, top_up
 from core import clock
@@ -216,7 +216,7 @@ def test_fees_are_paid_as_the_payer_settles_now_not_as_it_did_when_it_was_read()
     tenant = make_tenant(make_version([PER_TOKEN], base_fees=[fee]), balance="10")
     charge(tenant, "a", properties={"tokens": 1})
     BillingEntity.objects.filter(pk=tenant.payer.pk).update(settlement="invoice_only")
-    assert book_payer_fees(tenant.payer, NOW) == 1
+    assert book_fees_of([tenant.payer], NOW) == 1
     assert (balance(tenant), balance(tenant, "receivable")) == (Decimal("9.99"), -5)
 
 

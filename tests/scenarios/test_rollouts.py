@@ -10,7 +10,7 @@ import pytest
 from billing.models import OutboxMessage
 from core.ids import row_id
 from pricing.models import Subscription
-from pricing.rollouts import upcoming_change
+from pricing.rollouts import upcoming_changes
 from tests.scenarios.changes import PriceChanges
 from tests.scenarios.money import Story, per_unit
 
@@ -156,7 +156,7 @@ def test_upcoming_is_what_is_announced(money: Story, changes: PriceChanges) -> N
 
 def _upcoming(money: Story, changes: PriceChanges, payer: str) -> tuple[str, str] | None:
     subscription = Subscription.objects.get(pk=row_id("sub", changes.subscriptions[payer]))
-    found = upcoming_change(subscription, money.now)
+    found = upcoming_changes([subscription], money.now).get(subscription.pk)
     return None if found is None else (found.version.public_id, found.effective_at.date().isoformat())
 
 
