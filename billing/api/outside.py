@@ -15,7 +15,7 @@ from rest_framework.request import Request
 
 from accounts.api.tenants import TenantFilter
 from accounts.models import ApiKey, Customer
-from accounts.scoping import OPERATOR, viewer_of, visible
+from accounts.scoping import viewer_of, visible
 from billing.models import GatewayCount, PaymentStatement, ProviderPayment
 from billing.outside.gateway_counts import SOURCE, LoadReport, RowProblem, load_counts, read_count
 from billing.outside.payments import PaymentRow, load_payments, read_payment
@@ -237,10 +237,8 @@ class ProviderPaymentResource(Listable, Readable):
     filterset_class = ProviderPaymentFilters
 
     def get_queryset(self) -> QuerySet[Any]:
-        """All of them, for the operator alone: they are of its own accounts."""
-        viewer = viewer_of(self.request)
-        rows = visible(super().get_queryset(), viewer)
-        return rows if viewer == OPERATOR else rows.none()
+        """What the caller may see."""
+        return visible(super().get_queryset(), viewer_of(self.request))
 
 
 def _error(error: TollgateError) -> dict[str, Any]:

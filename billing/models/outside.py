@@ -106,6 +106,8 @@ class ProviderPayment(models.Model):
     where the list names one. What a newer list says otherwise, or leaves out of its range, is superseded.
     """
 
+    ONLY_OPERATORS = True
+
     class Kind(models.TextChoices):
         PAYMENT = "payment"
         REFUND = "refund"
