@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,13 +13,13 @@ from billing.models import Charge
 from billing.recompute import ChargedEvent, Fold, Priced, charges_of, is_proved, recompute_charge
 from billing.recompute import recompute_charges as recompute
 from billing.rerating import rerate_events
-from core import clock
 from metering.aggregation import parse_meter
 from metering.models import Meter
 from pricing.models import Subscription
 from pricing.pricelist import PricedComponent
 from pricing.rating.component import read_component
 from tests.billing.world import START, Tenant, charge, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 TIERS = [{"up_to": "10", "unit_price": "1"}, {"up_to": None, "unit_price": "0.5"}]
@@ -39,13 +38,7 @@ MODELS: dict[str, dict[str, Any]] = {
         "default_unit_price": "0.1",
     },
 }
-
-
-@pytest.fixture(autouse=True)
-def january() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+january = standing_at(NOW)
 
 
 def event(number: int) -> dict[str, Any]:

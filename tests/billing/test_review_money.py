@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
@@ -26,6 +25,7 @@ from metering.models import CostRate
 from pricing.models import BillingPeriod, PlanVersion, Subscription
 from tests.billing.invariants import broken_invariants
 from tests.billing.world import START, Tenant, balance, charge, make_meter, make_tenant, make_version, request
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -37,13 +37,7 @@ VOLUME = {
     "tiers": [{"up_to": "100", "unit_price": "0.1"}, {"up_to": None, "unit_price": "0.01"}],
 }
 COST_PLUS = {"key": "markup", "meter": "calls", "model": "cost_plus", "markup": "0.5"}
-
-
-@pytest.fixture(autouse=True)
-def _january() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+_january = standing_at(NOW)
 
 
 def subscribe(tenant: Tenant, version: PlanVersion) -> None:

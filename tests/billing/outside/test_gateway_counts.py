@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,13 @@ from billing.models import GatewayCount
 from core import clock
 from tests.accounts.caller import Caller, caller_with
 from tests.billing.world import Tenant, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 20, 12, 30, tzinfo=UTC)
 NINE = datetime(2026, 1, 20, 9, tzinfo=UTC)
 PER_TOKEN = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "1"}
-
-
-@pytest.fixture(autouse=True)
-def _clock() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+_clock = standing_at(NOW)
 
 
 @pytest.fixture
