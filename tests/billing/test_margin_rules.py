@@ -17,7 +17,7 @@ from core import clock
 from core.errors import Conflict, InvalidRequest
 from core.ids import hot_id, public_id
 from metering.models import ExchangeRate, UsageEvent
-from tests.accounts.caller import Caller, caller_with
+from tests.accounts.caller import Caller
 from tests.billing.world import START, Tenant, charge, make_meter, make_tenant, make_version
 from tests.clocks import standing_at
 
@@ -32,11 +32,6 @@ _clock = standing_at(TODAY)
 @pytest.fixture(autouse=True)
 def _meter() -> None:
     make_meter()
-
-
-@pytest.fixture
-def caller() -> Caller:
-    return caller_with("admin")
 
 
 def tenant_in(currency: str = "USD", **terms: Any) -> Tenant:

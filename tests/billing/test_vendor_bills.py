@@ -20,7 +20,7 @@ from core.errors import Conflict
 from core.ids import hot_id
 from core.sql import driver
 from metering.models import ExchangeRate, UsageEvent
-from tests.accounts.caller import Answer, Caller, caller_with
+from tests.accounts.caller import Answer, Caller
 from tests.billing.invariants import broken_invariants
 from tests.billing.world import START, Tenant, charge, make_meter, make_tenant, make_version
 from tests.clocks import standing_at
@@ -35,11 +35,6 @@ _clock = standing_at(NOW)
 @pytest.fixture(autouse=True)
 def _meter() -> None:
     make_meter()
-
-
-@pytest.fixture
-def caller() -> Caller:
-    return caller_with("admin")
 
 
 def tenant_in(currency: str = "USD", **terms: Any) -> Tenant:

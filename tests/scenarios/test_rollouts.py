@@ -20,12 +20,6 @@ FEE_1 = [{"key": "platform", "amount": "10", "timing": "in_advance", "prorate": 
 FEE_2 = [{"key": "platform", "amount": "12", "timing": "in_advance", "prorate": True}]
 
 
-@pytest.fixture
-def changes(money: Story) -> PriceChanges:
-    money.meter("tok")
-    return PriceChanges(money)
-
-
 @dataclass
 class Forty:
     """Forty customers on v1: thirty in the price change, eight held out for ever, two until June."""

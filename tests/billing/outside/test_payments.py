@@ -14,18 +14,13 @@ from django.db import DatabaseError, transaction
 from billing.models import PaymentStatement, ProviderPayment
 from billing.outside.payments import FileProvider, load_payments
 from core.errors import TollgateError
-from tests.accounts.caller import Caller, caller_with
+from tests.accounts.caller import Caller
 from tests.billing.world import Tenant, make_tenant
 from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 20, 12, tzinfo=UTC)
 _clock = standing_at(NOW)
-
-
-@pytest.fixture
-def caller() -> Caller:
-    return caller_with("admin")
 
 
 def payment(pk: str, amount: str = "50", **fields: Any) -> dict[str, Any]:

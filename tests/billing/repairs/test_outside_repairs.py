@@ -28,11 +28,6 @@ _clock = standing_at(NOW)
 
 
 @pytest.fixture
-def caller() -> Caller:
-    return caller_with("admin")
-
-
-@pytest.fixture
 def tenant() -> Tenant:
     make_meter()
     return make_tenant(make_version([PER_TOKEN]), starts_at=NOW - timedelta(days=80))

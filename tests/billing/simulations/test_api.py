@@ -16,7 +16,7 @@ from accounts.keys import issue_api_key
 from billing.simulations import run_simulations
 from pricing.models import PlanVersion, Simulation
 from pricing.plans import apply_plan
-from tests.accounts.caller import Caller, caller_with
+from tests.accounts.caller import Caller
 from tests.billing.world import START, Tenant, make_tenant, make_version
 from tests.clocks import standing_at
 from tests.pricing.simulation.world import components, event, make_meters, report
@@ -26,11 +26,6 @@ NOW = datetime(2026, 2, 10, tzinfo=UTC)
 MONTH = {"from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"}
 FLAT = {"plan": "flat", "currency": "USD", "base_fees": [{"key": "platform", "amount": "3"}]}
 in_february = standing_at(NOW)
-
-
-@pytest.fixture
-def caller() -> Caller:
-    return caller_with("admin")
 
 
 @pytest.fixture
