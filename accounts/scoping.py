@@ -50,14 +50,15 @@ def viewer_for(user: User) -> Viewer:
 
 def visible(rows: type[M] | QuerySet[M], viewer: Viewer) -> QuerySet[M]:
     """The rows of `rows` that `viewer` may see; what belongs to no customer only the operator sees, unless
-    the model says that such rows are for all (`COMMON_WITHOUT_CUSTOMER`).
+    the model says that such rows are for all (`COMMON_WITHOUT_CUSTOMER`). Of a model that is `ONLY_OPERATORS`
+    nobody else sees rows that name a customer either.
 
     A viewer with a workspace (a customer's own key) sees that workspace, what hangs on it, and its payers.
     """
     queryset: QuerySet[M] = rows if isinstance(rows, QuerySet) else rows._default_manager.all()
     if viewer.sees_all:
         return queryset
-    if not viewer.customer_ids:
+    if not viewer.customer_ids or getattr(queryset.model, "ONLY_OPERATORS", False):
         return queryset.none()
     column = tenant_column(queryset.model)
     if column is None:

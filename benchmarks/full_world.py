@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -20,11 +20,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
 from accounts.models import BillingEntity, Customer, Organization, PayerAssignment, Workspace  # noqa: E402
-from benchmarks.world import BALANCE, TIERS  # noqa: E402
-from billing.models import CreditGrant, SpendLimit  # noqa: E402
+from benchmarks.world import BALANCE, TIERS, subscribe  # noqa: E402
+from billing.models import SpendLimit  # noqa: E402
 from core import clock  # noqa: E402
 from metering.models import Meter  # noqa: E402
-from pricing.models import PlanVersion, Subscription  # noqa: E402
+from pricing.models import PlanVersion  # noqa: E402
 from pricing.plans import apply_plan, publish_version  # noqa: E402
 
 EVENT: Final = "completion_full"
@@ -62,7 +62,7 @@ def fill(payers: int) -> list[str]:
         PayerAssignment(customer=entity.customer, workspace=workspace, billing_entity=entity, created_at=now)
         for entity, workspace in zip(entities, workspaces, strict=True)
     )
-    _subscribe(entities, version, now)
+    subscribe(entities, version, now, grants=GRANTS)
     _bound(workspaces, entities, now)
     return [str(workspace.external_id) for workspace in workspaces]
 
@@ -83,34 +83,6 @@ def _version(now: datetime) -> PlanVersion:
     floor = {"min_margin": "0.20", "min_volume": "50", "action": "deny"}
     return publish_version(
         apply_plan(plan | {"components": components, "entitlements": [quota], "margin_floor": floor})
-    )
-
-
-def _subscribe(entities: list[BillingEntity], version: PlanVersion, now: datetime) -> None:
-    start = datetime(now.year, now.month, 1, tzinfo=UTC) - timedelta(days=31)
-    Subscription.objects.bulk_create(
-        Subscription(
-            customer_id=entity.customer_id,
-            billing_entity=entity,
-            version=version,
-            starts_at=start,
-            anchor_at=start,
-            created_at=now,
-        )
-        for entity in entities
-    )
-    CreditGrant.objects.bulk_create(
-        CreditGrant(
-            customer_id=entity.customer_id,
-            billing_entity_id=entity.pk,
-            kind=CreditGrant.Kind.PAID,
-            amount=BALANCE,
-            remaining=BALANCE,
-            effective_at=start + timedelta(days=number),
-            created_at=now,
-        )
-        for entity in entities
-        for number in range(GRANTS)
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -12,13 +13,13 @@ import time
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 from urllib.request import urlopen
 
 from config.embedded import Postgres, Redis
 from config.embedded.sockets import socket_folder
 from config.environment import BASE_DIR
-from config.supervisor.groups import end_groups
+from config.supervisor.groups import end_groups, signal_group
 from config.supervisor.programs import MANAGE, web
 
 HOST: Final = "127.0.0.1"
@@ -40,9 +41,9 @@ class Installation:
         self.postgres = Postgres(self.var_dir)
         self.redis = Redis(self.var_dir)
         self.port = 0
-        self._web: subprocess.Popen[bytes] | None = None
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def __enter__(self) -> Installation:
+    def __enter__(self) -> Self:
         """Start PostgreSQL and Redis and make the tables."""
         try:
             self.postgres.start()
@@ -57,7 +58,7 @@ class Installation:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End everything that was started."""
-        self.stop_web()
+        self.stop(*self._running)
         self.redis.stop()
         self.postgres.stop()
         shutil.rmtree(socket_folder(self.var_dir), ignore_errors=True)
@@ -74,12 +75,13 @@ class Installation:
         """Run `python -m NAME` in this installation to its end; what it printed."""
         return self.run([sys.executable, "-m", name, *words])
 
-    def start_web(self) -> None:
-        """Start the web server as `manage.py up` does, at a free port; return when it is ready."""
-        self.port = self.port or free_port()
-        with (self.var_dir / "web.log").open("ab") as log:
-            self._web = subprocess.Popen(
-                web(HOST, self.port),
+    def launch(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
+        """Start a program that writes to NAME.log, unless it runs."""
+        if name in self._running:
+            return self._running[name]
+        with (self.var_dir / f"{name}.log").open("ab") as log:
+            self._running[name] = subprocess.Popen(
+                command,
                 cwd=BASE_DIR,
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
@@ -87,20 +89,31 @@ class Installation:
                 stderr=log,
                 start_new_session=True,
             )
+        return self._running[name]
+
+    def stop(self, *names: str) -> None:
+        """End programs in order, as far as they run."""
+        processes = [self._running.pop(name) for name in names if name in self._running]
+        end_groups([process.pid for process in processes], 5)
+        for process in processes:
+            process.wait()
+
+    def kill(self, name: str) -> None:
+        """End a program with all its children, at once."""
+        signal_group(self._running[name].pid, signal.SIGKILL)
+        self.stop(name)
+
+    def start_web(self) -> None:
+        """Start the web server as `manage.py up` does, at a free port; return when it is ready."""
+        self.port = self.port or free_port()
+        process = self.launch("web", web(HOST, self.port))
         deadline = time.monotonic() + _READY_SECONDS_MAX
         while not self.is_ready():
-            if time.monotonic() > deadline or self._web.poll() is not None:
+            if time.monotonic() > deadline or process.poll() is not None:
                 raise RuntimeError(
                     f"The web server does not answer: {(self.var_dir / 'web.log').read_text()}"
                 )
             time.sleep(0.05)
-
-    def stop_web(self) -> None:
-        """End the web server with its workers."""
-        if self._web is not None:
-            end_groups([self._web.pid], 5)
-            self._web.wait()
-            self._web = None
 
     def is_ready(self) -> bool:
         """Whether the web server answers and finds its tables."""
@@ -113,8 +126,7 @@ class Installation:
     @property
     def web_group(self) -> int:
         """The process group of the web server and its workers."""
-        assert self._web is not None, "not started"
-        return self._web.pid
+        return self._running["web"].pid
 
     def environment(self) -> dict[str, str]:
         """The environment of programs that are to run in this installation."""

@@ -58,7 +58,7 @@ def fill(payers: int) -> Callers:
         PayerAssignment(customer=entity.customer, workspace=workspace, billing_entity=entity, created_at=now)
         for entity, workspace in zip(entities, workspaces, strict=True)
     )
-    _subscribe(entities, version, now)
+    subscribe(entities, version, now)
     return Callers(_key(now), [f"workspace-{number}" for number in range(payers)])
 
 
@@ -70,8 +70,11 @@ def _version(now: datetime) -> PlanVersion:
     return publish_version(apply_plan(plan | {"components": [component]}))
 
 
-def _subscribe(entities: list[BillingEntity], version: PlanVersion, now: datetime) -> None:
-    """The first charge of each payer makes its segment and books its grant, as in life."""
+def subscribe(entities: list[BillingEntity], version: PlanVersion, now: datetime, *, grants: int = 1) -> None:
+    """Subscriptions, and grants that begin a day apart.
+
+    The first charge of each payer makes its segment and books its grants, as in life.
+    """
     start = datetime(now.year, now.month, 1, tzinfo=UTC) - timedelta(days=31)
     Subscription.objects.bulk_create(
         Subscription(
@@ -91,10 +94,11 @@ def _subscribe(entities: list[BillingEntity], version: PlanVersion, now: datetim
             kind=CreditGrant.Kind.PAID,
             amount=BALANCE,
             remaining=BALANCE,
-            effective_at=start,
+            effective_at=start + timedelta(days=number),
             created_at=now,
         )
         for entity in entities
+        for number in range(grants)
     )
 
 

@@ -36,15 +36,10 @@ def book_base_fees(now: datetime) -> int:
     for start in range(0, len(entities), PAYERS_AT_ONCE):
         payers = entities[start : start + PAYERS_AT_ONCE]
         try:
-            booked += _book_payers(payers, now)
+            booked += book_fees_of(payers, now)
         except Exception:
             booked += sum(_book_alone(entity, now) for entity in payers)
     return booked
-
-
-def book_payer_fees(entity: BillingEntity, now: datetime) -> int:
-    """The same for one payer. Locks it; inside a transaction of the caller's it commits with that."""
-    return _book_payers([entity], now)
 
 
 def due_periods(now: datetime) -> QuerySet[BillingPeriod]:
@@ -76,13 +71,14 @@ def move_on(due: Iterable[PeriodFees], now: datetime) -> None:
 
 def _book_alone(entity: BillingEntity, now: datetime) -> int:
     try:
-        return _book_payers([entity], now)
+        return book_fees_of([entity], now)
     except Exception:
         logger.exception("the base fees of %s could not be booked", entity.public_id)
         return 0
 
 
-def _book_payers(entities: Sequence[BillingEntity], now: datetime) -> int:
+def book_fees_of(entities: Sequence[BillingEntity], now: datetime) -> int:
+    """The same for these payers. Locks them; inside a transaction of the caller's it commits with that."""
     with open_books(entities, now) as books:
         open_next_periods(entities, now)
         periods = due_periods(now).filter(subscription__billing_entity__in=entities)

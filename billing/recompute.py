@@ -7,7 +7,7 @@ names. The answers are the lines as they were stored, or the stored ones are wro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -27,10 +27,9 @@ from metering.models import UsageEvent
 from pricing.models import Component
 from pricing.pricelist import PricedComponent, compile_component
 from pricing.rating.engine import History, Rated, rate_change, rate_event
-from pricing.rating.groups import group_text
+from pricing.rating.groups import NO_GROUP, group_text
 from pricing.rating.state import EMPTY, State, Usage
 
-NO_DIMENSIONS: Final = "[]"
 FOLDED_AT_ONCE: Final = 2000
 """Rows in memory at a time."""
 
@@ -164,16 +163,9 @@ class Fold:
 def _usage(charged: ChargedEvent, component: PricedComponent) -> tuple[Usage, str]:
     """The event as the component sees it, still without its quantity, and the group that it falls in."""
     if not component.rating.group_dimensions:
-        return Usage(ZERO, cost=charged.cost), NO_DIMENSIONS
+        return Usage(ZERO, cost=charged.cost), NO_GROUP
     usage = Usage(ZERO, component.dimensions(charged.properties), charged.cost)
     return usage, group_text(component.rating.group_of(usage))
-
-
-def refold(charges: Iterable[ChargedEvent], components: Mapping[int, Priced]) -> Iterator[Rerated]:
-    """Rate all charges of a payer, given in `seq` order, from nothing. Pure."""
-    fold = Fold(components)
-    for charged in charges:
-        yield fold.rate(charged)
 
 
 def recompute_charge(charge: Charge) -> Rerated:

@@ -65,16 +65,27 @@ FORGET_HASHES: Final = """
     FROM metering_usageevent e, unnest(%s::uuid[], %s::timestamptz[]) AS t(id, recorded_at)
     WHERE e.customer_id = %s AND e.id = t.id AND e.recorded_at = t.recorded_at
         AND k.customer_id = e.customer_id AND k.key = e.idempotency_key AND k.event_id = e.id"""
-FIND_HOLDS: Final = f"""
-    SELECT r.id, r.billing_entity_id, r.idempotency_key, r.event, r.payload->>'user',
+
+
+def _find_payloads(columns: str, table: str, key: str, lock: str = "") -> str:
+    return f"""
+    SELECT {columns}, r.payload->>'user',
            (SELECT json_object_agg(p.key, {_VALUE})::text
             FROM jsonb_each(COALESCE(r.payload->'properties', '{{}}')) AS p)
-    FROM billing_authorization r
-    WHERE r.customer_id = %s AND r.id > %s::uuid
+    FROM {table} r
+    WHERE r.customer_id = %s AND r.id > %s::{key}
         AND (r.payload->>'user' = %s OR EXISTS (
             SELECT FROM jsonb_each(COALESCE(r.payload->'properties', '{{}}')) AS p
             WHERE {_VALUE} = ANY(%s::text[])))
-    ORDER BY r.id LIMIT %s::int"""  # noqa: S608 - the texts are ours
+    ORDER BY r.id LIMIT %s::int{lock}"""  # noqa: S608 - the texts are ours
+
+
+FIND_HOLDS: Final = _find_payloads(
+    "r.id, r.billing_entity_id, r.idempotency_key, r.event", "billing_authorization", "uuid"
+)
+FIND_QUARANTINED: Final = _find_payloads(
+    "r.id, r.payload->>'event'", "metering_quarantinedevent", "bigint", " FOR UPDATE"
+)
 ERASE_HOLDS: Final = """
     UPDATE billing_authorization AS a
     SET payload = CASE WHEN a.payload ? 'properties' THEN jsonb_set(
@@ -85,16 +96,6 @@ ERASE_HOLDS: Final = """
         ELSE a.payload - ARRAY(SELECT jsonb_array_elements_text(t.names)) END
     FROM unnest(%s::uuid[], %s::jsonb[]) AS t(id, names)
     WHERE a.customer_id = %s AND a.id = t.id"""
-FIND_QUARANTINED: Final = f"""
-    SELECT r.id, r.payload->>'event', r.payload->>'user',
-           (SELECT json_object_agg(p.key, {_VALUE})::text
-            FROM jsonb_each(COALESCE(r.payload->'properties', '{{}}')) AS p)
-    FROM metering_quarantinedevent r
-    WHERE r.customer_id = %s AND r.id > %s::bigint
-        AND (r.payload->>'user' = %s OR EXISTS (
-            SELECT FROM jsonb_each(COALESCE(r.payload->'properties', '{{}}')) AS p
-            WHERE {_VALUE} = ANY(%s::text[])))
-    ORDER BY r.id LIMIT %s::int FOR UPDATE"""  # noqa: S608 - the texts are ours
 ERASE_QUARANTINED: Final = (
     ERASE_HOLDS.replace("billing_authorization", "metering_quarantinedevent")
     .replace("SET payload", "SET payload_hash = decode(t.hash, 'hex'), payload")

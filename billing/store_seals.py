@@ -15,12 +15,10 @@ import psycopg
 from billing.ledger import PayerId
 from billing.seals.canonical import (
     CHARGE,
-    CHARGE_FIELDS,
     EVENT,
-    EVENT_FIELDS,
+    FIELDS,
     PROPERTY,
     TRANSFER,
-    TRANSFER_FIELDS,
     USER,
     Parts,
     Place,
@@ -57,9 +55,9 @@ _PARTS: Final = """, r."user",
     (SELECT json_object_agg(p.key, p.value::text)::text FROM jsonb_each(r.properties) AS p), x.parts::text"""
 _ERASED: Final = """
     LEFT JOIN billing_erasedrecord x ON x.customer_id = r.customer_id AND x.record_id = r.id"""
-EVENTS: Final = _rows_of("metering_usageevent", EVENT_FIELDS, _PARTS, _ERASED, "r.seq, r.id")
-CHARGES: Final = _rows_of("billing_charge", CHARGE_FIELDS, order="r.seq, r.id")
-TRANSFERS: Final = _rows_of("billing_transfer", TRANSFER_FIELDS, order="r.seq, r.position")
+EVENTS: Final = _rows_of("metering_usageevent", FIELDS[EVENT], _PARTS, _ERASED, "r.seq, r.id")
+CHARGES: Final = _rows_of("billing_charge", FIELDS[CHARGE], order="r.seq, r.id")
+TRANSFERS: Final = _rows_of("billing_transfer", FIELDS[TRANSFER], order="r.seq, r.position")
 
 UNSEALED: Final = """
     SELECT a.customer_id, a.billing_entity_id, a.seq - COALESCE(s.to_seq, 0)

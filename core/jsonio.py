@@ -27,11 +27,6 @@ EXIT_ERRORS: Final = 2
 _Node = tuple[Any, "str | int | None", Any, int]
 
 
-def read_json(path_or_dash: str) -> Any:
-    """The JSON value in a file, or on standard input for `-`; raises InvalidRequest (see `parse_json`)."""
-    return parse_json(read_bytes(path_or_dash))
-
-
 def parse_json(raw: bytes) -> Any:
     """Parse strict UTF-8 JSON; raises InvalidRequest for anything else and for what `check_json` refuses."""
     value = decode_json(raw)

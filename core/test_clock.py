@@ -48,11 +48,6 @@ def set_test_clock(instant: datetime) -> None:
     _rows().update_or_create(id=1, defaults={"now": instant})
 
 
-def clear_test_clock() -> None:
-    """Let the system's time be the time again."""
-    _rows().all().delete()
-
-
 def _stored() -> datetime:
     """The stored instant, or the system's time while none is; in a transaction that failed, the last one."""
     with suppress(DatabaseError):

@@ -73,17 +73,6 @@ def first_period(subscription: Subscription, timeline: Timeline) -> tuple[Billin
     return row, Segment.objects.bulk_create(segments)
 
 
-def end_periods(subscription: Subscription, at: datetime) -> None:
-    """Cut the subscription's periods and segments at `at`, its end; what would begin later goes.
-
-    The caller holds the payer's lock and has changed the subscription's `ends_at`.
-    """
-    for model in (Segment, BillingPeriod):
-        rows = model._default_manager.filter(subscription=subscription)
-        rows.filter(starts_at__gte=at).delete()
-        rows.filter(ends_at__gt=at).update(ends_at=at)
-
-
 def _periods_of(subscriptions: Iterable[Subscription]) -> dict[int, list[Period]]:
     found: dict[int, list[Period]] = {subscription.pk: [] for subscription in subscriptions}
     rows = BillingPeriod.objects.filter(subscription_id__in=found).order_by("starts_at")

@@ -46,11 +46,6 @@ def upcoming_members(subscriptions: Iterable[Subscription]) -> dict[int, Rollout
     return found
 
 
-def upcoming_member(subscription: Subscription) -> RolloutMember | None:
-    """The subscription's place in the announced rollout that will move it; None when it stays."""
-    return upcoming_members([subscription]).get(subscription.pk)
-
-
 def upcoming_changes(subscriptions: Iterable[Subscription], now: datetime) -> dict[int, UpcomingChange]:
     """The price changes that are announced for subscriptions, by id; `effective_at` is not before `now`.
 
@@ -66,11 +61,6 @@ def upcoming_changes(subscriptions: Iterable[Subscription], now: datetime) -> di
             continue
         found[pk] = UpcomingChange(member.to_version, max(member.effective_at, now))
     return found
-
-
-def upcoming_change(subscription: Subscription, now: datetime) -> UpcomingChange | None:
-    """`upcoming_changes` of one subscription; None when it stays."""
-    return upcoming_changes([subscription], now).get(subscription.pk)
 
 
 def trunk_of(version: PlanVersion) -> int:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 from unittest import mock
 
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from core.pipeline import Pipeline
 from core.sql import HotTable
 
-BUDGETS: Final[dict[str, int]] = json.loads(
-    (Path(__file__).resolve().parent / "query_counts.json").read_text()
-)["subscriptions"]
-"""How many statements each verb of subscriptions may take."""
+
+def budgets(part: str) -> dict[str, int]:
+    """How many statements each thing of a part may take."""
+    found: dict[str, int] = json.loads(Path(__file__).with_name("query_counts.json").read_text())[part]
+    return found
+
+
+BUDGETS: Final = budgets("subscriptions")
 
 _FRAME = ("SAVEPOINT", "RELEASE SAVEPOINT", "BEGIN", "COMMIT", "ROLLBACK", "SET CONSTRAINTS")
 
@@ -77,3 +82,11 @@ def counted() -> Iterator[Statements]:
     ):
         yield found
         note_django()
+
+
+def statements_of(client: Client, address: str, headers: Mapping[str, str] | None = None) -> int:
+    """How many statements a page takes, when the process has what it keeps."""
+    assert client.get(address, headers=headers).status_code == 200, address
+    with CaptureQueriesContext(connection) as captured:
+        assert client.get(address, headers=headers).status_code == 200
+    return len([query for query in captured if not query["sql"].startswith(("SAVEPOINT", "RELEASE"))])

@@ -67,12 +67,11 @@ class AuthorizationFilter(django_filters.FilterSet):  # type: ignore[misc]
         return rows.filter(status=value)
 
 
-class AuthorizationsView(GenericAPIView[Any]):
-    """Authorizations: made, and as they stand."""
+class HoldsView(GenericAPIView[Any]):
+    """Holds of one kind: made, and as they stand."""
 
     queryset = Authorization.objects.all()
-    serializer_class = AuthorizationRowSerializer
-    filterset_class = AuthorizationFilter
+    kind: ClassVar[Authorization.Kind]
     ordering: ClassVar[tuple[str, ...]] = ("-id",)  # a UUIDv7 begins with its instant
     scopes: ClassVar[dict[str, str]] = {"POST": CHARGE_SCOPE}
 
@@ -83,7 +82,15 @@ class AuthorizationsView(GenericAPIView[Any]):
 
     def get_queryset(self) -> QuerySet[Any]:
         """What the caller may see."""
-        return visible(Authorization, viewer_of(self.request)).filter(kind=Authorization.Kind.AUTHORIZATION)
+        return visible(Authorization, viewer_of(self.request)).filter(kind=self.kind)
+
+
+class AuthorizationsView(HoldsView):
+    """Authorizations: made, and as they stand."""
+
+    kind = Authorization.Kind.AUTHORIZATION
+    serializer_class = AuthorizationRowSerializer
+    filterset_class = AuthorizationFilter
 
     @extend_schema(
         operation_id="authorizations_list",

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import django_filters
-from django.db.models import QuerySet
 from rest_framework import serializers
 
+from accounts.api.tenants import TenantResource
 from accounts.models import BillingEntity
-from accounts.scoping import viewer_of, visible
 from billing.api.charge_reads import OwnerFilter
 from billing.models import Denial
 from core.api.fields import AmountField, InstantField
@@ -51,14 +48,9 @@ class DenialFilter(django_filters.FilterSet):  # type: ignore[misc]
     denied_to = InstantFilter(field_name="denied_at", lookup_expr="lt")
 
 
-class DenialResource(Listable, Readable):
+class DenialResource(Listable, Readable, TenantResource):
     """Refused charges, the newest first."""
 
-    prefix, noun = "den", "denials"
-    queryset = Denial.objects.all()
+    model, prefix, noun = Denial, "den", "denials"
     serializer_class = DenialRowSerializer
     filterset_class = DenialFilter
-
-    def get_queryset(self) -> QuerySet[Any]:
-        """What the caller may see."""
-        return visible(Denial, viewer_of(self.request))

@@ -7,8 +7,6 @@ from typing import Any, ClassVar
 import django_filters
 from django.db.models import Q, QuerySet
 from drf_spectacular.utils import extend_schema
-from rest_framework.authentication import BaseAuthentication
-from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -19,7 +17,7 @@ from accounts.scoping import viewer_of, visible
 from billing import leases
 from billing.api.answers import balance_answer
 from billing.api.authentication import ChargePathAuthentication, credential
-from billing.api.authorizations import body_of
+from billing.api.authorizations import HoldsView, body_of
 from billing.api.charge_reads import OwnerFilter
 from billing.api.charges import CHARGE_SCOPE, answer
 from billing.api.events import parse_events, read_batch, report_answer
@@ -62,23 +60,12 @@ class LeaseFilter(django_filters.FilterSet):  # type: ignore[misc]
         return rows.filter(Q(status=Status.EXPIRED) | Q(status=Status.AUTHORIZED, expires_at__lte=now))
 
 
-class LeasesView(GenericAPIView[Any]):
+class LeasesView(HoldsView):
     """Leases: drawn, and as they stand."""
 
-    queryset = Authorization.objects.all()
+    kind = Authorization.Kind.LEASE
     serializer_class = LeaseSerializer
     filterset_class = LeaseFilter
-    ordering: ClassVar[tuple[str, ...]] = ("-id",)
-    scopes: ClassVar[dict[str, str]] = {"POST": CHARGE_SCOPE}
-
-    def get_authenticators(self) -> list[BaseAuthentication]:
-        """The path of a call makes sure of the key itself."""
-        is_post = self.request is not None and self.request.method == "POST"
-        return [ChargePathAuthentication()] if is_post else super().get_authenticators()
-
-    def get_queryset(self) -> QuerySet[Any]:
-        """What the caller may see."""
-        return visible(Authorization, viewer_of(self.request)).filter(kind=Authorization.Kind.LEASE)
 
     @extend_schema(
         operation_id="leases_list", tags=["leases"], responses=LeaseSerializer(many=True), filters=True

@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 import django_filters
-from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -15,7 +14,6 @@ from rest_framework.request import Request
 
 from accounts.api.tenants import TenantField, TenantFilter, TenantResource
 from accounts.models import BillingEntity, Customer
-from accounts.scoping import viewer_of, visible
 from billing.margin_floors import remove_floor, set_floor
 from billing.margin_rules import create_rule, end_rule
 from billing.models import MarginAlert, MarginRule, PayerMarginFloor
@@ -150,14 +148,9 @@ class MarginAlertFilters(django_filters.FilterSet):  # type: ignore[misc]
     billing_entity = TenantFilter("billing_entity_id", BillingEntity, prefix="be")
 
 
-class MarginAlertResource(Listable, Readable, Resource):
+class MarginAlertResource(Listable, Readable, TenantResource):
     """Alerts on margins."""
 
-    prefix, noun = "mal", "margin_alerts"
-    queryset = MarginAlert.objects.all()
+    model, prefix, noun = MarginAlert, "mal", "margin_alerts"
     serializer_class = MarginAlertSerializer
     filterset_class = MarginAlertFilters
-
-    def get_queryset(self) -> QuerySet[Any]:
-        """What the caller may see."""
-        return visible(MarginAlert, viewer_of(self.request))

@@ -6,12 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 import django_filters
-from django.db.models import QuerySet
 from rest_framework import serializers
 
-from accounts.api.tenants import TenantFilter
+from accounts.api.tenants import TenantFilter, TenantResource
 from accounts.models import BillingEntity
-from accounts.scoping import viewer_of, visible
 from billing.models import Adjustment, CreditGrant, TopUp
 from billing.wallets import adjust, grant_credit, top_up
 from core.api.fields import AmountField, InstantField, TextField
@@ -40,14 +38,10 @@ class PayerFilter(django_filters.FilterSet):  # type: ignore[misc]
     billing_entity = TenantFilter("billing_entity_id", BillingEntity, prefix="be")
 
 
-class PayerResource(Creatable, Listable, Readable):
+class PayerResource(Creatable, Listable, Readable, TenantResource):
     """A resource whose rows belong to a payer."""
 
     filterset_class = PayerFilter
-
-    def get_queryset(self) -> QuerySet[Any]:
-        """What the caller may see."""
-        return visible(super().get_queryset(), viewer_of(self.request))
 
 
 class TopUpInput(StrictSerializer):
@@ -78,8 +72,7 @@ class TopUpSerializer(PayerRowSerializer):
 class TopUpResource(PayerResource):
     """Top-ups: value paid into a wallet."""
 
-    prefix, noun = "top", "top_ups"
-    queryset = TopUp.objects.all()
+    model, prefix, noun = TopUp, "top", "top_ups"
     serializer_class = TopUpSerializer
     input_class = TopUpInput
 
@@ -120,8 +113,7 @@ class GrantSerializer(PayerRowSerializer):
 class GrantResource(PayerResource):
     """Credit grants: paid or promotional blocks of credit."""
 
-    prefix, noun = "grt", "credit_grants"
-    queryset = CreditGrant.objects.all()
+    model, prefix, noun = CreditGrant, "grt", "credit_grants"
     serializer_class = GrantSerializer
     input_class = GrantInput
 
@@ -149,8 +141,7 @@ class AdjustmentSerializer(PayerRowSerializer):
 class AdjustmentResource(PayerResource):
     """Adjustments: corrections of wallets."""
 
-    prefix, noun = "adj", "adjustments"
-    queryset = Adjustment.objects.all()
+    model, prefix, noun = Adjustment, "adj", "adjustments"
     serializer_class = AdjustmentSerializer
     input_class = AdjustmentInput
 

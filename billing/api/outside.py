@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import django_filters
-from django.db.models import QuerySet
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from accounts.api.tenants import TenantFilter
+from accounts.api.tenants import TenantFilter, TenantResource
 from accounts.models import ApiKey, Customer
-from accounts.scoping import OPERATOR, viewer_of, visible
 from billing.models import GatewayCount, PaymentStatement, ProviderPayment
 from billing.outside.gateway_counts import SOURCE, LoadReport, RowProblem, load_counts, read_count
 from billing.outside.payments import PaymentRow, load_payments, read_payment
@@ -93,18 +91,13 @@ class GatewayCountFilters(StandingFilters):
     source = django_filters.CharFilter()
 
 
-class GatewayCountResource(Listable, Readable, Creatable):
+class GatewayCountResource(Listable, Readable, Creatable, TenantResource):
     """Gateways' own counts of calls per key and hour."""
 
-    prefix, noun = "gc", "gateway_counts"
-    queryset = GatewayCount.objects.all()
+    model, prefix, noun = GatewayCount, "gc", "gateway_counts"
     serializer_class = GatewayCountSerializer
     input_class = GatewayCountsInput
     filterset_class = GatewayCountFilters
-
-    def get_queryset(self) -> QuerySet[Any]:
-        """What the caller may see."""
-        return visible(super().get_queryset(), viewer_of(self.request))
 
     def represent(self, row: Any) -> Any:
         """A count, or the report of a load."""
@@ -228,19 +221,12 @@ class ProviderPaymentFilters(StandingFilters):
     kind = django_filters.ChoiceFilter(choices=ProviderPayment.Kind.choices)
 
 
-class ProviderPaymentResource(Listable, Readable):
+class ProviderPaymentResource(Listable, Readable, TenantResource):
     """Payments, refunds and payouts as providers list them."""
 
-    prefix, noun = "pp", "provider_payments"
-    queryset = ProviderPayment.objects.all()
+    model, prefix, noun = ProviderPayment, "pp", "provider_payments"
     serializer_class = ProviderPaymentSerializer
     filterset_class = ProviderPaymentFilters
-
-    def get_queryset(self) -> QuerySet[Any]:
-        """All of them, for the operator alone: they are of its own accounts."""
-        viewer = viewer_of(self.request)
-        rows = visible(super().get_queryset(), viewer)
-        return rows if viewer == OPERATOR else rows.none()
 
 
 def _error(error: TollgateError) -> dict[str, Any]:

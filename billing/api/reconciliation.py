@@ -12,16 +12,15 @@ from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 
-from accounts.api.tenants import TenantField, TenantFilter
+from accounts.api.tenants import TenantField, TenantFilter, TenantResource
 from accounts.models import BillingEntity, Customer
-from accounts.scoping import OPERATOR, viewer_of, visible
 from billing.models import Discrepancy, DiscrepancyComment, ReconciliationCheck, ReconciliationRun
 from billing.reconciliation.discrepancies import BY_HAND, change_discrepancy, comment
 from billing.reconciliation.runs import cancel_run, request_run
 from core import clock
 from core.api.fields import AmountField, InstantField, TextField
 from core.api.references import IdField
-from core.api.resources import Changeable, Creatable, Listable, Readable, Resource, actor_of
+from core.api.resources import Changeable, Creatable, Listable, Readable, actor_of
 from core.api.serializers import ShownSerializer, StrictSerializer
 
 HAND_CHOICES = [(one.value, one.label) for one in BY_HAND]
@@ -73,11 +72,10 @@ class ReconciliationRunFilters(django_filters.FilterSet):  # type: ignore[misc]
     kind = django_filters.ChoiceFilter(choices=ReconciliationRun.Kind.choices)
 
 
-class ReconciliationRunResource(Listable, Readable, Creatable):
+class ReconciliationRunResource(Listable, Readable, Creatable, TenantResource):
     """Runs of the reconciliation."""
 
-    prefix, noun = "rec", "reconciliation_runs"
-    queryset = ReconciliationRun.objects.all()
+    model, prefix, noun = ReconciliationRun, "rec", "reconciliation_runs"
     serializer_class = ReconciliationRunSerializer
     input_class = ReconciliationRunInput
     filterset_class = ReconciliationRunFilters
@@ -85,9 +83,7 @@ class ReconciliationRunResource(Listable, Readable, Creatable):
     def get_queryset(self) -> QuerySet[Any]:
         """All runs, for the operator alone."""
         checks = ReconciliationCheck.objects.order_by("pk")
-        return visible(ReconciliationRun, viewer_of(self.request)).prefetch_related(
-            Prefetch("checks", queryset=checks)
-        )
+        return super().get_queryset().prefetch_related(Prefetch("checks", queryset=checks))
 
     @extend_schema(request=ReconciliationRunInput, responses={202: ReconciliationRunSerializer})
     def create(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -181,21 +177,18 @@ class DiscrepancyFilters(django_filters.FilterSet):  # type: ignore[misc]
     billing_entity = TenantFilter("billing_entity_id", BillingEntity, prefix="be")
 
 
-class DiscrepancyResource(Listable, Readable, Changeable, Resource):
+class DiscrepancyResource(Listable, Readable, Changeable, TenantResource):
     """What does not agree."""
 
-    prefix, noun = "dis", "discrepancies"
-    queryset = Discrepancy.objects.all()
+    model, prefix, noun = Discrepancy, "dis", "discrepancies"
     serializer_class = DiscrepancySerializer
     change_class = DiscrepancyChange
     filterset_class = DiscrepancyFilters
 
     def get_queryset(self) -> QuerySet[Any]:
-        """All of them, for the operator alone: they are of its own books."""
-        viewer = viewer_of(self.request)
+        """What the caller may see."""
         comments = DiscrepancyComment.objects.order_by("pk")
-        rows = visible(Discrepancy, viewer).prefetch_related(Prefetch("comments", queryset=comments))
-        return rows if viewer == OPERATOR else rows.none()
+        return super().get_queryset().prefetch_related(Prefetch("comments", queryset=comments))
 
     def perform_change(self, row: Discrepancy, values: dict[str, Any]) -> Discrepancy:
         """Change it."""

@@ -11,7 +11,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.scoping import OPERATOR, viewer_of, visible
+from accounts.api.tenants import TenantResource
+from accounts.scoping import viewer_of, visible
 from billing.models import Discrepancy, Repair
 from billing.reconciliation.finding import Finding
 from billing.reconciliation.repairs.running import (
@@ -23,7 +24,7 @@ from billing.reconciliation.repairs.running import (
 )
 from core.api.fields import AmountField, BooleanField, InstantField, TextField
 from core.api.references import IdField, find_referenced
-from core.api.resources import Listable, Resource, actor_of
+from core.api.resources import Listable, actor_of
 from core.api.serializers import ShownSerializer, StrictSerializer
 from core.errors import InvalidRequest
 
@@ -101,19 +102,12 @@ ANSWER = PolymorphicProxySerializer(
 )
 
 
-class RepairResource(Resource):
+class RepairResource(TenantResource):
     """The repairs of one discrepancy."""
 
-    prefix, noun = "dis", "repairs"
-    queryset = Discrepancy.objects.all()
+    model, prefix, noun = Discrepancy, "dis", "repairs"
     serializer_class = RepairSerializer
     input_class = RepairInput
-
-    def get_queryset(self) -> QuerySet[Any]:
-        """All discrepancies, for the operator alone."""
-        viewer = viewer_of(self.request)
-        rows = visible(Discrepancy, viewer)
-        return rows if viewer == OPERATOR else rows.none()
 
     @extend_schema(responses=OffersSerializer)
     def offers(self, request: Request, **kwargs: Any) -> Response:
@@ -149,22 +143,19 @@ class RepairResource(Resource):
         return do_repair(row, action, facts=values["facts"], reason=values["reason"], by=by)
 
 
-class RepairsOfResource(Listable):
+class RepairsOfResource(Listable, TenantResource):
     """The repairs that were done about a discrepancy."""
 
-    prefix, noun = "rpr", "repairs"
-    queryset = Repair.objects.all()
+    model, prefix, noun = Repair, "rpr", "repairs"
     serializer_class = RepairSerializer
 
     def get_queryset(self) -> QuerySet[Any]:
-        """Those of the discrepancy that the path names, for the operator alone."""
-        viewer = viewer_of(self.request)
-        rows = visible(Repair, viewer)
-        if getattr(self, "swagger_fake_view", False) or viewer != OPERATOR:
-            return rows.none()
-        return rows.filter(
-            discrepancy=find_referenced(visible(Discrepancy, viewer), "dis", self.kwargs["id"])
-        )
+        """Those of the discrepancy that the path names."""
+        rows = super().get_queryset()
+        if getattr(self, "swagger_fake_view", False):
+            return rows
+        found = visible(Discrepancy, viewer_of(self.request))
+        return rows.filter(discrepancy=find_referenced(found, "dis", self.kwargs["id"]))
 
 
 def _shown(preview: Preview) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 
-from accounts.api.tenants import TenantFilter
+from accounts.api.tenants import TenantFilter, TenantResource
 from accounts.models import BillingEntity, Customer
 from accounts.scoping import viewer_of, visible
 from billing.models import VendorBill, VendorBillShare
@@ -155,17 +155,16 @@ class VendorBillShareFilters(django_filters.FilterSet):  # type: ignore[misc]
     billing_entity = TenantFilter("billing_entity_id", BillingEntity, prefix="be")
 
 
-class VendorBillShareResource(Listable):
+class VendorBillShareResource(Listable, TenantResource):
     """How a bill is divided among payers: its preview, and what became of it."""
 
-    prefix, noun = "vb", "vendor_bill_shares"
-    queryset = VendorBillShare.objects.all()
+    model, prefix, noun = VendorBillShare, "vb", "vendor_bill_shares"
     serializer_class = VendorBillShareSerializer
     filterset_class = VendorBillShareFilters
 
     def get_queryset(self) -> QuerySet[Any]:
         """Those of the bill that the path names."""
-        rows = visible(VendorBillShare, viewer_of(self.request))
+        rows = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
             return rows
         bill = find_referenced(visible(VendorBill, viewer_of(self.request)), "vb", self.kwargs["id"])

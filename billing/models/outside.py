@@ -70,11 +70,6 @@ class GatewayCount(models.Model):
         """The id that the outside sees."""
         return public_id("gc", self.pk)
 
-    @property
-    def is_standing(self) -> bool:
-        """Whether no newer count has taken its place."""
-        return self.superseded_at is None
-
 
 class PaymentStatement(models.Model):
     """A provider's list: all that happened at `provider` in [covers_from, covers_until). Append-only."""
@@ -110,6 +105,8 @@ class ProviderPayment(models.Model):
     `external_id` is the provider's, `reference` what stands beside it there (an order, a payer). The payer,
     where the list names one. What a newer list says otherwise, or leaves out of its range, is superseded.
     """
+
+    ONLY_OPERATORS = True
 
     class Kind(models.TextChoices):
         PAYMENT = "payment"

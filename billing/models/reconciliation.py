@@ -131,6 +131,8 @@ class Discrepancy(models.Model):
     no longer finds it resolves it; `accepted`: staff knows, and lets it be.
     """
 
+    ONLY_OPERATORS = True
+
     class Status(models.TextChoices):
         OPEN = "open"
         INVESTIGATING = "investigating"

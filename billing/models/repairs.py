@@ -18,6 +18,8 @@ class Repair(models.Model):
     number of the entries that it posted, null where it only rebuilt what is derived.
     """
 
+    ONLY_OPERATORS = True
+
     discrepancy = models.ForeignKey(Discrepancy, models.PROTECT, related_name="repairs")
     customer_id = models.BigIntegerField(null=True)
     billing_entity_id = models.BigIntegerField(null=True)

@@ -15,6 +15,9 @@ QUANTITY: Final = "quantity"
 ROWS: Final = "rows"
 """Units of what is no money."""
 
+FINDINGS_MAX: Final = 100
+"""Of one payer and kind: what follows from one corruption may be everything after it."""
+
 SumKey = tuple[int, int, str]
 """(customer, payer, name of the sum within its link)"""
 

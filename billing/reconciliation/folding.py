@@ -8,14 +8,13 @@ from decimal import Decimal
 from typing import Final
 
 from billing.recompute import ChargedEvent, Fold, Priced, Rerated
-from billing.reconciliation.finding import EVENTS, QUANTITY, Finding
+from billing.reconciliation.finding import EVENTS, FINDINGS_MAX, QUANTITY, Finding
 from billing.reconciliation.histories import History, StoredCharge
 from core.errors import TollgateError
 from core.ids import hot_id, public_id
 from core.numbers import ZERO, round_amount
 from pricing.rating.state import EMPTY, State
 
-FINDINGS_MAX: Final = 100
 TOTAL: Final = "*"
 Place = tuple[int, int, str]
 """(segment, component, dimensions)"""

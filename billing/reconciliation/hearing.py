@@ -14,23 +14,12 @@ from billing.reconciliation.finding import EVENTS, QUANTITY, Finding
 from core.ids import public_id
 from core.numbers import CONTEXT, ONE, ZERO
 from metering.catalogue import CompiledMeter
+from metering.store import BucketKey
 from pricing.rating.groups import group_text
 
-NO_DIMENSIONS: Final = "[]"
 EXTREMES: Final = {"max": max, "min": min}
 WITHOUT_BUCKETS: Final = frozenset({"latest", "weighted_sum"})
 UNIQUE: Final = "unique"
-
-
-class BucketPlace(NamedTuple):
-    """One row of the hourly buckets."""
-
-    customer_id: int
-    payer_id: int
-    meter_id: int
-    hour: str
-    workspace_id: int
-    dimensions: str
 
 
 class HeardEvent(NamedTuple):
@@ -54,7 +43,7 @@ class Hearing:
 
     meters: Mapping[str, list[CompiledMeter]]
     frozen: Mapping[int, datetime]
-    buckets: dict[BucketPlace, list[Any]] = field(default_factory=dict)
+    buckets: dict[BucketKey, list[Any]] = field(default_factory=dict)
 
     def take(self, event: HeardEvent, time_zone: str) -> None:
         """Count an event that stands."""
@@ -67,18 +56,17 @@ class Hearing:
             found = meter.contribution(event.properties)
             if found is None:
                 continue
-            group = meter.group(event.properties)
-            place = BucketPlace(
+            place = BucketKey(
                 event.customer_id,
                 event.payer_id,
                 meter.id,
                 hour_start(event.occurred_at, time_zone),
                 event.workspace_id,
-                group_text(group) if group else NO_DIMENSIONS,
+                group_text(meter.group(event.properties)),
             )
             self._add(meter, place, ONE if isinstance(found, str) else found)
 
-    def _add(self, meter: CompiledMeter, place: BucketPlace, quantity: Decimal) -> None:
+    def _add(self, meter: CompiledMeter, place: BucketKey, quantity: Decimal) -> None:
         bucket = self.buckets.get(place)
         if bucket is None:
             self.buckets[place] = [quantity, 1]
@@ -93,7 +81,7 @@ class Hearing:
         kinds = {meter.id: meter.aggregation for heard in self.meters.values() for meter in heard}
         for customer_id, payer_id, meter_id, hour, workspace_id, dimensions, quantity, events in kept:
             text = hour.astimezone(UTC).isoformat()
-            place = BucketPlace(customer_id, payer_id, meter_id, text, workspace_id, dimensions)
+            place = BucketKey(customer_id, payer_id, meter_id, text, workspace_id, dimensions)
             expected = self.buckets.pop(place, [ZERO, 0])
             yield from _differing(place, kinds.get(meter_id, ""), expected, [quantity, events])
         for place, expected in self.buckets.items():
@@ -110,7 +98,7 @@ def by_event(meters: Iterable[CompiledMeter]) -> dict[str, list[CompiledMeter]]:
     return found
 
 
-def _differing(place: BucketPlace, kind: str, expected: list[Any], actual: list[Any]) -> Iterator[Finding]:
+def _differing(place: BucketKey, kind: str, expected: list[Any], actual: list[Any]) -> Iterator[Finding]:
     meter = public_id("mtr", place.meter_id)
     subject = f"bucket {meter} {place.hour} workspace {place.workspace_id} {place.dimensions}"[:300]
     detail = {

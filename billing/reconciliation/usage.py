@@ -18,7 +18,7 @@ import psycopg
 from django.db import connection
 
 from billing.recompute import Priced
-from billing.reconciliation.finding import EVENTS, Finding
+from billing.reconciliation.finding import EVENTS, FINDINGS_MAX, Finding
 from billing.reconciliation.folding import PayerFold
 from billing.reconciliation.hearing import HeardEvent, Hearing, by_event
 from billing.reconciliation.histories import History, StoredCharge
@@ -32,8 +32,6 @@ from pricing.models import Component
 from pricing.pricelist import compile_component
 from pricing.rating.state import State
 
-FINDINGS_MAX: Final = 100
-"""Of one payer and kind: what follows from one corruption may be everything after it."""
 EVENTS_READ: Final = """
     SELECT e.customer_id, e.billing_entity_id, e.id, e.seq, e.name, e.occurred_at, e.properties::text,
            e.costs::text, e."user", e.trace, e.given, e.workspace_id, e.api_key_id, e.recorded_at,

@@ -31,11 +31,6 @@ class LinkState:
     drift: Mapping[str, Decimal]
     checked: int | None
 
-    @property
-    def is_clean(self) -> bool:
-        """Whether it was looked at and nothing stands."""
-        return self.checked is not None and not self.open
-
 
 @dataclass(frozen=True, slots=True)
 class Open:

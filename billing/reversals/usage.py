@@ -26,7 +26,6 @@ from metering.store import BucketKey, UniqueKey, read_occurrences
 from pricing.rating.groups import group_text
 
 HOUR: Final = timedelta(hours=1)
-NO_DIMENSIONS: Final = "[]"
 
 
 @dataclass(slots=True, frozen=True)
@@ -170,6 +169,6 @@ def _left(extreme: Extreme) -> list[Decimal]:
             continue
         group = meter.group(properties)
         value = meter.contribution(properties) if meter.matches(properties) else None
-        if isinstance(value, Decimal) and (group_text(group) if group else NO_DIMENSIONS) == key.dimensions:
+        if isinstance(value, Decimal) and group_text(group) == key.dimensions:
             found.append(value)
     return found

@@ -23,50 +23,53 @@ USER: Final = "user"
 PROPERTY: Final = "properties."
 EVENT, CHARGE, TRANSFER = KINDS = ("event", "charge", "transfer")
 """In the order in which rows of one number are sealed."""
-EVENT_FIELDS: Final = (
-    "seq",
-    "id",
-    "recorded_at",
-    "workspace_id",
-    "api_key_id",
-    "idempotency_key",
-    "name",
-    "occurred_at",
-    "costs",
-    "cost",
-    "trace",
-    "source",
-    "given",
-    "unmatched",
-    "unpriced",
-)
-CHARGE_FIELDS: Final = (
-    "seq",
-    "id",
-    "recorded_at",
-    "workspace_id",
-    "event_id",
-    "event_recorded_at",
-    "occurred_at",
-    "amount",
-    "currency",
-    "lines",
-    "funding",
-    "settled_after",
-    "held_after",
-    "available_after",
-)
-TRANSFER_FIELDS: Final = (
-    "seq",
-    "position",
-    "recorded_at",
-    "reason",
-    "reference",
-    "source",
-    "destination",
-    "amount",
-    "grant_id",
-)
+FIELDS: Final = {
+    EVENT: (
+        "seq",
+        "id",
+        "recorded_at",
+        "workspace_id",
+        "api_key_id",
+        "idempotency_key",
+        "name",
+        "occurred_at",
+        "costs",
+        "cost",
+        "trace",
+        "source",
+        "given",
+        "unmatched",
+        "unpriced",
+    ),
+    CHARGE: (
+        "seq",
+        "id",
+        "recorded_at",
+        "workspace_id",
+        "event_id",
+        "event_recorded_at",
+        "occurred_at",
+        "amount",
+        "currency",
+        "lines",
+        "funding",
+        "settled_after",
+        "held_after",
+        "available_after",
+    ),
+    TRANSFER: (
+        "seq",
+        "position",
+        "recorded_at",
+        "reason",
+        "reference",
+        "source",
+        "destination",
+        "amount",
+        "grant_id",
+    ),
+}
+"""The fields of a row by its kind, in the order in which they are hashed."""
 _ENTRY: Final = Struct(">cqh32s")
 ENTRY_BYTES: Final = _ENTRY.size
 _LETTERS: Final = {kind: kind[0].encode() for kind in KINDS}

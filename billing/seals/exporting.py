@@ -18,14 +18,10 @@ import psycopg
 from accounts.models import BillingEntity
 from billing.ledger import PayerId
 from billing.seals.canonical import (
-    CHARGE,
-    CHARGE_FIELDS,
-    EVENT,
-    EVENT_FIELDS,
+    FIELDS,
     FORMAT,
     PROPERTY,
     TRANSFER,
-    TRANSFER_FIELDS,
     USER,
     Parts,
     Place,
@@ -36,7 +32,6 @@ from billing.seals.verifying import SEALS_AT_ONCE, batches, rows_under, salts_of
 from billing.store_seals import Body, Header, read_bodies, read_headers, read_heads
 from core.ids import public_id
 
-FIELDS: Final = {EVENT: EVENT_FIELDS, CHARGE: CHARGE_FIELDS, TRANSFER: TRANSFER_FIELDS}
 Line = dict[str, Any]
 HEADS_AT_ONCE: Final = 1000
 

@@ -46,10 +46,6 @@ class EventForm(RecordedForm):
     key = forms.CharField(required=False, max_length=200, label="API key")
 
 
-NARROW = ("user", "trace", "payer", "workspace", "key")
-"""The filters that stand behind a button: whoever needs them knows an id."""
-
-
 EVENTS = LatestListing(
     key="events",
     title="Events",
@@ -77,6 +73,7 @@ EVENTS = LatestListing(
         columns.identifier("public_id", "Id").extra(),
     ),
     filters=partial(ReadFilters, EventForm),
+    narrow=("user", "trace", "payer", "workspace", "key"),  # whoever needs these knows an id
     order=("-id",),
     row_url=lambda row: reverse("event", args=[row.public_id]),
     live_seconds=3,
@@ -104,7 +101,7 @@ def events(request: HttpRequest) -> HttpResponseBase:
     )
     if wanted.problem:
         listing = replace(listing, order=(), live_seconds=0)
-    return listing.respond(request, rows, "billing/events/list.html", {"narrow": NARROW})
+    return listing.respond(request, rows)
 
 
 def shown_columns(*, is_of_one: bool) -> tuple[Column, ...]:

@@ -35,6 +35,12 @@ from core.pages.listing import Listing
 FILE_MAX: Final = 20 << 20
 ROWS_MAX: Final = 100_000
 PROBLEMS_MAX: Final = 20
+STANDING: Final = custom_column(
+    "standing",
+    "Status",
+    lambda row, reader: standing_html(row),
+    csv=lambda row: "superseded" if row.superseded_at else "standing",
+)
 COUNTS: Final = DescribedListing(
     key="gateway-counts",
     title="Gateway counts",
@@ -50,12 +56,7 @@ COUNTS: Final = DescribedListing(
         columns.text("source", "Gateway"),
         columns.quantity("calls", "Calls"),
         columns.instant("counted_until", "Counted until"),
-        custom_column(
-            "standing",
-            "Status",
-            lambda row, reader: standing_html(row),
-            csv=lambda row: "superseded" if row.superseded_at else "standing",
-        ),
+        STANDING,
         columns.instant("loaded_at", "Loaded").extra(),
         columns.text("loaded_by", "By").extra(),
         columns.identifier("public_id", "Id").extra(),
@@ -75,12 +76,7 @@ PAYMENTS: Final = Listing(
         columns.text("kind", "Kind"),
         columns.money("amount", "Amount", currency="currency"),
         columns.instant("happened_at", "At"),
-        custom_column(
-            "standing",
-            "Status",
-            lambda row, reader: standing_html(row),
-            csv=lambda row: "superseded" if row.superseded_at else "standing",
-        ),
+        STANDING,
         columns.identifier("public_id", "Id").extra(),
     ),
     default_sort="-happened_at",

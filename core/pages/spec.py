@@ -30,7 +30,8 @@ class ListSpec:
 
     `order` turns keyset paging on (see paging.py); `default_sort` is a column's key, with a minus
     for descending. `filters` is called with the query and the rows. `live_seconds` lets a reader
-    switch on a refresh of that period. `keeps` names parameters of the page that filtering carries along.
+    switch on a refresh of that period. `keeps` names parameters of the page that filtering carries along,
+    `narrow` the filters that stand behind a button.
     """
 
     key: str
@@ -48,3 +49,4 @@ class ListSpec:
     empty_text: str = ""
     prefix: str = ""
     keeps: tuple[str, ...] = ()
+    narrow: tuple[str, ...] = ()

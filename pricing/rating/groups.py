@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from core.errors import InvalidRequest
 from core.numbers import plain
 
 Group = tuple[str | None, ...]
 """A group's dimension values as texts, in the order of the component's `group_dimensions`; null: missing."""
+
+NO_GROUP: Final = "[]"
+"""The text of the group of what is not grouped."""
 
 
 def dimension_text(value: Any, param: str = "dimensions") -> str | None:
@@ -38,7 +41,7 @@ def group_of(dimensions: Mapping[str, Any], names: tuple[str, ...]) -> Group:
 
 def group_text(group: Group) -> str:
     """The group as a canonical JSON array: the key under which its state is stored."""
-    return json.dumps(group, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(group, ensure_ascii=False, separators=(",", ":")) if group else NO_GROUP
 
 
 def sort_key(group: Group) -> tuple[tuple[bool, str], ...]:

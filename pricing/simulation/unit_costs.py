@@ -1,4 +1,4 @@
-"""What a meter's unit costs, customer by customer, and what a price would leave of it. Pure."""
+"""What a meter's unit costs, customer by customer. Pure."""
 
 from __future__ import annotations
 
@@ -29,13 +29,6 @@ class UnitCosts:
     def break_even(self) -> Decimal | None:
         """The uniform price per unit at which revenue is cost."""
         return round_amount(CONTEXT.divide(self.cost, self.quantity)) if self.quantity else None
-
-    def margin_at(self, price: Decimal) -> Decimal | None:
-        """The part of revenue that is left at a uniform price per unit; None where there is no revenue."""
-        revenue = CONTEXT.multiply(price, self.quantity)
-        if not revenue:
-            return None
-        return round_amount(CONTEXT.divide(CONTEXT.subtract(revenue, self.cost), revenue))
 
 
 def unit_costs(points: Iterable[Point]) -> UnitCosts:

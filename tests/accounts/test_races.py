@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from threading import Barrier, Thread
-from typing import Any
-
 import pytest
-from django.db import connection
 
 from accounts.integration_keys import issue_integration_key, rotate_integration_key
 from accounts.models import Customer, IntegrationKey, Membership, Organization, PayerAssignment
@@ -18,30 +13,9 @@ from core import clock
 from core.errors import Conflict
 from tests.accounts.caller import Answer, Caller, caller_with
 from tests.accounts.conftest import make_tenant
+from tests.concurrency.crowd import tried_at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def at_once(*tasks: Callable[[], Any]) -> list[Any]:
-    """Run the tasks at the same moment, each with its own connection; their results or exceptions."""
-    results: list[Any] = [None] * len(tasks)
-    barrier = Barrier(len(tasks))
-
-    def run(index: int, task: Callable[[], Any]) -> None:
-        try:
-            barrier.wait(10)
-            results[index] = task()
-        except Exception as error:
-            results[index] = error
-        finally:
-            connection.close()
-
-    threads = [Thread(target=run, args=pair) for pair in enumerate(tasks)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    return results
 
 
 @pytest.mark.parametrize("round_", range(5))
@@ -49,7 +23,7 @@ def test_two_moves_cannot_close_a_circle(round_: int) -> None:
     tenant = make_tenant("acme")
     left = create_organization(customer=tenant.customer, name="Left")
     right = create_organization(customer=tenant.customer, name="Right")
-    results = at_once(
+    results = tried_at_once(
         lambda: change_organization(left, parent=right), lambda: change_organization(right, parent=left)
     )
     assert [type(result) for result in results if isinstance(result, Exception)] == [Conflict]
@@ -60,7 +34,7 @@ def test_two_moves_past_the_verbs_cannot_either() -> None:
     tenant = make_tenant("acme")
     left = create_organization(customer=tenant.customer, name="Left")
     right = create_organization(customer=tenant.customer, name="Right")
-    at_once(
+    tried_at_once(
         lambda: Organization.objects.filter(pk=left.pk).update(parent=right),
         lambda: Organization.objects.filter(pk=right.pk).update(parent=left),
     )
@@ -73,7 +47,7 @@ def test_one_external_id_asked_for_by_many_is_made_once() -> None:
     def create() -> Answer:
         return Caller(secret).post("/v1/customers", {"name": "Acme", "external_id": "acme"})
 
-    answers = at_once(*[create] * 6)
+    answers = tried_at_once(*[create] * 6)
     assert sorted(answer.status for answer in answers) == [201, 409, 409, 409, 409, 409]
     refused = [answer.error for answer in answers if answer.status == 409]
     assert {(error["code"], error["param"]) for error in refused} == {("already_exists", "external_id")}
@@ -85,7 +59,7 @@ def test_one_idempotency_key_sent_by_many_makes_one() -> None:
     def create() -> Answer:
         return Caller(secret).post("/v1/customers", {"name": "Acme"}, key="k")
 
-    answers = at_once(*[create] * 6)
+    answers = tried_at_once(*[create] * 6)
     assert [answer.status for answer in answers] == [201] * 6
     assert len({answer.body for answer in answers}) == 1
     assert sum("Idempotent-Replayed" in answer.headers for answer in answers) == 5
@@ -99,7 +73,7 @@ def test_a_workspace_moved_by_many_has_one_payer_at_a_time() -> None:
         for number in range(5)
     ]
     now = clock.now()
-    results = at_once(
+    results = tried_at_once(
         *(lambda payer=payer: assign_payer(tenant.workspace, payer, from_=now) for payer in payers)
     )
     assert not [result for result in results if isinstance(result, Exception)]
@@ -110,7 +84,7 @@ def test_a_workspace_moved_by_many_has_one_payer_at_a_time() -> None:
 
 def test_a_key_rotated_by_two_has_one_successor() -> None:
     key = issue_integration_key(name="x", scopes=["read"]).key
-    results = at_once(*[lambda: rotate_integration_key(key)] * 2)
+    results = tried_at_once(*[lambda: rotate_integration_key(key)] * 2)
     assert [type(result) for result in results if isinstance(result, Exception)] == [Conflict]
     assert IntegrationKey.objects.filter(rotated_from=key).count() == 1
 
@@ -120,7 +94,7 @@ def test_two_owners_cannot_leave_at_once() -> None:
     owners = [
         add_member(create_user(email=f"{name}@example.com"), tenant.customer, "owner") for name in ("a", "b")
     ]
-    results = at_once(*(lambda owner=owner: change_role(owner, "member") for owner in owners))
+    results = tried_at_once(*(lambda owner=owner: change_role(owner, "member") for owner in owners))
     assert [type(result) for result in results if isinstance(result, Exception)] == [Conflict]
     assert Membership.objects.filter(role="owner").count() == 1
 
@@ -133,6 +107,6 @@ def test_a_key_revoked_in_another_process_is_refused_here_at_once() -> None:
     def elsewhere() -> None:
         IntegrationKey.objects.filter(pk=made.key.pk).update(revoked_at=clock.now())
 
-    at_once(elsewhere)
+    tried_at_once(elsewhere)
     assert program.get("/v1/customers").status == 401
     assert admin.get("/v1/customers").status == 200

@@ -119,3 +119,9 @@ def test_every_table_of_every_app_is_either_a_tenants_or_the_operators_alone(acm
 def test_hot_tables_are_filtered_by_customer_too() -> None:
     for label in ("metering.UsageEvent", "billing.Charge", "metering.UsageBucket"):
         assert tenant_column(apps.get_model(label)) == "customer_id"
+
+
+@pytest.mark.parametrize("name", ["Discrepancy", "Repair", "ProviderPayment"])
+def test_a_member_sees_none_of_the_operators_own_rows_that_name_a_customer(name: str, acme: Tenant) -> None:
+    rows = visible(apps.get_model("billing", name), view(member_of(acme)))
+    assert rows.query.is_empty()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,6 +16,7 @@ from pricing.models import PlanVersion
 from tests.api_client import Api
 from tests.billing.damage import disarmed
 from tests.billing.world import Tenant, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 GRADUATED = {
@@ -27,13 +27,7 @@ GRADUATED = {
     "tiers": [{"up_to": "100", "unit_price": "0.01"}, {"up_to": None, "unit_price": "0.005"}],
 }
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def _at_noon() -> Iterator[None]:
-    clock.use(lambda: NOON)
-    yield
-    clock.use(None)
+_at_noon = standing_at(NOON)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -13,20 +12,14 @@ from accounts.scoping import OPERATOR, Viewer
 from billing.limits.verbs import create_limit, owner_of
 from billing.models import Alert
 from billing.reports.limits import describe_alerts, describe_limits, standing_limits
-from core import clock
 from tests.billing.world import Tenant, charge, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 PER_TOKEN = [{"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "0.01"}]
 D = Decimal
-
-
-@pytest.fixture(autouse=True)
-def _january() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+_january = standing_at(NOW)
 
 
 @pytest.fixture

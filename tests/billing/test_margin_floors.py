@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -20,19 +19,14 @@ from core import clock
 from core.errors import InvalidRequest, NotFound
 from metering.models import ExchangeRate
 from tests.billing.world import START, Tenant, charge, make_meter, make_tenant, make_version, request
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 ONE_EACH = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "1"}
 DENY = {"min_margin": "0.20", "min_volume": "50", "action": "deny"}
 NOTIFY = DENY | {"action": "notify"}
 NOW = START + timedelta(days=9, hours=3)
-
-
-@pytest.fixture(autouse=True)
-def _clock() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+_clock = standing_at(NOW)
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,31 +17,21 @@ from core import clock
 from core.errors import Conflict, InvalidRequest
 from core.ids import hot_id, public_id
 from metering.models import ExchangeRate, UsageEvent
-from tests.accounts.caller import Caller, caller_with
+from tests.accounts.caller import Caller
 from tests.billing.world import START, Tenant, charge, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 ONE_EACH = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "1"}
 DAY = timedelta(days=1)
 TODAY = datetime(2026, 1, 21, tzinfo=UTC)
 """The last ten days are 11 to 20 January, the ten before 1 to 10 January."""
-
-
-@pytest.fixture(autouse=True)
-def _clock() -> Iterator[None]:
-    clock.use(lambda: TODAY)
-    yield
-    clock.use(None)
+_clock = standing_at(TODAY)
 
 
 @pytest.fixture(autouse=True)
 def _meter() -> None:
     make_meter()
-
-
-@pytest.fixture
-def caller() -> Caller:
-    return caller_with("admin")
 
 
 def tenant_in(currency: str = "USD", **terms: Any) -> Tenant:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,6 +14,7 @@ from billing.models import Adjustment, CreditGrant, LedgerAccount, TopUp
 from core import clock
 from tests.api_client import Api
 from tests.billing.world import Tenant, balance, make_tenant
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -24,13 +24,7 @@ PATHS = {
     "/v1/adjustments": {"amount": "5", "reason": "An outage"},
 }
 EVERY_PATH = pytest.mark.parametrize("path", list(PATHS))
-
-
-@pytest.fixture(autouse=True)
-def _january() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+_january = standing_at(NOW)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,18 +16,13 @@ from core.ids import hot_id
 from metering.models import QuarantinedEvent, UsageEvent
 from tests.api_client import Api
 from tests.billing.world import Tenant, balance, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 MARK = "ab" * 32
 PER_TOKEN = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "0.01"}
-
-
-@pytest.fixture(autouse=True)
-def _march() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+_march = standing_at(NOW)
 
 
 @pytest.fixture

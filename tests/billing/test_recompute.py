@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,16 +10,16 @@ import pytest
 
 from billing.charging import Charged, Mode, Recorded
 from billing.models import Charge
-from billing.recompute import ChargedEvent, Priced, charges_of, is_proved, recompute_charge, refold
+from billing.recompute import ChargedEvent, Fold, Priced, charges_of, is_proved, recompute_charge
 from billing.recompute import recompute_charges as recompute
 from billing.rerating import rerate_events
-from core import clock
 from metering.aggregation import parse_meter
 from metering.models import Meter
 from pricing.models import Subscription
 from pricing.pricelist import PricedComponent
 from pricing.rating.component import read_component
 from tests.billing.world import START, Tenant, charge, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 TIERS = [{"up_to": "10", "unit_price": "1"}, {"up_to": None, "unit_price": "0.5"}]
@@ -39,13 +38,7 @@ MODELS: dict[str, dict[str, Any]] = {
         "default_unit_price": "0.1",
     },
 }
-
-
-@pytest.fixture(autouse=True)
-def january() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+january = standing_at(NOW)
 
 
 def event(number: int) -> dict[str, Any]:
@@ -175,7 +168,8 @@ def test_refolding_needs_no_database() -> None:
     charges = [
         ChargedEvent([{"segment": 1, "component_id": 7}], {"tokens": tokens}, None) for tokens in (3, 20, 1)
     ]
-    again = list(refold(charges, {7: Priced(component, meter)}))
+    fold = Fold({7: Priced(component, meter)})
+    again = [fold.rate(charged) for charged in charges]
     assert [each.amount for each in again] == [1, 14, 0]
     assert [each.lines[0]["position"] for each in again] == [
         {"from": "0", "to": "3"},

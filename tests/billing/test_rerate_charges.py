@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -12,21 +11,15 @@ from django.db import transaction
 from billing.charging import Mode
 from billing.models import LedgerAccount, MarginBucket, Reversal
 from billing.reversals import rerate_charges, rerate_usage
-from core import clock
 from metering.models import UsageBucket
 from pricing.models import Segment, Subscription
 from tests.billing.reversing import all_charges, check, event, move, reverse, subscribe, use
 from tests.billing.world import START, balance, charge, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def _january() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+_january = standing_at(NOW)
 
 
 def test_charges_are_made_again_at_the_price_that_covers_their_events_now() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -14,22 +13,16 @@ from billing.charging import Charged, ChargeRequest, Mode, Quarantined, charge_m
 from billing.models import Charge, MarginBucket
 from billing.quarantine import release_quarantined
 from billing.rerating import rerate_events
-from core import clock
 from metering.events import parse_event
 from metering.models import QuarantinedEvent, UsageBucket, UsageEvent
 from pricing.models import Subscription
 from tests.billing.world import Tenant, balance, charge, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 PER_TOKEN = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "0.01"}
-
-
-@pytest.fixture(autouse=True)
-def _january() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+_january = standing_at(NOW)
 
 
 def subscribe(tenant: Tenant) -> None:

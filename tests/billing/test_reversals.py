@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -22,19 +21,14 @@ from metering.models import UniqueValue, UsageBucket
 from pricing.models import Counter
 from tests.billing.reversing import check, event, reverse, subscribe, use
 from tests.billing.world import START, Tenant, balance, charge, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 TIERS = [{"up_to": "10", "unit_price": "1"}, {"up_to": None, "unit_price": "0.5"}]
 PER_UNIT = {"model": "per_unit", "unit_price": "1"}
 DOCUMENT = Path(__file__).parents[2] / "docs/algorithms/reversals.md"
-
-
-@pytest.fixture(autouse=True)
-def _january() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+_january = standing_at(NOW)
 
 
 def priced(

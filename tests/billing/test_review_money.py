@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
@@ -17,7 +16,7 @@ from billing.charging import Charged, Failed, Mode, charge_many, deciding, path
 from billing.charging.planning import Planned
 from billing.charging.reading import Known
 from billing.models import CreditGrant
-from billing.periods import book_payer_fees
+from billing.periods import book_fees_of
 from billing.rerating import rerate_events
 from billing.wallets import grant_credit, top_up
 from core import clock
@@ -26,6 +25,7 @@ from metering.models import CostRate
 from pricing.models import BillingPeriod, PlanVersion, Subscription
 from tests.billing.invariants import broken_invariants
 from tests.billing.world import START, Tenant, balance, charge, make_meter, make_tenant, make_version, request
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -37,13 +37,7 @@ VOLUME = {
     "tiers": [{"up_to": "100", "unit_price": "0.1"}, {"up_to": None, "unit_price": "0.01"}],
 }
 COST_PLUS = {"key": "markup", "meter": "calls", "model": "cost_plus", "markup": "0.5"}
-
-
-@pytest.fixture(autouse=True)
-def _january() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+_january = standing_at(NOW)
 
 
 def subscribe(tenant: Tenant, version: PlanVersion) -> None:
@@ -216,7 +210,7 @@ def test_fees_are_paid_as_the_payer_settles_now_not_as_it_did_when_it_was_read()
     tenant = make_tenant(make_version([PER_TOKEN], base_fees=[fee]), balance="10")
     charge(tenant, "a", properties={"tokens": 1})
     BillingEntity.objects.filter(pk=tenant.payer.pk).update(settlement="invoice_only")
-    assert book_payer_fees(tenant.payer, NOW) == 1
+    assert book_fees_of([tenant.payer], NOW) == 1
     assert (balance(tenant), balance(tenant, "receivable")) == (Decimal("9.99"), -5)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from billing.charging import Mode
 from billing.models import BookedFee
-from billing.periods import book_payer_fees
+from billing.periods import book_fees_of
 from billing.rollouts import Cohort, announce_rollout, draft_rollout, execute_rollouts, executing
 from billing.rollouts.executing import execute_rollout
 from billing.subscriptions import cancel_subscription, change_subscription, start_subscription
@@ -71,7 +71,7 @@ def moved_with(size: int) -> Statements:
     clock.use(lambda: NOW - timedelta(days=1))
     for tenant in tenants:
         charge(tenant, "k", properties={"tokens": 7})
-        book_payer_fees(tenant.payer, clock.now())
+        book_fees_of([tenant.payer], clock.now())
     clock.use(lambda: NOW)
     rollout = announced(old, new)
     with counted() as statements:

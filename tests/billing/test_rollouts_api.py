@@ -21,11 +21,6 @@ PER_TOKEN = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price":
 
 
 @pytest.fixture
-def caller() -> Caller:
-    return caller_with("admin")
-
-
-@pytest.fixture
 def versions() -> tuple[PlanVersion, PlanVersion]:
     make_meter()
     included = PER_TOKEN | {"included": "100"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -18,6 +17,7 @@ from pricing.models import BillingPeriod, PlanVersion, Segment, Subscription
 from pricing.plans import apply_plan, publish_version
 from pricing.versions import retire_version
 from tests.billing.world import Tenant, balance, charge, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -31,11 +31,7 @@ def day(month: int, number: int = 1) -> datetime:
     return datetime(2026, month, number, tzinfo=UTC)
 
 
-@pytest.fixture(autouse=True)
-def _january() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+_january = standing_at(NOW)
 
 
 @pytest.fixture

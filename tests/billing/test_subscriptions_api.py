@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,19 +15,14 @@ from pricing.models import PlanVersion, Subscription
 from pricing.plans import apply_plan, publish_version
 from tests.api_client import Api
 from tests.billing.world import Tenant, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 PER_TOKEN = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "0.01"}
 SEATS = {"key": "seats", "unit_amount": "10.00"}
 ADDRESS = "/v1/subscriptions"
-
-
-@pytest.fixture(autouse=True)
-def _january() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+_january = standing_at(NOW)
 
 
 @pytest.fixture

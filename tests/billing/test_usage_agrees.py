@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,22 +10,16 @@ from typing import Any
 import pytest
 
 from billing.charging import Mode
-from core import clock
 from core.instants import instant_text
 from tests.api_client import Api
 from tests.billing.world import Tenant, charge, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 AGGREGATIONS = ("count", "sum", "min", "max", "avg", "unique")
 ZONES = ("UTC", "Europe/Berlin", "Asia/Kolkata", "America/Havana", "Pacific/Chatham")
-
-
-@pytest.fixture(autouse=True)
-def _march() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+_march = standing_at(NOW)
 
 
 def ask(api: Api, tenant: Tenant, **params: str) -> dict[str, Any]:

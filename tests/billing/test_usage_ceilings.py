@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,22 +13,16 @@ from django.test.utils import CaptureQueriesContext
 from billing.charging import Charged, Denied, Mode, Outcome, charge_many
 from billing.models import Denial
 from billing.rollouts import Cohort, acknowledge_member, announce_rollout, draft_rollout, execute_rollouts
-from core import clock
 from pricing import pricelist
 from pricing.models import Rollout, UsageCeiling
 from tests.billing.world import START, Tenant, charge, make_meter, make_tenant, make_version, request
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 INCLUDED_100 = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "1", "included": "100"}
 PRICED = INCLUDED_100 | {"included": "0"}
 NOW = START + timedelta(days=9)
-
-
-@pytest.fixture(autouse=True)
-def _clock() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+_clock = standing_at(NOW)
 
 
 def moved(old: dict[str, Any], *new: dict[str, Any], **payer: Any) -> tuple[Tenant, Rollout]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -21,31 +20,21 @@ from core.errors import Conflict
 from core.ids import hot_id
 from core.sql import driver
 from metering.models import ExchangeRate, UsageEvent
-from tests.accounts.caller import Answer, Caller, caller_with
+from tests.accounts.caller import Answer, Caller
 from tests.billing.invariants import broken_invariants
 from tests.billing.world import START, Tenant, charge, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 ONE_EACH = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "1"}
 NOW = datetime(2026, 1, 20, 9, 30, tzinfo=UTC)
 LATER = datetime(2026, 2, 3, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def _clock() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+_clock = standing_at(NOW)
 
 
 @pytest.fixture(autouse=True)
 def _meter() -> None:
     make_meter()
-
-
-@pytest.fixture
-def caller() -> Caller:
-    return caller_with("admin")
 
 
 def tenant_in(currency: str = "USD", **terms: Any) -> Tenant:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Barrier
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import connection
 
@@ -26,6 +27,18 @@ def at_once(works: Sequence[Callable[[], Result]]) -> list[Result]:
 
     with ThreadPoolExecutor(len(works)) as pool:
         return list(pool.map(run, works))
+
+
+def tried_at_once(*works: Callable[[], Any]) -> list[Any]:
+    """Run all works at the same time; in order, what each gave or raised."""
+
+    def tried(work: Callable[[], Any]) -> Any:
+        try:
+            return work()
+        except Exception as error:
+            return error
+
+    return at_once([partial(tried, work) for work in works])
 
 
 def deal(cards: Sequence[Result], hands: int) -> list[list[Result]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -17,19 +17,14 @@ from billing.models import Authorization, Charge, LimitCounter, LimitHold, Spend
 from core import clock
 from metering.models import Meter
 from tests.billing.world import Tenant, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 from tests.concurrency.callers import Api, call
 from tests.concurrency.crowd import at_once
 
 PER_TOKEN = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "1"}
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 Make = Callable[[Tenant], SpendLimit]
-
-
-@pytest.fixture(autouse=True)
-def _clock() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+_clock = standing_at(NOW)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ next call is rated on the new version in every process."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -28,17 +28,12 @@ from core.sql import driver
 from pricing.models import PlanVersion, Segment, Subscription, SubscriptionChange
 from tests.billing.invariants import broken_invariants
 from tests.billing.world import balance, charge, make_meter, make_tenant, make_version, request
+from tests.clocks import standing_at
 from tests.concurrency.crowd import at_once
 
 NOW = datetime(2026, 1, 11, tzinfo=UTC)
 PLATFORM = {"key": "platform", "amount": "31", "prorate": True}
-
-
-@pytest.fixture(autouse=True)
-def _clock() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+_clock = standing_at(NOW)
 
 
 def per_token(price: str, **terms: Any) -> PlanVersion:

@@ -23,7 +23,7 @@ def enabled(settings: Any) -> Iterator[None]:
     settings.TOLLGATE_TEST_CLOCK = True
     test_clock.install()
     yield
-    test_clock.clear_test_clock()
+    StoredClock.objects.all().delete()
     clock.use(None)
 
 
@@ -45,7 +45,7 @@ def test_another_process_sees_it_at_once(enabled: None) -> None:
 def test_the_systems_time_is_the_time_until_and_after(enabled: None) -> None:
     assert abs(clock.now() - datetime.now(UTC)) < timedelta(minutes=1)
     test_clock.set_test_clock(THEN)
-    test_clock.clear_test_clock()
+    StoredClock.objects.all().delete()
     assert abs(clock.now() - datetime.now(UTC)) < timedelta(minutes=1)
 
 

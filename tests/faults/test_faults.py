@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import signal
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -25,7 +24,6 @@ import pytest
 from accounts.secrets import INTEGRATION, new_secret
 from benchmarks.calls import Callers
 from benchmarks.installation import HOST, Installation
-from config.supervisor.groups import signal_group
 from core.ids import hot_id
 from tests.faults.bodies import MB, Memory, bomb, hang_up, send, zeros
 from tests.faults.clients import Client, Crowd, HoldClient
@@ -72,8 +70,7 @@ def test_a_killed_web_worker_loses_no_charge(installation: Installation, callers
 def test_a_killed_web_server_loses_no_charge(installation: Installation, callers: Callers) -> None:
     with Crowd(installation, callers, "server") as crowd:
         crowd.wait_for(30)
-        signal_group(installation.web_group, signal.SIGKILL)
-        installation.stop_web()
+        installation.kill("web")
         installation.start_web()
         crowd.wait_for(30)
     _check_acknowledged(installation, crowd, "server")
@@ -189,8 +186,7 @@ def test_an_api_that_fails_open_serves_on_and_every_call_is_paid_once(
 ) -> None:
     with MeteredApi(installation, callers, "open", "open") as api:
         api.wait_for(200, 30)
-        signal_group(installation.web_group, signal.SIGKILL)
-        installation.stop_web()
+        installation.kill("web")
         api.wait_for(200, 30)
         installation.start_web()
         api.wait_for(200, 30)
@@ -205,7 +201,7 @@ def test_an_api_that_fails_closed_answers_503_and_charges_only_what_it_served(
 ) -> None:
     with MeteredApi(installation, callers, "closed", "closed") as api:
         api.wait_for(200, 30)
-        installation.stop_web()
+        installation.stop("web")
         api.wait_for(503, 30)
         installation.start_web()
         api.wait_for(200, 30)

@@ -113,7 +113,7 @@ def tollgate(_started: Tollgate) -> Iterator[Tollgate]:
     installation = _started.installation
     installation.postgres.start()
     if not installation.is_ready():
-        installation.stop_web()
+        installation.stop("web")
         installation.start_web()
     yield _started
     installation.postgres.start()

@@ -227,7 +227,7 @@ def under_load(nginx: Nginx, payer: Payer, tollgate: Tollgate) -> Counter[int]:
     with ThreadPoolExecutor(CALLERS) as pool:
         work = [pool.submit(keep_calling, nginx, payer, stop) for _ in range(CALLERS)]
         time.sleep(1)
-        tollgate.installation.stop_web()
+        tollgate.installation.stop("web")
         time.sleep(1)
         tollgate.installation.start_web()
         time.sleep(1)

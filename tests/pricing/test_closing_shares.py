@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from core import clock
 from core.numbers import ZERO, plain
 from pricing.closing import Addition, additions, share, shortfall
 from pricing.models import BillingPeriod, PlanVersion, Segment, Subscription
 from pricing.rating import EMPTY, State, read_component
 from tests.billing.world import make_tenant, make_version
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 THREE_TIERS = [{"up_to": "10", "unit_price": "1", "flat_fee": "2"}, {"up_to": None, "unit_price": "0.5"}]
-
-
-@pytest.fixture(autouse=True)
-def _clock() -> Iterator[None]:
-    clock.use(lambda: datetime(2026, 1, 1, tzinfo=UTC))
-    yield
-    clock.use(None)
+_clock = standing_at(datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def instant(text: str) -> datetime:

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import BillingEntity, Customer
 from pricing.models import BillingPeriod, Segment, Subscription
-from pricing.periods import end_periods, ensure_segments
+from pricing.periods import ensure_segments
 from pricing.plans import apply_plan, publish_version
 from tests.pricing.documents import plan_document
 
@@ -141,15 +141,6 @@ def test_a_changed_zone_never_makes_periods_overlap(subscribe: Subscribe) -> Non
     ]
     ensure_segments([(subscription.pk, day(2, 20))])
     assert periods(subscription)[2] == (day(2, 1, 5), day(3, 1, 5))
-
-
-def test_an_end_cuts_the_period_that_holds_it_and_takes_later_ones_away(subscribe: Subscribe) -> None:
-    subscription = subscribe()
-    ensure_segments([(subscription.pk, START), (subscription.pk, day(2)), (subscription.pk, day(3))])
-    end_periods(subscription, day(2, 10))
-    assert periods(subscription) == [(START, day(2)), (day(2), day(2, 10))]
-    end_periods(subscription, day(2))
-    assert periods(subscription) == [(START, day(2))]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 
 import pytest
-from django.db import connection
 
 from core.errors import Conflict
 from metering.models import Meter
@@ -17,6 +14,7 @@ from pricing.plan_diffs import diff_catalog
 from pricing.plans import apply_catalog, apply_plan, publish_drafts, publish_version
 from pricing.versions import retire_version
 from tests.billing.world import make_tenant
+from tests.concurrency.crowd import tried_at_once
 from tests.pricing.documents import CALLS, PER_CALL, TOKENS, catalog_of, plan_document
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -24,26 +22,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 THREADS = 4
 
 
-def at_once(*works: Callable[[], object]) -> list[object]:
-    """Start all works at the same moment, each on a connection of its own; results and exceptions."""
-    barrier = Barrier(len(works))
-
-    def run(work: Callable[[], object]) -> object:
-        try:
-            barrier.wait()
-            return work()
-        except Exception as error:
-            return error
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(works)) as pool:
-        return list(pool.map(run, works))
-
-
 def test_a_version_is_published_by_one_of_those_who_try() -> None:
     draft = apply_plan(plan_document())
-    results = at_once(*[lambda: publish_version(draft)] * THREADS)
+    results = tried_at_once(*[lambda: publish_version(draft)] * THREADS)
     assert sum(isinstance(result, PlanVersion) for result in results) == 1
     assert sum(isinstance(result, Conflict) for result in results) == THREADS - 1
     assert Meter.objects.get().frozen_at is not None
@@ -52,7 +33,7 @@ def test_a_version_is_published_by_one_of_those_who_try() -> None:
 def test_the_same_file_applied_at_once_makes_one_plan_with_one_draft() -> None:
     apply_plan(plan_document("other"))
     document = plan_document(components=[PER_CALL, PER_CALL | {"key": "more"}])
-    results = at_once(*[lambda: apply_plan(document)] * THREADS)
+    results = tried_at_once(*[lambda: apply_plan(document)] * THREADS)
     assert {result.number if isinstance(result, PlanVersion) else result for result in results} == {1}
     assert PlanVersion.objects.filter(plan__key="pro").count() == 1
     assert Component.objects.filter(version__plan__key="pro").count() == 2
@@ -64,7 +45,7 @@ def test_applying_and_publishing_at_once_never_changes_what_is_published() -> No
         document = plan_document(components=[PER_CALL | {"unit_price": price}])
         apply_plan(document)
         other = plan_document(components=[PER_CALL | {"unit_price": f"{price}5"}])
-        results = at_once(lambda document=other: apply_plan(document), publish_drafts)  # type: ignore[misc]
+        results = tried_at_once(lambda document=other: apply_plan(document), publish_drafts)  # type: ignore[misc]
         assert not [result for result in results if isinstance(result, Exception)]
         publish_drafts()
     for version in PlanVersion.objects.all():
@@ -77,7 +58,7 @@ def test_plans_that_share_meters_are_published_at_once_without_a_deadlock() -> N
         order = [CALLS, TOKENS] if key in "ac" else [TOKENS, CALLS]
         components = [PER_CALL | {"key": meter["key"], "meter": meter["key"]} for meter in order]
         apply_catalog(catalog_of(plan_document(key, meters=[CALLS, TOKENS], components=components)))
-    results = at_once(
+    results = tried_at_once(
         lambda: publish_drafts(["a", "b"]),
         lambda: publish_drafts(["c", "d"]),
         lambda: publish_drafts(),
@@ -91,7 +72,7 @@ def test_the_same_contract_made_at_once_is_one_version() -> None:
     base = publish_version(apply_plan(plan_document()))
     customer = make_tenant().customer
     overrides = {"components": {"calls": {"unit_price": "0.005"}}}
-    results = at_once(*[lambda: create_contract(base, customer, overrides)] * THREADS)
+    results = tried_at_once(*[lambda: create_contract(base, customer, overrides)] * THREADS)
     assert {result.number if isinstance(result, PlanVersion) else result for result in results} == {1}
     assert PlanVersion.objects.filter(customer=customer).count() == 1
 
@@ -104,13 +85,13 @@ def test_different_contracts_made_at_once_have_different_numbers() -> None:
     def make(amount: str) -> Callable[[], object]:
         return lambda: create_contract(base, customer, {"minimum_spend": amount})
 
-    results = at_once(*map(make, amounts))
+    results = tried_at_once(*map(make, amounts))
     assert sorted(result.number for result in results if isinstance(result, PlanVersion)) == [1, 2, 3, 4]
 
 
 def test_a_version_is_retired_by_one_of_those_who_try() -> None:
     version = publish_version(apply_plan(plan_document()))
-    results = at_once(*[lambda: retire_version(version)] * THREADS)
+    results = tried_at_once(*[lambda: retire_version(version)] * THREADS)
     assert sum(isinstance(result, PlanVersion) for result in results) == 1
     assert sum(isinstance(result, Conflict) for result in results) == THREADS - 1
 
@@ -118,7 +99,7 @@ def test_a_version_is_retired_by_one_of_those_who_try() -> None:
 def test_comparing_while_others_publish_writes_nothing_and_waits_for_nobody_for_ever() -> None:
     apply_plan(plan_document())
     catalog = catalog_of(plan_document(components=[PER_CALL | {"unit_price": "0.5"}]))
-    results = at_once(lambda: diff_catalog(catalog), publish_drafts, lambda: diff_catalog(catalog))
+    results = tried_at_once(lambda: diff_catalog(catalog), publish_drafts, lambda: diff_catalog(catalog))
     assert not [result for result in results if isinstance(result, Exception)]
     [version] = PlanVersion.objects.all()
     assert (version.status, version.content["components"][0]["unit_price"]) == ("published", "0.01")

@@ -13,12 +13,6 @@ from tests.scenarios.money import Story, per_unit
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def changes(money: Story) -> PriceChanges:
-    money.meter("tok")
-    return PriceChanges(money)
-
-
 def contract(changes: PriceChanges, payer: str, base: str, **overrides: Any) -> str:
     """A version of the payer's customer alone, at half the price."""
     customer = changes.api.get(f"/v1/billing-entities/{payer}").json()["customer"]

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from billing.models import Authorization
-from core import clock
 from tests.scenarios.limits import LimitStory
 from tests.scenarios.money import per_unit
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def story() -> Iterator[LimitStory]:
-    told = LimitStory()
-    yield told
-    told.audit()
-    clock.use(None)
 
 
 def hold(story: LimitStory, tokens: int = 5, **fields: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -14,14 +13,6 @@ from core.ids import row_id
 from tests.scenarios.limits import LimitStory
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def story() -> Iterator[LimitStory]:
-    told = LimitStory()
-    yield told
-    told.audit()
-    clock.use(None)
 
 
 def hold(story: LimitStory, tokens: int, workspace: str = "north", **fields: Any) -> str:

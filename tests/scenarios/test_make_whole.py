@@ -16,12 +16,6 @@ APRIL = "2026-04-10T00:00:00Z"
 GRADUATED = {"key": "tok", "meter": "tok", "model": "graduated", "tiers": tiers(("10", "1"), (None, "0.5"))}
 
 
-@pytest.fixture
-def changes(money: Story) -> PriceChanges:
-    money.meter("tok")
-    return PriceChanges(money)
-
-
 def table() -> list[list[str]]:
     section = DOCUMENT.read_text().split('## "Make whole"')[1]
     rows = [line for line in section.splitlines() if line.startswith("| ")]

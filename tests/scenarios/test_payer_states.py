@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,14 +16,6 @@ from metering.models import QuarantinedEvent
 from tests.scenarios.limits import LimitStory
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def story() -> Iterator[LimitStory]:
-    told = LimitStory()
-    yield told
-    told.audit()
-    clock.use(None)
 
 
 def address(story: LimitStory) -> str:

@@ -14,12 +14,6 @@ APRIL = "2026-04-10T00:00:00Z"
 BLOCKED = {"entitlements": [{"feature": "tok", "type": "metered", "meter": "tok", "limit": "100"}]}
 
 
-@pytest.fixture
-def changes(money: Story) -> PriceChanges:
-    money.meter("tok")
-    return PriceChanges(money)
-
-
 def denial(money: Story, payer: str, tok: int) -> Any:
     answer = money.ask(payer, tok=tok)
     assert answer.status_code == 402, answer.content

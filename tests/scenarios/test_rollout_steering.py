@@ -23,12 +23,6 @@ IN_APRIL = "2026-04-10T00:00:00Z"
 
 
 @pytest.fixture
-def changes(money: Story) -> PriceChanges:
-    money.meter("tok")
-    return PriceChanges(money)
-
-
-@pytest.fixture
 def versions(changes: PriceChanges) -> tuple[str, str]:
     return changes.publish(per_unit("tok", "1")), changes.publish(per_unit("tok", "2"))
 

@@ -10,7 +10,7 @@ import pytest
 from billing.models import OutboxMessage
 from core.ids import row_id
 from pricing.models import Subscription
-from pricing.rollouts import upcoming_change
+from pricing.rollouts import upcoming_changes
 from tests.scenarios.changes import PriceChanges
 from tests.scenarios.money import Story, per_unit
 
@@ -18,12 +18,6 @@ pytestmark = pytest.mark.django_db
 
 FEE_1 = [{"key": "platform", "amount": "10", "timing": "in_advance", "prorate": True}]
 FEE_2 = [{"key": "platform", "amount": "12", "timing": "in_advance", "prorate": True}]
-
-
-@pytest.fixture
-def changes(money: Story) -> PriceChanges:
-    money.meter("tok")
-    return PriceChanges(money)
 
 
 @dataclass
@@ -156,7 +150,7 @@ def test_upcoming_is_what_is_announced(money: Story, changes: PriceChanges) -> N
 
 def _upcoming(money: Story, changes: PriceChanges, payer: str) -> tuple[str, str] | None:
     subscription = Subscription.objects.get(pk=row_id("sub", changes.subscriptions[payer]))
-    found = upcoming_change(subscription, money.now)
+    found = upcoming_changes([subscription], money.now).get(subscription.pk)
     return None if found is None else (found.version.public_id, found.effective_at.date().isoformat())
 
 

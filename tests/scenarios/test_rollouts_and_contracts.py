@@ -13,12 +13,6 @@ pytestmark = pytest.mark.django_db
 APRIL = "2026-04-10T00:00:00Z"
 
 
-@pytest.fixture
-def changes(money: Story) -> PriceChanges:
-    money.meter("tok")
-    return PriceChanges(money)
-
-
 def contract(changes: PriceChanges, payer: str, base: str, price: str) -> str:
     """A version of the payer's customer alone."""
     customer = changes.api.get(f"/v1/billing-entities/{payer}").json()["customer"]

@@ -11,12 +11,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def changes(money: Story) -> PriceChanges:
-    money.meter("tok")
-    return PriceChanges(money)
-
-
-@pytest.fixture
 def versions(changes: PriceChanges) -> tuple[str, str]:
     return changes.publish(per_unit("tok", "1")), changes.publish(per_unit("tok", "2"))
 

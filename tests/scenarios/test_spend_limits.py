@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from billing.models import Denial, OutboxMessage
-from core import clock
 from tests.scenarios.limits import LimitStory, thresholds
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def story() -> Iterator[LimitStory]:
-    told = LimitStory()
-    yield told
-    told.audit()
-    clock.use(None)
 
 
 def test_the_refusal_says_whose_limit_it_is_what_is_used_and_when_it_resets(story: LimitStory) -> None:

@@ -149,5 +149,5 @@ def _come_to_rest(rig: Rig) -> list[str]:
             time.sleep(0.5)
     rig.stop_jobs()
     rig.run_due()
-    rig.stop_web()
+    rig.stop("web")
     return problems

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from accounts.integration_keys import issue_integration_key
 from accounts.models.keys import Scope
 from core.audit import Source, audited
-from core.errors import TollgateError
+from core.commands import TollgateCommand
 from core.instants import parse_instant
 
 
-class Command(BaseCommand):
+class Command(TollgateCommand):
     """Writes the secret, and nothing else, to standard output: it is told this once."""
 
     help = "Issue an integration key (tg_...) and print its secret, once."
@@ -34,14 +34,9 @@ class Command(BaseCommand):
         self, *args: Any, name: str, scopes: list[str] | None, expires_at: str | None, **options: Any
     ) -> None:
         """Issue the key."""
-        try:
-            ends = parse_instant(expires_at, "--expires-at") if expires_at is not None else None
-            with audited(Source.COMMAND, "manage.py create_integration_key"):
-                issued = issue_integration_key(
-                    name=name, scopes=scopes or [Scope.ADMIN.value], expires_at=ends
-                )
-        except TollgateError as error:
-            raise CommandError(error.message) from error
+        ends = parse_instant(expires_at, "--expires-at") if expires_at is not None else None
+        with audited(Source.COMMAND, "manage.py create_integration_key"):
+            issued = issue_integration_key(name=name, scopes=scopes or [Scope.ADMIN.value], expires_at=ends)
         key = issued.key
         self.stderr.write(f"{key.public_id} {key.name}, scopes {', '.join(key.scopes)}. Keep the secret:")
         self.stdout.write(issued.secret)

@@ -7,19 +7,19 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
 from accounts.importing.batch import Report, import_rows
 from accounts.importing.rows import COLUMNS, LineError, Row, read_rows
 from core.audit import Source, audited
-from core.errors import TollgateError
+from core.commands import TollgateCommand
 
 BATCH: Final = 1000
 ERRORS_SHOWN: Final = 100
 
 
-class Command(BaseCommand):
+class Command(TollgateCommand):
     """Exits with 0 when every line was taken, with 1 otherwise; a second run adds nothing."""
 
     help = f"Import customers from CSV or JSONL. Fields: {', '.join(COLUMNS)}."
@@ -32,14 +32,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, file: Path, dry_run: bool, **options: Any) -> None:
         """Import; CommandError (exit code 1) when a line or the file could not be taken."""
         report = Report()
-        try:
-            with audited(Source.COMMAND, "manage.py import_customers"):
-                if dry_run:
-                    self._rehearse(file, report)
-                else:
-                    self._import(file, report)
-        except TollgateError as error:
-            raise CommandError(error.message) from error
+        with audited(Source.COMMAND, "manage.py import_customers"):
+            if dry_run:
+                self._rehearse(file, report)
+            else:
+                self._import(file, report)
         self._tell(report, dry_run)
         if report.errors:
             raise CommandError(f"{len(report.errors)} of {report.lines} lines were not taken.")

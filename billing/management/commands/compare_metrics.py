@@ -7,11 +7,11 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from billing.simulations.metrics import compare_metrics
 from core import clock
-from core.errors import TollgateError
+from core.commands import TollgateCommand
 from core.instants import parse_instant
 from core.numbers import plain
 from pricing.cycles import Period
@@ -20,7 +20,7 @@ ROW = "{:24} {:>12} {:>10} {:>22} {:>10} {:>10} {:>11} {:>9}"
 HEADINGS = ("meter", "correlation", "r2", "price", "median", "spread", "below cost", "unbilled")
 
 
-class Command(BaseCommand):
+class Command(TollgateCommand):
     """Exits with 1 when the window makes no sense."""
 
     help = "Rank tracked meters by how well they follow cost, with the spread of margins at one price."
@@ -33,12 +33,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print a table for each currency."""
-        try:
-            end = parse_instant(options["ends_at"], "--to") if options["ends_at"] else clock.now()
-            given = options["starts_at"]
-            start = parse_instant(given, "--from") if given else end - timedelta(days=90)
-        except TollgateError as error:
-            raise CommandError(error.message) from error
+        end = parse_instant(options["ends_at"], "--to") if options["ends_at"] else clock.now()
+        given = options["starts_at"]
+        start = parse_instant(given, "--from") if given else end - timedelta(days=90)
         if start >= end:
             raise CommandError("--to must be after --from.")
         for found in compare_metrics(Period(start, end), options["currency"]):

@@ -6,21 +6,19 @@ import time
 from argparse import ArgumentParser
 from typing import Any, Final
 
-from django.core.management.base import BaseCommand, CommandError
-
 from accounts.models import Customer
 from billing.erasures import request_erasure, run_erasure
 from billing.models import Erasure
 from core import clock
 from core.api.references import find_referenced
 from core.audit import Source, audited
-from core.errors import TollgateError
+from core.commands import TollgateCommand
 
 WAIT: Final = 1.0
 """Seconds between two looks at an erasure that another process is at."""
 
 
-class Command(BaseCommand):
+class Command(TollgateCommand):
     """Asks for the erasure and carries it out; started again, `run_erasures` goes on with it."""
 
     help = "Erase a person's data of one customer. What money depends on stays, and is named."
@@ -43,21 +41,18 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Erase, and say what was and what stays."""
-        try:
-            customer = find_referenced(Customer.objects.all(), "cus", options["customer"])
-            with audited(Source.COMMAND, "erase_person"):
-                erasure = request_erasure(
-                    customer,
-                    user=options["user"],
-                    properties=options["property"],
-                    values=options["value"],
-                    reason=options["reason"],
-                    by="erase_person",
-                )
-                while not run_erasure(erasure.pk, clock.now()) and _waits(erasure):
-                    time.sleep(WAIT)
-        except TollgateError as error:
-            raise CommandError(error.message) from error
+        customer = find_referenced(Customer.objects.all(), "cus", options["customer"])
+        with audited(Source.COMMAND, "erase_person"):
+            erasure = request_erasure(
+                customer,
+                user=options["user"],
+                properties=options["property"],
+                values=options["value"],
+                reason=options["reason"],
+                by="erase_person",
+            )
+            while not run_erasure(erasure.pk, clock.now()) and _waits(erasure):
+                time.sleep(WAIT)
         erasure.refresh_from_db()
         self.stdout.write(
             f"{erasure.public_id}: {erasure.parts} values of {erasure.events} events and"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-
 from accounts.models import BillingEntity, Customer
 from billing.ledger import PayerId
 from billing.seals import seal_payers
@@ -14,12 +12,12 @@ from billing.seals.exporting import export_ledger, json_line, opened
 from billing.store_snapshot import snapshot
 from core import clock
 from core.api.references import find_referenced
-from core.errors import TollgateError
+from core.commands import TollgateCommand
 
 CHECKER = "billing/seals/check_export.py"
 
 
-class Command(BaseCommand):
+class Command(TollgateCommand):
     """Seals what is not sealed yet, then writes everything as JSON lines."""
 
     help = (
@@ -38,10 +36,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Write the export; what was written is told on standard error."""
-        try:
-            payers = _payers(options)
-        except TollgateError as error:
-            raise CommandError(error.message) from error
+        payers = _payers(options)
         keys: list[PayerId] = [(payer.customer_id, payer.pk) for payer in payers]
         seal_payers(keys, clock.now())
         path = options["out"]

@@ -5,16 +5,14 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-
 from accounts.models import Customer
 from billing.seals.exporting import export_heads, json_line, opened
 from billing.store_snapshot import snapshot
 from core.api.references import find_referenced
-from core.errors import TollgateError
+from core.commands import TollgateCommand
 
 
-class Command(BaseCommand):
+class Command(TollgateCommand):
     """One JSON line for each payer that has a seal."""
 
     help = "Write the last head of every payer's chain, as JSON lines."
@@ -27,11 +25,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Write the heads."""
         customer = None
-        try:
-            if options["customer"]:
-                customer = find_referenced(Customer.objects.all(), "cus", options["customer"]).pk
-        except TollgateError as error:
-            raise CommandError(error.message) from error
+        if options["customer"]:
+            customer = find_referenced(Customer.objects.all(), "cus", options["customer"]).pk
         path = options["out"]
         with opened(path, self.stdout) as out, snapshot() as raw:
             for line in export_heads(raw, customer):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
-
-from django.core.management.base import BaseCommand, CommandError
 
 from billing.imports.rows import FORMATS, Row, format_of, open_file, read_rows
 from billing.outside.gateway_counts import SOURCE, CountRow, LoadReport, RowProblem, load_counts, read_count
 from billing.outside.log_counts import count_access_log
 from core.audit import Source, audited
+from core.commands import TollgateCommand, reading
 from core.errors import InvalidRequest, TollgateError
 from core.instants import parse_instant
 
@@ -29,17 +28,12 @@ in the history. Ends with 1 when there was a row that could not be taken.
 """
 
 
-class Command(BaseCommand):
+class Command(TollgateCommand):
     """Load a gateway's counts."""
 
     help = "Load a gateway's own count of calls per key and hour (CSV or JSONL), to be reconciled."
+    epilog = EPILOG
     requires_migrations_checks = True
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        """A parser that keeps the lines of the epilog."""
-        return super().create_parser(
-            prog_name, subcommand, epilog=EPILOG, formatter_class=RawDescriptionHelpFormatter, **kwargs
-        )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The file and what it is."""
@@ -52,13 +46,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Load the file and say what became of it."""
         path = Path(options["file"])
-        try:
-            with audited(Source.COMMAND, "import_gateway_counts"):
-                report, left_out = self._load(path, options)
-        except TollgateError as error:
-            raise CommandError(error.message) from error
-        except OSError as error:
-            raise CommandError(f"{path} cannot be read: {error.strerror or error}.") from error
+        with reading(path), audited(Source.COMMAND, "import_gateway_counts"):
+            report, left_out = self._load(path, options)
         for problem in report.problems[:SHOWN_MAX]:
             self.stderr.write(f"row {problem.number + 1}: {problem.error.message}")
         self.stdout.write(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any, Final
-
-from django.core.management.base import BaseCommand, CommandError
 
 from billing.imports.rows import FORMATS
 from billing.outside.payments import FileProvider, load_payments
 from core.audit import Source, audited
-from core.errors import TollgateError
+from core.commands import TollgateCommand, reading
 from core.instants import instant_text, parse_instant
 
 EPILOG: Final = """
@@ -23,17 +21,12 @@ A top-up names its payment by PROVIDER:ID in its reference, an adjustment in its
 """
 
 
-class Command(BaseCommand):
+class Command(TollgateCommand):
     """Load a payment provider's list."""
 
     help = "Load a payment provider's list of payments, refunds and payouts (CSV or JSONL), to be reconciled."
+    epilog = EPILOG
     requires_migrations_checks = True
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        """A parser that keeps the lines of the epilog."""
-        return super().create_parser(
-            prog_name, subcommand, epilog=EPILOG, formatter_class=RawDescriptionHelpFormatter, **kwargs
-        )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The provider, the file and what it covers."""
@@ -50,19 +43,14 @@ class Command(BaseCommand):
             parse_instant(options[name], name) if options[name] else None
             for name in ("covers_from", "covers_until")
         )
-        try:
-            with audited(Source.COMMAND, "import_payments"):
-                statement = load_payments(
-                    FileProvider(options["provider"], path, options["format"]),
-                    covers_from=start,
-                    covers_until=end,
-                    name=path.name,
-                    by="import_payments",
-                )
-        except TollgateError as error:
-            raise CommandError(error.message) from error
-        except OSError as error:
-            raise CommandError(f"{path} cannot be read: {error.strerror or error}.") from error
+        with reading(path), audited(Source.COMMAND, "import_payments"):
+            statement = load_payments(
+                FileProvider(options["provider"], path, options["format"]),
+                covers_from=start,
+                covers_until=end,
+                name=path.name,
+                by="import_payments",
+            )
         self.stdout.write(
             f"{statement.rows:,} rows from {instant_text(statement.covers_from)} until"
             f" {instant_text(statement.covers_until)}: {statement.added:,} added,"

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from accounts.models import ApiKey, BillingEntity, Workspace
 from billing.imports import ImportReport, NotTaken, RowMapping, import_usage, read_mapping, read_rows
 from billing.imports.rows import FORMATS, format_of, open_file
 from core.api.references import find_referenced
 from core.audit import Source, audited
-from core.errors import TollgateError
+from core.commands import TollgateCommand, reading
 from metering.event_values import normalise_api_key
 
 SHOWN_MAX: Final = 50
@@ -42,17 +42,12 @@ Ends with 1 when there was a row that could not be taken.
 """
 
 
-class Command(BaseCommand):
+class Command(TollgateCommand):
     """Load usage from a file."""
 
     help = "Load usage from a CSV or JSONL file (also .gz), however old: each row is an event and charged."
+    epilog = EPILOG
     requires_migrations_checks = True
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        """A parser that keeps the lines of the examples."""
-        return super().create_parser(
-            prog_name, subcommand, epilog=EPILOG, formatter_class=RawDescriptionHelpFormatter, **kwargs
-        )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The file and how its rows become events."""
@@ -70,7 +65,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Import the file and say what became of it."""
         path = Path(options["file"])
-        try:
+        with reading(path):
             kind = options["format"] or format_of(path)
             prefix = options["key_prefix"] or path.name
             zone = _zone(options["time_zone"])
@@ -80,10 +75,6 @@ class Command(BaseCommand):
             _check_constants(mapping)
             with audited(Source.COMMAND, "import_usage"):
                 report = self._run(path, kind, mapping)
-        except TollgateError as error:
-            raise CommandError(error.message) from error
-        except OSError as error:
-            raise CommandError(f"{path} cannot be read: {error.strerror or error}.") from error
         self._tell(report)
         if report.rejected or report.quarantined:
             sys.exit(1)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
 from types import FrameType
 from typing import Any, Final
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from billing.access_log.following import follow
 from billing.access_log.ingesting import Ingester, IngestReport
@@ -19,6 +19,7 @@ from billing.access_log.lines import FREE_FROM
 from billing.reports.passed_calls import PassedCalls, passed_calls
 from core import clock
 from core.audit import Source, audited
+from core.commands import TollgateCommand, reading
 from core.numbers import plain
 
 SHOWN_MAX: Final = 10
@@ -33,17 +34,12 @@ Ends with 1 when there was a line that could not be taken; see the page Gateway.
 """
 
 
-class Command(BaseCommand):
+class Command(TollgateCommand):
     """Settle a gateway's access log."""
 
     help = "Settle the calls in a gateway's access log: capture their holds, or charge them as events."
+    epilog = EPILOG
     requires_migrations_checks = True
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
-        """A parser that keeps the lines of the epilog."""
-        return super().create_parser(
-            prog_name, subcommand, epilog=EPILOG, formatter_class=RawDescriptionHelpFormatter, **kwargs
-        )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The log, and whether to stay with it."""
@@ -67,10 +63,8 @@ class Command(BaseCommand):
             if options["follow"]:
                 self._follow(ingester)
                 return
-            try:
+            with reading(path):
                 report = ingester.run()
-            except OSError as error:
-                raise CommandError(f"{path} cannot be read: {error.strerror or error}.") from error
         self._tell(report)
         if report.not_taken:
             sys.exit(1)

@@ -5,21 +5,21 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from accounts.models import Customer
 from billing.models import Discrepancy, ReconciliationRun
 from billing.reconciliation.runs import UNFINISHED, request_run, run_steps
 from core.api.references import find_referenced
 from core.audit import Source, audited
-from core.errors import TollgateError
+from core.commands import TollgateCommand
 from core.numbers import plain
 
 Kind = ReconciliationRun.Kind
 SHOWN_MAX = 100
 
 
-class Command(BaseCommand):
+class Command(TollgateCommand):
     """Exits with 0 when all agrees, with 1 when something does not, or when the run did not end."""
 
     help = "Reconcile: what came since it was proven, or with --full everything. Kept as a run."
@@ -32,11 +32,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run it; CommandError (exit code 1) says what is wrong."""
-        try:
-            with audited(Source.COMMAND):
-                run = self._run(options)
-        except TollgateError as error:
-            raise CommandError(error.message) from error
+        with audited(Source.COMMAND):
+            run = self._run(options)
         if run.status != ReconciliationRun.Status.DONE:
             raise CommandError(f"{run.public_id} is {run.status}. {run.problem}".strip())
         self._print(run)

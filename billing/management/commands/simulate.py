@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from accounts.models import BillingEntity, Customer
 from billing.simulations import request_simulation, run_simulation
@@ -16,7 +16,7 @@ from billing.simulations.asking import GROWS_BY, documents_in
 from billing.simulations.export import csv_rows
 from core.api.references import find_referenced
 from core.audit import Source, audited
-from core.errors import TollgateError
+from core.commands import TollgateCommand
 from core.instants import parse_instant
 from core.numbers import parse_price
 from pricing.api.plans import find_plan
@@ -27,7 +27,7 @@ from pricing.simulation import Cohort
 COHORTS = ("customer", "payer", "plan")
 
 
-class Command(BaseCommand):
+class Command(TollgateCommand):
     """Exits with 0 when it is done, with 1 when something about the question is wrong."""
 
     help = "Simulate plan versions or files against past usage, side by side. The result is kept."
@@ -62,8 +62,6 @@ class Command(BaseCommand):
             run_simulation(simulation.pk)
         except CatalogError as error:
             raise CommandError("\n".join(map(str, error.problems))) from error
-        except TollgateError as error:
-            raise CommandError(error.message) from error
         simulation.refresh_from_db()
         if simulation.status != Simulation.Status.DONE:
             raise CommandError(f"{simulation.public_id} is {simulation.status}. {simulation.problem}".strip())

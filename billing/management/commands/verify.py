@@ -11,19 +11,19 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from dateutil.relativedelta import relativedelta
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db.models import QuerySet
 
 from accounts.models import BillingEntity, Customer
 from billing.verification import Difference, Verified, Window, verify
 from core.api.references import find_referenced
-from core.errors import TollgateError
+from core.commands import TollgateCommand
 
 PROGRESS_EVERY: Final = 1.0
 """Seconds between two lines of progress."""
 
 
-class Command(BaseCommand):
+class Command(TollgateCommand):
     """Ends with 0 when everything comes out again, with 1 when something does not; each thing is named."""
 
     help = "Recompute charges, positions, balances and periods from what is stored, and check the seals."
@@ -41,10 +41,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Verify, tell of each difference as it is found, and sum up."""
-        try:
-            payers, window = _payers(options), _window(options["period"])
-        except TollgateError as error:
-            raise CommandError(error.message) from error
+        payers, window = _payers(options), _window(options["period"])
         is_json, next_at, total = options["json"], time.monotonic() + PROGRESS_EVERY, payers.count()
 
         def progress(done: Verified) -> None:

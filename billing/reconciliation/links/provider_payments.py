@@ -33,32 +33,31 @@ PAYMENTS: Final = """
            happened_at, customer_id, billing_entity_id, kind, reference, id
     FROM billing_providerpayment WHERE superseded_at IS NULL AND kind <> 'payout'
     ORDER BY provider, external_id"""
-OURS: Final = """
+
+
+def _named(kind: str, table: str, words: str, paid: str) -> str:
+    return f"""
+    SELECT DISTINCT p.provider, rtrim(found[1], '.:'), '{kind}', t.id, t.seq, t.customer_id,
+           t.billing_entity_id, {paid}, t.created_at,
+           p.covered @> (t.created_at - %(settling)s::interval)
+               AND p.covered @> (t.created_at + %(settling)s::interval)
+    FROM provider p
+    JOIN {table} t ON strpos(t.{words}, p.provider || ':') > 0
+    JOIN accounts_billingentity b ON b.id = t.billing_entity_id
+    CROSS JOIN LATERAL regexp_matches(
+        t.{words}, '(?<![a-z0-9_-])' || p.provider || ':([^\\s,;()\\[\\]"'']{{1,150}})', 'g') AS found
+    """  # noqa: S608 - the words are ours
+
+
+_PRICED: Final = """coalesce(t.price, t.amount),
+           CASE WHEN t.price IS NULL THEN b.currency ELSE t.price_currency END"""
+OURS: Final = f"""
     WITH provider AS MATERIALIZED (
         SELECT provider, range_agg(tstzrange(covers_from, covers_until)) AS covered
         FROM billing_paymentstatement GROUP BY 1)
-    SELECT DISTINCT p.provider, rtrim(found[1], '.:'), 'top-up', t.id, t.seq, t.customer_id,
-           t.billing_entity_id, coalesce(t.price, t.amount),
-           CASE WHEN t.price IS NULL THEN b.currency ELSE t.price_currency END, t.created_at,
-           p.covered @> (t.created_at - %(settling)s::interval)
-               AND p.covered @> (t.created_at + %(settling)s::interval)
-    FROM provider p
-    JOIN billing_topup t ON strpos(t.reference, p.provider || ':') > 0
-    JOIN accounts_billingentity b ON b.id = t.billing_entity_id
-    CROSS JOIN LATERAL regexp_matches(
-        t.reference, '(?<![a-z0-9_-])' || p.provider || ':([^\\s,;()\\[\\]"'']{1,150})', 'g') AS found
-    UNION ALL
-    SELECT DISTINCT p.provider, rtrim(found[1], '.:'), 'adjustment', t.id, t.seq, t.customer_id,
-           t.billing_entity_id, t.amount,
-           b.currency, t.created_at,
-           p.covered @> (t.created_at - %(settling)s::interval)
-               AND p.covered @> (t.created_at + %(settling)s::interval)
-    FROM provider p
-    JOIN billing_adjustment t ON strpos(t.reason, p.provider || ':') > 0
-    JOIN accounts_billingentity b ON b.id = t.billing_entity_id
-    CROSS JOIN LATERAL regexp_matches(
-        t.reason, '(?<![a-z0-9_-])' || p.provider || ':([^\\s,;()\\[\\]"'']{1,150})', 'g') AS found
-    ORDER BY 1, 2, 10, 4"""
+    {_named("top-up", "billing_topup", "reference", _PRICED)} UNION ALL
+    {_named("adjustment", "billing_adjustment", "reason", "t.amount, b.currency")}
+    ORDER BY 1, 2, 10, 4"""  # noqa: S608 - the texts are ours
 Mark = tuple[str, str]
 """(provider, its id of the payment)"""
 

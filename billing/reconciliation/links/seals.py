@@ -6,14 +6,12 @@ from collections import Counter
 from decimal import Decimal
 from typing import Any, Final
 
-from billing.reconciliation.finding import ROWS
+from billing.reconciliation.finding import FINDINGS_MAX, ROWS
 from billing.reconciliation.link import Checked, Finding, Link, Scope
 from billing.seals.verifying import SAYS, Cause, Misfit, Verification
 from core.numbers import ONE, ZERO
 
 NAME: Final = "seals"
-FINDINGS_MAX: Final = 100
-"""Of one payer and cause: more than these say nothing that these do not."""
 TYPES: Final = {
     Cause.CHANGED: "row_changed",
     Cause.MISSING: "row_missing",

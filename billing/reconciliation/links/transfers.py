@@ -53,28 +53,22 @@ def _statement(reasons: str, *tables: str) -> str:
 USAGE_MOVED: Final = _statement("'usage', 'reversal'", "billing_charge")
 FEES_MOVED: Final = _statement("'base_fee', 'coupon'", "billing_bookedfee", "billing_couponcredit")
 CLOSES_MOVED: Final = _statement("'close'", "billing_closingline")
+_UNPAID: Final = """
+    SELECT '{what}', r.customer_id, r.billing_entity_id, r.seq, r.amount, {sign}parts.amount
+    FROM span JOIN {table} r ON r.customer_id = span.customer_id
+        AND r.billing_entity_id = span.payer_id AND r.seq > span.after
+    CROSS JOIN LATERAL (SELECT coalesce(sum((one->>'amount')::numeric), 0) AS amount
+                        FROM jsonb_array_elements(r.funding) AS one) AS parts
+    WHERE r.amount <> {sign}parts.amount"""
 # An amount may have been changed beside what paid for it.
-AMOUNTS: Final = """
-    SELECT 'fee', f.customer_id, f.billing_entity_id, f.seq, f.amount, parts.amount
-    FROM span JOIN billing_bookedfee f ON f.customer_id = span.customer_id
-        AND f.billing_entity_id = span.payer_id AND f.seq > span.after
-    CROSS JOIN LATERAL (SELECT coalesce(sum((one->>'amount')::numeric), 0) AS amount
-                        FROM jsonb_array_elements(f.funding) AS one) AS parts
-    WHERE f.amount <> parts.amount
-    UNION ALL
-    SELECT 'close', l.customer_id, l.billing_entity_id, l.seq, l.amount, parts.amount
-    FROM span JOIN billing_closingline l ON l.customer_id = span.customer_id
-        AND l.billing_entity_id = span.payer_id AND l.seq > span.after
-    CROSS JOIN LATERAL (SELECT coalesce(sum((one->>'amount')::numeric), 0) AS amount
-                        FROM jsonb_array_elements(l.funding) AS one) AS parts
-    WHERE l.amount <> parts.amount
-    UNION ALL
-    SELECT 'coupon', d.customer_id, d.billing_entity_id, d.seq, d.amount, -parts.amount
-    FROM span JOIN billing_couponcredit d ON d.customer_id = span.customer_id
-        AND d.billing_entity_id = span.payer_id AND d.seq > span.after
-    CROSS JOIN LATERAL (SELECT coalesce(sum((one->>'amount')::numeric), 0) AS amount
-                        FROM jsonb_array_elements(d.funding) AS one) AS parts
-    WHERE d.amount <> -parts.amount"""
+AMOUNTS: Final = " UNION ALL ".join(
+    _UNPAID.replace("{what}", what).replace("{table}", table).replace("{sign}", sign)
+    for what, table, sign in (
+        ("fee", "billing_bookedfee", ""),
+        ("close", "billing_closingline", ""),
+        ("coupon", "billing_couponcredit", "-"),
+    )
+)
 
 
 class _Side(NamedTuple):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import textwrap
 from typing import Any, Final
 
-from django.core.management import BaseCommand, CommandError, CommandParser
+from django.core.management import CommandError, CommandParser
 
 from core import clock, test_clock
-from core.errors import TollgateError
+from core.commands import TollgateCommand
 from core.instants import parse_instant
 from core.jobs import Job, find_job, jobs, run_job
 from core.jobs.running import Status, Trigger
@@ -17,7 +17,7 @@ PATIENCE: Final = 60.0
 """So many seconds a run that goes on elsewhere is waited for."""
 
 
-class Command(BaseCommand):
+class Command(TollgateCommand):
     """Run the due tasks in the order of the schedule, as if it were `--now`."""
 
     help = "Run every due task once, in this process."
@@ -35,13 +35,10 @@ class Command(BaseCommand):
         if options["list"]:
             self.stdout.write(table(jobs()))
             return
-        try:
-            wanted = [find_job(name) for name in options["only"] or ()] or jobs()
-            if options["now"]:
-                instant = parse_instant(options["now"], "now")
-                clock.use(lambda: instant)
-        except TollgateError as error:
-            raise CommandError(error.message) from error
+        wanted = [find_job(name) for name in options["only"] or ()] or jobs()
+        if options["now"]:
+            instant = parse_instant(options["now"], "now")
+            clock.use(lambda: instant)
         try:
             problems = [problem for job in wanted if (problem := self._run(job))]
         finally:

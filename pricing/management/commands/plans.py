@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from core.audit import Source, audited
-from core.errors import TollgateError
+from core.commands import TollgateCommand
 from pricing.catalog import Catalog, CatalogError, load_catalog
 from pricing.catalog.schema import plan_file_schema
 from pricing.diff_text import diff_lines
@@ -24,7 +24,7 @@ EXIT_CHANGES: Final = 2
 PATH: Final = "a plan file, or a directory of them"
 
 
-class Command(BaseCommand):
+class Command(TollgateCommand):
     """Exits with 0 when all is well, with 1 when a file is wrong or the database refuses.
 
     `diff` exits with 2 when something is different from what is published.
@@ -67,8 +67,6 @@ class Command(BaseCommand):
                 self.stderr.write(str(problem))
             count = len(error.problems)
             raise CommandError(f"{count} problem{'s' if count > 1 else ''}; nothing was changed.") from error
-        except TollgateError as error:
-            raise CommandError(error.message) from error
 
     def _validate(self, path: str, **options: Any) -> None:
         catalog = load_catalog(Path(path))

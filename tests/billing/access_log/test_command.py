@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from io import StringIO
@@ -17,19 +17,13 @@ from accounts.keys import issue_api_key
 from billing.access_log.following import AWAY_SECONDS, PAUSE_SECONDS, follow
 from billing.access_log.ingesting import Ingester, IngestReport
 from billing.models import Charge
-from core import clock
 from tests.billing.access_log.log_lines import append, line, own
 from tests.billing.world import Tenant, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 PER_CALL = {"key": "calls", "meter": "calls", "model": "per_unit", "unit_price": "4"}
-
-
-@pytest.fixture(autouse=True)
-def _january() -> Iterator[None]:
-    clock.use(lambda: datetime(2026, 1, 15, 12, tzinfo=UTC))
-    yield
-    clock.use(None)
+_january = standing_at(datetime(2026, 1, 15, 12, tzinfo=UTC))
 
 
 @pytest.fixture

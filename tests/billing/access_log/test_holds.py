@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +20,7 @@ from metering.models import QuarantinedEvent, UsageEvent
 from tests.api_client import Api
 from tests.billing.access_log.log_lines import append, line
 from tests.billing.world import START, Tenant, balance, charge, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -59,11 +59,7 @@ class Gate:
         return {name: count for name, count in counts.items() if count}
 
 
-@pytest.fixture(autouse=True)
-def _january() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+_january = standing_at(NOW)
 
 
 @pytest.fixture

@@ -23,17 +23,12 @@ from core.database_errors import Unavailable
 from metering.models import QuarantinedEvent, UsageEvent
 from tests.billing.access_log.log_lines import append, line, own, text
 from tests.billing.world import START, Tenant, balance, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 PER_CALL = {"key": "calls", "meter": "calls", "model": "per_unit", "unit_price": "0.01"}
 PER_BYTE = {"key": "sent", "meter": "sent", "model": "per_unit", "unit_price": "0.001"}
-
-
-@pytest.fixture(autouse=True)
-def _january() -> Any:
-    clock.use(lambda: datetime(2026, 1, 15, 12, tzinfo=UTC))
-    yield
-    clock.use(None)
+_january = standing_at(datetime(2026, 1, 15, 12, tzinfo=UTC))
 
 
 @pytest.fixture

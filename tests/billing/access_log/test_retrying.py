@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -22,18 +21,13 @@ from core import clock
 from core.database_errors import Unavailable
 from tests.billing.access_log.log_lines import append, line, own
 from tests.billing.world import Tenant, balance, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 from tests.concurrency.crowd import at_once
 
 PER_CALL = {"key": "calls", "meter": "calls", "model": "per_unit", "unit_price": "2"}
 LATER = datetime(2026, 1, 16, tzinfo=UTC)
 GONE = "auth_00000000000000000000000000"
-
-
-@pytest.fixture(autouse=True)
-def _january() -> Iterator[None]:
-    clock.use(lambda: datetime(2026, 1, 15, 12, tzinfo=UTC))
-    yield
-    clock.use(None)
+_january = standing_at(datetime(2026, 1, 15, 12, tzinfo=UTC))
 
 
 @pytest.fixture

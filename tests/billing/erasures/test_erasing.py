@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -26,12 +25,12 @@ from billing.replay import replay_differences
 from billing.seals import check_export, seal_payers, sealing
 from billing.seals.sealing import seal_due
 from billing.seals.verifying import Verification
-from core import clock
 from core.errors import InvalidRequest
 from core.sql import driver
 from metering.models import CostRate, IdempotencyKey, QuarantinedEvent, UsageEvent
 from tests.billing.seals.sealed import PER_TOKEN, use
 from tests.billing.world import START, Tenant, charge, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -45,13 +44,7 @@ SENT: dict[str, Any] = {
     },
     "user": "olga",
 }
-
-
-@pytest.fixture(autouse=True)
-def january() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+january = standing_at(NOW)
 
 
 @pytest.fixture

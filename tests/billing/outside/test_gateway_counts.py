@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,41 +11,17 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, transaction
 
-from accounts.keys import register_fingerprint
 from accounts.models import ApiKey
 from accounts.secrets import fingerprint
 from billing.models import GatewayCount
 from core import clock
-from tests.accounts.caller import Caller, caller_with
-from tests.billing.world import Tenant, make_meter, make_tenant, make_version
+from tests.accounts.caller import Caller
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 20, 12, 30, tzinfo=UTC)
 NINE = datetime(2026, 1, 20, 9, tzinfo=UTC)
-PER_TOKEN = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "1"}
-
-
-@pytest.fixture(autouse=True)
-def _clock() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
-
-
-@pytest.fixture
-def tenant() -> Tenant:
-    make_meter()
-    return make_tenant(make_version([PER_TOKEN]), balance="1000")
-
-
-@pytest.fixture
-def key(tenant: Tenant) -> ApiKey:
-    return register_fingerprint(workspace=tenant.workspace, fingerprint=fingerprint("the secret"), name="k")
-
-
-@pytest.fixture
-def caller() -> Caller:
-    return caller_with("admin")
+_clock = standing_at(NOW)
 
 
 def send(caller: Caller, *rows: dict[str, Any], **fields: Any) -> dict[str, Any]:

@@ -2,48 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from accounts.keys import register_fingerprint
 from accounts.models import ApiKey
-from accounts.secrets import fingerprint
 from billing.reconciliation.links import gateway_counts, provider_payments
 from core import clock
-from tests.accounts.caller import Caller, caller_with
+from tests.accounts.caller import Caller
 from tests.billing.outside.outside_world import call_by_key, check_outside, count, listed, told
-from tests.billing.world import Tenant, make_meter, make_tenant, make_version
+from tests.billing.world import Tenant, make_tenant
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 20, 12, 30, tzinfo=UTC)
 NINE = datetime(2026, 1, 20, 9, tzinfo=UTC)
-PER_TOKEN = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "1"}
-
-
-@pytest.fixture(autouse=True)
-def _clock() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
-
-
-@pytest.fixture
-def tenant() -> Tenant:
-    make_meter()
-    return make_tenant(make_version([PER_TOKEN]), balance="1000")
-
-
-@pytest.fixture
-def key(tenant: Tenant) -> ApiKey:
-    return register_fingerprint(workspace=tenant.workspace, name="k", fingerprint=fingerprint("secret"))
-
-
-@pytest.fixture
-def caller() -> Caller:
-    return caller_with("admin")
+_clock = standing_at(NOW)
 
 
 def test_counts_that_agree_are_clean(caller: Caller, tenant: Tenant, key: ApiKey) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,25 +13,14 @@ from django.db import DatabaseError, transaction
 
 from billing.models import PaymentStatement, ProviderPayment
 from billing.outside.payments import FileProvider, load_payments
-from core import clock
 from core.errors import TollgateError
-from tests.accounts.caller import Caller, caller_with
+from tests.accounts.caller import Caller
 from tests.billing.world import Tenant, make_tenant
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 20, 12, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def _clock() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
-
-
-@pytest.fixture
-def caller() -> Caller:
-    return caller_with("admin")
+_clock = standing_at(NOW)
 
 
 def payment(pk: str, amount: str = "50", **fields: Any) -> dict[str, Any]:

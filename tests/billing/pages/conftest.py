@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -14,6 +14,7 @@ from accounts.users import add_to_staff, create_user
 from core import clock
 from pricing.models import PlanVersion
 from tests.billing.world import Tenant, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 GRADUATED = {
@@ -30,11 +31,7 @@ def now_is(instant: datetime) -> None:
     clock.use(lambda: instant)
 
 
-@pytest.fixture(autouse=True)
-def _january() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+_january = standing_at(NOW)
 
 
 @pytest.fixture

@@ -5,15 +5,11 @@ The budgets stand in tests/query_counts.json, the login session and the reader's
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from accounts.users import add_member, create_user
 from billing.authorizations import authorization_request
@@ -23,11 +19,10 @@ from core import clock
 from pricing.models import PlanVersion
 from tests.billing.pages.conftest import signed
 from tests.billing.world import Tenant, charge, make_tenant
+from tests.statements import budgets, statements_of
 
 pytestmark = pytest.mark.django_db
-BUDGETS: Final[dict[str, int]] = json.loads(
-    (Path(__file__).resolve().parents[2] / "query_counts.json").read_text()
-)["bound pages"]
+BUDGETS: Final = budgets("bound pages")
 PAGES: Final = {
     "denials": "/denials",
     "overspend": "/overspend",
@@ -54,10 +49,10 @@ def test_a_page_keeps_its_budget_whatever_it_shows(
         client = signed(user)
     address = PAGES[name].format(customer=acme.customer.public_id)
     _fill(acme, "first")
-    few = _counted(client, address)
+    few = statements_of(client, address)
     for number in range(4):
         _fill(make_tenant(version, balance="20", overdraft=Decimal(0)), f"more {number}")
-    many = _counted(client, address)
+    many = statements_of(client, address)
     assert (few, many) == (BUDGETS[name], BUDGETS[name])
 
 
@@ -70,11 +65,3 @@ def _fill(tenant: Tenant, key: str) -> None:
     charge_many([authorization_request(body, clock.now())])
     charge(tenant, f"{key} refused", properties={"tokens": 9000})
     charge(tenant, f"{key} below", Mode.REPORT, properties={"tokens": 9000})
-
-
-def _counted(client: Client, address: str) -> int:
-    response: Any = client.get(address)  # the first one fills what a process keeps
-    assert response.status_code == 200, address
-    with CaptureQueriesContext(connection) as captured:
-        assert client.get(address).status_code == 200
-    return len([query for query in captured if not query["sql"].startswith(("SAVEPOINT", "RELEASE"))])

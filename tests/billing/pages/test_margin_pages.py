@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -25,12 +23,11 @@ from metering.models import UsageEvent
 from tests.billing.pages.conftest import NOW, Sign, signed
 from tests.billing.pages.reading import page, read, rows
 from tests.billing.world import Tenant, charge, make_meter, make_tenant, make_version
+from tests.statements import budgets
 
 pytestmark = pytest.mark.django_db
 ONE_EACH = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "1"}
-BUDGETS: Final[dict[str, int]] = json.loads(
-    (Path(__file__).resolve().parents[2] / "query_counts.json").read_text()
-)["margin pages"]
+BUDGETS: Final = budgets("margin pages")
 PAGES: Final = {
     "margins": "/margins",
     "margin floor": "/margins/{payer}",

@@ -5,15 +5,11 @@ The budgets stand in tests/query_counts.json, the login session and the reader's
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from accounts.users import add_member, create_user
 from billing.charging import Mode
@@ -23,11 +19,10 @@ from pricing.models import PlanVersion, Rollout, Simulation
 from pricing.plans import apply_plan, publish_version
 from tests.billing.pages.conftest import GRADUATED, NOW, signed
 from tests.billing.world import Tenant, charge, make_tenant
+from tests.statements import budgets, statements_of
 
 pytestmark = pytest.mark.django_db
-BUDGETS: Final[dict[str, int]] = json.loads(
-    (Path(__file__).resolve().parents[2] / "query_counts.json").read_text()
-)["price pages"]
+BUDGETS: Final = budgets("price pages")
 PAGES: Final = {
     "price changes": "/price-changes",
     "new price change": "/price-changes/new",
@@ -61,8 +56,8 @@ def test_a_page_keeps_its_budget_whatever_it_shows(
         user = create_user(email="mo@acme.example")
         add_member(user, acme.customer, "owner")
         client = signed(user)
-    few = _counted(client, _address(acme, version, name, 0))
-    many = _counted(client, _address(acme, version, name, 6))
+    few = statements_of(client, _address(acme, version, name, 0))
+    many = statements_of(client, _address(acme, version, name, 6))
     assert (few, many) == (BUDGETS[name], BUDGETS[name])
 
 
@@ -89,11 +84,3 @@ def _address(acme: Tenant, version: PlanVersion, name: str, more: int) -> str:
         simulation=Simulation.objects.get(pk=asked.pk).public_id,
         customer=acme.customer.public_id,
     )
-
-
-def _counted(client: Client, address: str) -> int:
-    response: Any = client.get(address)  # the first one fills what a process keeps
-    assert response.status_code == 200, address
-    with CaptureQueriesContext(connection) as captured:
-        assert client.get(address).status_code == 200
-    return len([query for query in captured if not query["sql"].startswith(("SAVEPOINT", "RELEASE"))])

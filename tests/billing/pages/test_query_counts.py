@@ -5,15 +5,11 @@ The budgets stand in tests/query_counts.json, the login session and the reader's
 
 from __future__ import annotations
 
-import json
 from decimal import Decimal
-from pathlib import Path
 from typing import Final
 
 import pytest
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from accounts.keys import issue_api_key
 from billing.charging import Mode, charge_many
@@ -23,11 +19,10 @@ from core.ids import hot_id
 from metering.models import UsageEvent
 from pricing.models import PlanVersion
 from tests.billing.world import Tenant, charge, make_tenant, request
+from tests.statements import budgets, statements_of
 
 pytestmark = pytest.mark.django_db
-BUDGETS: Final[dict[str, int]] = json.loads(
-    (Path(__file__).resolve().parents[2] / "query_counts.json").read_text()
-)["staff pages"]
+BUDGETS: Final = budgets("staff pages")
 PAGES: Final = {
     "customers": "/customers",
     "customers (fragment)": "/customers",
@@ -61,10 +56,10 @@ def test_a_page_keeps_its_budget_whatever_it_shows(
 ) -> None:
     _grow(acme, 1, version)
     address = _address(acme, name)
-    _counted(staff, name, address)  # the first one fills what a process keeps
-    few = _counted(staff, name, address)
+    headers = {"hx-request": "true", "hx-target": "customers-table"} if "fragment" in name else {}
+    few = statements_of(staff, address, headers)
     _grow(acme, 12, version)
-    many = _counted(staff, name, address)
+    many = statements_of(staff, address, headers)
     assert (few, many) == (BUDGETS[name], BUDGETS[name])
 
 
@@ -93,10 +88,3 @@ def _address(tenant: Tenant, name: str) -> str:
         event=event.public_id,
         grant=grant.public_id,
     )
-
-
-def _counted(client: Client, name: str, address: str) -> int:
-    headers = {"hx-request": "true", "hx-target": "customers-table"} if "fragment" in name else {}
-    with CaptureQueriesContext(connection) as captured:
-        assert client.get(address, headers=headers).status_code == 200
-    return len([query for query in captured if not query["sql"].startswith(("SAVEPOINT", "RELEASE"))])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -22,12 +20,11 @@ from tests.billing.pages.conftest import NOW, Sign, now_is, signed
 from tests.billing.pages.reading import page, read, rows
 from tests.billing.repairs.broken import corrupt
 from tests.billing.world import Tenant, charge
+from tests.statements import budgets
 
 pytestmark = pytest.mark.django_db
 BUMP = "UPDATE billing_ledgeraccount SET balance = balance + 25 WHERE kind = 'wallet'"
-BUDGETS: Final[dict[str, int]] = json.loads(
-    (Path(__file__).resolve().parents[2] / "query_counts.json").read_text()
-)["reconciliation pages"]
+BUDGETS: Final = budgets("reconciliation pages")
 
 
 @pytest.fixture

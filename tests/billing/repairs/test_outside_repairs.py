@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -20,22 +19,12 @@ from tests.accounts.caller import Caller, caller_with
 from tests.billing.outside.outside_world import call_by_key, count, listed
 from tests.billing.repairs.broken import corrupt, discrepancies, found, the_one
 from tests.billing.world import Tenant, balance, charge, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 20, 12, 30, tzinfo=UTC)
 PER_TOKEN = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "1"}
-
-
-@pytest.fixture(autouse=True)
-def _clock() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
-
-
-@pytest.fixture
-def caller() -> Caller:
-    return caller_with("admin")
+_clock = standing_at(NOW)
 
 
 @pytest.fixture

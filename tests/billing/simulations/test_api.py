@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,29 +14,18 @@ from django.core.management import CommandError, call_command
 
 from accounts.keys import issue_api_key
 from billing.simulations import run_simulations
-from core import clock
 from pricing.models import PlanVersion, Simulation
 from pricing.plans import apply_plan
-from tests.accounts.caller import Caller, caller_with
+from tests.accounts.caller import Caller
 from tests.billing.world import START, Tenant, make_tenant, make_version
+from tests.clocks import standing_at
 from tests.pricing.simulation.world import components, event, make_meters, report
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 2, 10, tzinfo=UTC)
 MONTH = {"from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"}
 FLAT = {"plan": "flat", "currency": "USD", "base_fees": [{"key": "platform", "amount": "3"}]}
-
-
-@pytest.fixture(autouse=True)
-def in_february() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
-
-
-@pytest.fixture
-def caller() -> Caller:
-    return caller_with("admin")
+in_february = standing_at(NOW)
 
 
 @pytest.fixture

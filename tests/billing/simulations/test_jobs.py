@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,24 +18,18 @@ from billing.simulations import (
     run_simulations,
     running,
 )
-from core import clock
 from core.errors import Conflict, InvalidRequest
 from pricing.models import PlanVersion, Simulation, SimulationRow
 from pricing.plans import apply_plan
 from pricing.simulation import Cohort, PayerRow, Simulator
 from tests.billing.world import START, Tenant, make_tenant, make_version
+from tests.clocks import standing_at
 from tests.pricing.simulation.world import charged, components, event, make_meters, report
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 2, 10, tzinfo=UTC)
 FEBRUARY = datetime(2026, 2, 1, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def in_february() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+in_february = standing_at(NOW)
 
 
 @pytest.fixture

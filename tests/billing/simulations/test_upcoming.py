@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -23,6 +22,7 @@ from pricing.simulation.coming import Coming
 from pricing.simulation.upcoming import upcoming_of
 from tests.accounts.caller import Caller, caller_with
 from tests.billing.world import Tenant, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 from tests.pricing.simulation.world import charged, event, report
 
 pytestmark = pytest.mark.django_db
@@ -55,11 +55,7 @@ def _same(instant: datetime) -> datetime:
     return instant
 
 
-@pytest.fixture(autouse=True)
-def in_april() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+in_april = standing_at(NOW)
 
 
 @pytest.fixture

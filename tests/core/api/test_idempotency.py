@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from threading import Barrier, Event, Thread, Timer
+from threading import Barrier, Event, Timer
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from core.api.idempotency import answer_once, by_value
 from core.errors import Conflict, InvalidRequest
 from core.models import ConfigVersion, IdempotentRequest
+from tests.concurrency.crowd import tried_at_once
 
 Work = Callable[[], tuple[int, Any]]
 
@@ -117,26 +117,6 @@ def test_secrets_are_in_the_first_answer_only() -> None:
 # Two at once, on two connections.
 
 
-def in_threads(*tasks: Callable[[], Any]) -> list[Any]:
-    """Run the tasks at once, each with its own connection; their results or exceptions."""
-    results: list[Any] = [None] * len(tasks)
-
-    def run(index: int, task: Callable[[], Any]) -> None:
-        try:
-            results[index] = task()
-        except Exception as error:
-            results[index] = error
-        finally:
-            connection.close()
-
-    threads = [Thread(target=run, args=pair) for pair in enumerate(tasks)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    return results
-
-
 @pytest.mark.django_db(transaction=True)
 def test_of_two_at_once_one_works_and_the_other_waits_for_its_answer() -> None:
     is_working, may_finish, work = Event(), Event(), Counted()
@@ -151,7 +131,7 @@ def test_of_two_at_once_one_works_and_the_other_waits_for_its_answer() -> None:
         Timer(0.3, may_finish.set).start()
         return once(work)
 
-    first, replay = in_threads(lambda: once(slow), second)
+    first, replay = tried_at_once(lambda: once(slow), second)
     assert (first.status_code, replay.status_code) == (201, 201)
     assert replay["Idempotent-Replayed"] == "true"
     assert work.done == 1
@@ -171,7 +151,7 @@ def test_when_the_first_of_two_fails_the_second_does_the_work() -> None:
         Timer(0.3, may_fail.set).start()
         return once(work)
 
-    first, answer = in_threads(lambda: once(failing), second)
+    first, answer = tried_at_once(lambda: once(failing), second)
     assert isinstance(first, InvalidRequest)
     assert answer.status_code == 201
     assert work.done == 1
@@ -192,7 +172,7 @@ def test_of_many_at_once_exactly_one_works() -> None:
         barrier.wait(10)
         return once(work)
 
-    answers = in_threads(*[one] * 8)
+    answers = tried_at_once(*[one] * 8)
     assert [answer.status_code for answer in answers] == [201] * 8
     assert sum("Idempotent-Replayed" in answer.headers for answer in answers) == 7
     assert ConfigVersion.objects.get().version == 101

@@ -2,64 +2,23 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import psycopg
 from redis import Redis as RedisClient
 
 from benchmarks.installation import Installation
-from config.environment import BASE_DIR
-from config.supervisor.groups import end_groups, signal_group
 from config.supervisor.programs import beat, worker
 
 
 class Workshop(Installation):
     """An installation whose worker and beat can be started, stopped and killed."""
 
-    def __init__(self, var_dir: Path) -> None:
-        super().__init__(var_dir)
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for name in list(self._running):
-            self.stop(name)
-        super().__exit__(kind, error, trace)
-
     def start(self, name: str) -> None:
         """Start `worker` or `beat`, unless it runs."""
-        if name in self._running:
-            return
-        command = {"worker": worker, "beat": beat}[name]()
-        with (self.var_dir / f"{name}.log").open("ab") as log:
-            self._running[name] = subprocess.Popen(
-                command,
-                cwd=BASE_DIR,
-                env=self.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def stop(self, name: str) -> None:
-        """End it in order."""
-        process = self._running.pop(name)
-        end_groups([process.pid], 5)
-        process.wait()
-
-    def kill(self, name: str) -> None:
-        """End it with all its children, at once."""
-        process = self._running.pop(name)
-        signal_group(process.pid, signal.SIGKILL)
-        process.wait()
+        self.launch(name, {"worker": worker, "beat": beat}[name]())
 
     def log(self, name: str) -> str:
         """What it has said."""

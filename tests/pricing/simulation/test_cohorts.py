@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -22,16 +21,11 @@ from pricing.simulation.cohorts import in_chunks, payer_rows
 from pricing.simulation.history import SubscriptionRow, Versions, own_jobs, read_subscriptions
 from pricing.simulation.reading import PayerRow
 from tests.billing.world import START, Tenant, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 from tests.pricing.simulation.world import JANUARY, QUARTER, components
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def in_april() -> Iterator[None]:
-    clock.use(lambda: datetime(2026, 4, 10, tzinfo=UTC))
-    yield
-    clock.use(None)
+in_april = standing_at(datetime(2026, 4, 10, tzinfo=UTC))
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,6 +17,7 @@ from metering.models import UsageEvent
 from pricing.cycles import Period
 from pricing.simulation import Cohort, compile_content, simulate
 from tests.billing.world import START, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 from tests.pricing.simulation.world import (
     JANUARY,
     MODELS,
@@ -43,13 +43,7 @@ EVENTS = st.lists(
     ),
     max_size=25,
 )
-
-
-@pytest.fixture(autouse=True)
-def january() -> Iterator[None]:
-    clock.use(lambda: NOW)
-    yield
-    clock.use(None)
+january = standing_at(NOW)
 
 
 def usage(drawn: list[dict[str, Any]]) -> list[dict[str, Any]]:

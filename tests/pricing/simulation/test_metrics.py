@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.numbers import CONTEXT
 from pricing.simulation.metrics import MetricFit, Point, fit_metric, rank
 from pricing.simulation.outcomes import Outcome, deciles, grows_by_more_than, outcome_of
 from pricing.simulation.ranks import nearest_rank
@@ -89,24 +90,19 @@ def test_unit_costs_by_hand() -> None:
     assert (found.customers, found.quantity, found.cost) == (3, Decimal(112), Decimal(7))
     assert (found.median, found.p95, found.worst) == (Decimal("0.1"), Decimal("0.5"), Decimal("0.5"))
     assert found.break_even == Decimal("0.0625")
-    assert found.margin_at(Decimal("0.125")) == Decimal("0.5")
-    assert found.margin_at(Decimal("0.05")) == Decimal("-0.25")
-    assert found.margin_at(Decimal(0)) is None
 
 
 def test_without_usage_there_are_no_unit_costs() -> None:
     found = unit_costs([])
     assert (found.median, found.p95, found.worst, found.break_even) == (None,) * 4
-    assert found.margin_at(Decimal(1)) is None
 
 
 @given(POINTS)
 def test_at_the_break_even_price_nothing_is_left_or_lost(found: list[Point]) -> None:
     costs = unit_costs(found)
     if costs.break_even:
-        margin = costs.margin_at(costs.break_even)
-        assert margin is not None
-        assert abs(margin) < Decimal("1e-9")
+        left = CONTEXT.subtract(CONTEXT.multiply(costs.break_even, costs.quantity), costs.cost)
+        assert abs(left) <= CONTEXT.multiply(costs.quantity, Decimal("1e-18"))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -22,18 +21,13 @@ from pricing.simulation import Candidate, Cohort, compile_content, compile_versi
 from pricing.simulation.reading import PayerRow, UsageReader
 from pricing.simulation.tallies import Tally
 from tests.billing.world import START, Tenant, make_meter, make_tenant, make_version
+from tests.clocks import standing_at
 from tests.pricing.simulation.world import JANUARY, components, event, make_meters, report, run
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 PER_TOKEN = {"key": "c", "meter": "tokens", "model": "per_unit", "unit_price": "1"}
-
-
-@pytest.fixture(autouse=True)
-def january() -> Iterator[None]:
-    clock.use(lambda: START)
-    yield
-    clock.use(None)
+january = standing_at(START)
 
 
 def made(*parts: dict[str, Any], **payer: Any) -> tuple[Tenant, Candidate]:
