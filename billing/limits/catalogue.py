@@ -48,7 +48,8 @@ class Limit:
 
     `is_shared`: charges of several payers may count in it, so its own row is locked; what is one payer's is
     guarded by that payer's lock. `steps`: the thresholds and the amounts at which they are reached.
-    `meter_event`: the event that its meter hears.
+    `meter_event`: the event that its meter hears. `is_day`, `has_months`: its windows are local days, or its
+    billing periods are calendar months.
     """
 
     id: int
@@ -67,12 +68,16 @@ class Limit:
     counter: str
     meter_event: str | None = None
     is_shared: bool = False
+    is_day: bool = False
+    has_months: bool = False
     steps: tuple[tuple[Decimal, int], ...] = ()
     _last: Counted | None = None
 
     def __post_init__(self) -> None:
         """Say once what every charge asks."""
         self.is_shared = self.level not in (Level.METER, Level.BILLING_ENTITY)
+        self.is_day = self.window == SpendLimit.Window.DAY
+        self.has_months = self.level == Level.ORGANIZATION
         self.steps = tuple(
             (CONTEXT.divide(CONTEXT.multiply(self.amount, Decimal(percent)), HUNDRED), percent)
             for percent in sorted(self.thresholds)
@@ -90,13 +95,12 @@ class Limit:
                 slot, length = slot_at(now, self.hours), slot_length(self.hours)
                 last = self._last = Counted(self._range(rolling_at(now, self.hours)), slot, slot + length)
             return last
-        is_day = self.window == SpendLimit.Window.DAY
-        if not is_day and period is not None and self.level != Level.ORGANIZATION:
+        if period is not None and not self.is_day and not self.has_months:
             if last is None or last.reason is not period:
                 last = self._last = self._whole(Window(*period), period)
             return last
         if last is None or last.reason is not None or not last.range.holds(instant):
-            window = day_at(instant, self.zone) if is_day else month_at(instant, self.zone)
+            window = day_at(instant, self.zone) if self.is_day else month_at(instant, self.zone)
             last = self._last = self._whole(window, None)
         return last
 

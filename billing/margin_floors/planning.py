@@ -7,7 +7,7 @@ floors are planned too: a period that is kept must move with the buckets, floor 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from accounts.directory import Payer
@@ -27,11 +27,21 @@ PAYERS_MAX: Final = 100_000
 @dataclass(frozen=True, slots=True)
 class PayerFloors:
     """What the process knows of a payer's floors at a config version, beside those of its segments' versions,
-    which may be made later. `is_kept`: periods of earlier floors have to move."""
+    which may be made later. `is_kept`: periods of earlier floors have to move. `found`: by the first of the
+    segments that cover an instant, these and their floors."""
 
     config_version: int
     own: MarginFloor | None
     is_kept: bool
+    found: dict[int, tuple[Sequence[SegmentPrices], tuple[FloorAt, ...]]] = field(default_factory=dict)
+
+    def at(self, payer: Payer, segments: Sequence[SegmentPrices]) -> tuple[FloorAt, ...]:
+        """`floors_at` of the payer, worked out once for the segments of a stretch."""
+        first = segments[0].id if segments else 0
+        known = self.found.get(first)
+        if known is None or known[0] is not segments:
+            known = self.found[first] = (segments, floors_at(payer, self.own, segments))
+        return known[1]
 
 
 _payers: dict[int, PayerFloors] = {}
@@ -53,10 +63,9 @@ def plan_floors(items: Sequence[Any], prices: Mapping[int, PayerPrices]) -> None
         if periods is None:
             place = (payer.customer_id, payer.id)
             periods = by_payer[place] = PayerPeriods(place, payer.currency, item.hour, item.hour)
-        occurred_at = item.request.event.occurred_at
-        floors = floors_at(payer, known[payer.id].own, prices[payer.id].at(occurred_at))
+        floors = known[payer.id].at(payer, item.segments)
         item.floors = ItemFloors(periods, floors)
-        periods.plan(item.hour, [at.key for at in floors])
+        periods.plan(item.hour, floors)
 
 
 def floors_at(
