@@ -72,7 +72,10 @@ class Over(NamedTuple):
 
 @dataclass(slots=True)
 class Limiting:
-    """The limits and quotas of one batch. `is_empty`: no payer of it has any, so there is nothing to ask."""
+    """The limits and quotas of one batch. `is_empty`: no payer of it has any, so there is nothing to ask.
+
+    `is_first`: an account was opened for it, for which nobody who came meanwhile could wait.
+    """
 
     now: datetime
     needs: Needs = field(default_factory=Needs)
@@ -80,13 +83,14 @@ class Limiting:
     tallies: dict[tuple[str, datetime], Tally] = field(default_factory=dict)
     alerts: list[AlertRow] = field(default_factory=list)
     is_empty: bool = True
+    is_first: bool = False
 
     def send(self, pipe: Pipeline) -> tuple[list[CounterRange], Answer] | None:
         """Lock the limits and read what they and the quotas have used; the wallets are locked before."""
         if not self.tallies:
             return None
-        limits = (tally.limit for tally in self.tallies.values())
-        limit_ids = {limit.id for limit in limits if limit is not None and limit.is_shared}
+        limits = [tally.limit for tally in self.tallies.values() if tally.limit is not None]
+        limit_ids = [limit.id for limit in limits if limit.is_locked or (self.is_first and limit.is_shared)]
         if limit_ids:
             send_limit_lock(pipe, limit_ids)
         return read_limit_counters(pipe, [tally.range for tally in self.tallies.values()], self.now)

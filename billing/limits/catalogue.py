@@ -13,6 +13,8 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from django.db.models import Count
+
 from accounts.models import BillingEntity, Organization, Workspace
 from billing.limits.windows import HUNDRED, Window, day_at, month_at, rolling_at, slot_at, slot_length
 from billing.models import SpendLimit
@@ -46,10 +48,10 @@ class Counted(NamedTuple):
 class Limit:
     """A spend limit as the charge path needs it. `level_id` is the public id of whose it is.
 
-    `is_shared`: charges of several payers may count in it, so its own row is locked; what is one payer's is
-    guarded by that payer's lock. `steps`: the thresholds and the amounts at which they are reached.
-    `meter_event`: the event that its meter hears. `is_day`, `has_months`: its windows are local days, or its
-    billing periods are calendar months.
+    `is_shared`: charges of several payers may count in it. `is_locked`: they do, so its own row is locked;
+    what is one payer's, or of a customer that has only one, is guarded by that payer's lock. `steps`: the
+    thresholds and the amounts at which they are reached. `meter_event`: the event that its meter hears.
+    `is_day`, `has_months`: its windows are local days, or its billing periods are calendar months.
     """
 
     id: int
@@ -68,6 +70,7 @@ class Limit:
     counter: str
     meter_event: str | None = None
     is_shared: bool = False
+    is_locked: bool = False
     is_day: bool = False
     has_months: bool = False
     steps: tuple[tuple[Decimal, int], ...] = ()
@@ -172,7 +175,7 @@ _books: dict[int, LimitBook] = {}
 def limit_books(versions: Mapping[int, int]) -> dict[int, LimitBook]:
     """The books of customers, by id, at these config versions; those without a limit are left out.
 
-    No statement when all are known; else at most three.
+    No statement when all are known; else at most four.
     """
     found, stale = {}, []
     for customer_id, version in versions.items():
@@ -199,9 +202,12 @@ def _load(versions: Mapping[int, int]) -> dict[int, LimitBook]:
     books = {customer_id: LimitBook(customer_id, version) for customer_id, version in versions.items()}
     rows = SpendLimit.objects.filter(customer_id__in=list(versions), ended_at=None)
     has_tree: set[int] = set()
+    shared: list[Limit] = []
     for row in rows.select_related("meter").order_by("pk"):
         limit = limit_of(row)
         books[row.customer_id].by_owner.setdefault((limit.level, limit.owner_id), []).append(limit)
+        if limit.is_shared:
+            shared.append(limit)
         if limit.level == Level.ORGANIZATION:
             has_tree.add(row.customer_id)
     if has_tree:
@@ -213,8 +219,23 @@ def _load(versions: Mapping[int, int]) -> dict[int, LimitBook]:
             customer_id__in=has_tree
         ).values_list("pk", "customer_id", "organization_id"):
             books[customer_id].payers[pk] = organization_id
+    _lock_those_of_several(shared)
     _books.update(books)
     return books
+
+
+def _lock_those_of_several(limits: Iterable[Limit]) -> None:
+    """Let the limits of customers with more than one payer be locked by those who count in them.
+
+    A second payer that comes while the only one charges meets it in `billing.ledger.open_missing`.
+    """
+    customers = {limit.customer_id for limit in limits}
+    if not customers:
+        return
+    rows = BillingEntity.objects.filter(customer_id__in=customers).values("customer_id")
+    numbers = dict(rows.annotate(number=Count("pk")).values_list("customer_id", "number"))
+    for limit in limits:
+        limit.is_locked = numbers.get(limit.customer_id, 0) > 1
 
 
 def limit_of(row: SpendLimit) -> Limit:
