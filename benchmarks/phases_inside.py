@@ -56,7 +56,7 @@ def main(callers: Callers) -> None:
         mode = Mode.ASK if size < 1000 else Mode.REPORT
         print(f"\n{size} {mode.value} in a transaction; microseconds per event: here, database")
         ours = _measure(watch, callers, size, times, mode, time.thread_time_ns)
-        database = _measure(watch, callers, size, times, mode, _database_time)
+        database = _measure(watch, callers, size, times, mode, database_time)
         for name in ours:
             print(f"  {name:36}{ours[name]:8.1f}{database[name]:8.1f}")
         print(f"  {'all':36}{sum(ours.values()):8.1f}{sum(database.values()):8.1f}")
@@ -110,7 +110,7 @@ def _some(callers: Callers, size: int) -> list[str]:
     return random.choices(callers.workspaces, k=size)
 
 
-def _database_time() -> int:
+def database_time() -> int:
     """Processor time of this thread's database session."""
     connection.ensure_connection()
     session = connection.connection.info.backend_pid

@@ -118,17 +118,24 @@ class PayerBook:
         parts: Sequence[Part],
         destination: str = REVENUE,
     ) -> None:
-        """Take the parts (or give back the negative ones) and book them against `destination`."""
+        """Take the parts (or give back the negative ones) and book them against `destination`.
+
+        What one grant or account pays of several lines is one transfer.
+        """
         apply_parts(self.funds, parts)
-        transfers = []
+        moved: dict[tuple[str, int | None, bool], Decimal] = {}
         for part in parts:
             if part.grant_id is not None:
                 self._touch(part.grant_id)
-            if part.amount > 0:
-                transfers.append(Transfer(part.account, destination, part.amount, part.grant_id))
-            elif part.amount < 0:
-                back = part.amount.copy_negate()
-                transfers.append(Transfer(destination, part.account, back, part.grant_id))
+            if part.amount:
+                side = (part.account, part.grant_id, part.amount > 0)
+                moved[side] = add(moved.get(side, ZERO), part.amount)
+        transfers = [
+            Transfer(account, destination, amount, grant_id)
+            if is_paid
+            else Transfer(destination, account, amount.copy_negate(), grant_id)
+            for (account, grant_id, is_paid), amount in moved.items()
+        ]
         self.post(seq, recorded_at, reason, reference, transfers)
 
     def burn(self, grant: Grant, amount: Decimal, seq: int, recorded_at: str, reference: str) -> None:

@@ -6,7 +6,7 @@ docs/algorithms/limits.md tells the rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from billing.charging.planning import Heard, Planned
+from billing.charging.tallies import Tally
 from billing.store_limits import CounterRange
 from core.numbers import CONTEXT, ZERO
 from metering.models import Meter
@@ -32,8 +33,9 @@ AT_ONCE: Final = COUNTED | {Meter.Aggregation.MAX}
 class Need:
     """A feature that an item needs, with what its payer's versions together allow.
 
-    `is_denied`: none of them has it. `each`: the most that one call may have; `quota`: that one reset may.
-    `is_open`: how much is asked of it is not known yet, so there must be some left.
+    `is_denied`: none of them has it. `each`: the most that one call may have; `quota`: that one reset may,
+    in `range`, of which `tally` says what is used. `is_open`: how much is asked of it is not known yet, so
+    there must be some left.
     """
 
     feature: str
@@ -42,7 +44,13 @@ class Need:
     each: Decimal | None = None
     quota: Decimal | None = None
     range: CounterRange | None = None
+    tally: Tally | None = None
     is_open: bool = False
+
+    def asked(self, quantity: Callable[[Heard], Decimal]) -> Decimal:
+        """How much an item has of what the need counts; `quantity` tells it of a unique value."""
+        assert self.heard is not None
+        return self.heard.quantity if self.heard.unique is None else quantity(self.heard)
 
 
 class Missing(NamedTuple):
@@ -72,34 +80,38 @@ class Needs:
 
     by_item: dict[int, list[Need]] = field(default_factory=dict)
 
-    def missing(
-        self,
-        item: Planned,
-        quantity: Callable[[Heard], Decimal],
-        used_in: Callable[[CounterRange], Decimal],
-    ) -> Missing | None:
+    def missing(self, item: Planned, quantity: Callable[[Heard], Decimal]) -> Missing | None:
         """The first entitlement that the item lacks; None when it has all that it needs."""
         for need in self.by_item.get(item.index, ()):
             if need.is_denied:
                 return Missing(need.feature)
             if need.heard is None:
                 continue
-            asked = need.heard.quantity if need.heard.unique is None else quantity(need.heard)
+            asked = need.asked(quantity)
             if asked <= 0 and not need.is_open:
                 continue
             if need.each is not None and asked > need.each:
                 return Missing(need.feature, need.each, ZERO)
-            if need.quota is not None and need.range is not None:
-                used = used_in(need.range)
+            if need.quota is not None and need.tally is not None:
+                used = need.tally.taken
                 if CONTEXT.add(used, asked) > need.quota or (need.is_open and used >= need.quota):
-                    resets_at = need.range.until
+                    resets_at = need.tally.range.until
                     return Missing(need.feature, need.quota, used, resets_at, asked <= need.quota)
         return None
 
-    def quotas(self, item: Planned) -> Iterable[Need]:
-        """The item's needs that are counted."""
-        found = self.by_item.get(item.index)
-        return [need for need in found if need.range is not None] if found else ()
+    def count(self, item: Planned, quantity: Callable[[Heard], Decimal], sign: int) -> None:
+        """Count an item's usage in its quotas; `sign` -1 takes it back."""
+        for need in self.by_item.get(item.index, ()):
+            if need.tally is not None and (asked := need.asked(quantity)):
+                need.tally.add(asked if sign > 0 else asked.copy_negate(), need.tally.range.since)
+
+    def hold(self, item: Planned, quantity: Callable[[Heard], Decimal]) -> dict[str, Decimal]:
+        """What a held item asks of its quotas, by counter."""
+        return {
+            need.tally.range.counter: asked
+            for need in self.by_item.get(item.index, ())
+            if need.tally is not None and (asked := need.asked(quantity)) > 0
+        }
 
 
 def plan_needs(items: Sequence[Planned]) -> Needs:
@@ -145,9 +157,12 @@ def _needs_of(item: Planned) -> list[Need]:
     granted: set[str] = set()
     for segment in item.segments:
         compiled = _compile(segment.version)
-        for one in (*item.heard, *item.unheard):
+        for one in (*item.heard, *item.unheard) if item.unheard else item.heard:
             for terms in compiled.bounds.get(one.meter.key, ()):
-                _add_bound(found.setdefault(terms.feature, Need(terms.feature)), terms, segment, item, one)
+                need = found.get(terms.feature)
+                if need is None:
+                    need = found[terms.feature] = Need(terms.feature)
+                _add_bound(need, terms, segment, item, one)
         for terms in compiled.features:
             if _is_about(terms, item, {one.meter.key for one in item.heard}):
                 if terms.value:

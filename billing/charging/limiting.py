@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple, Protocol
 from billing.charging.entitling import Missing, Needs, plan_needs
 from billing.charging.planning import Heard, Planned
 from billing.charging.requests import Mode
+from billing.charging.tallies import Bound, Tally
 from billing.limits import Limit, LimitBook, find_homes, limit_books
-from billing.limits.catalogue import NEVER
 from billing.limits.windows import reached, slot_at, slot_leaves_at
 from billing.models import Alert
 from billing.store_limits import (
@@ -40,48 +40,13 @@ SPEND_LIMIT: Final = Alert.Kind.SPEND_LIMIT.value
 class RatedAmounts(Protocol):
     """What limits need of a rated item."""
 
-    amount: Decimal
-    lines: list[dict[str, Any]]
-
-
-@dataclass(slots=True, eq=False)
-class Tally:
-    """What one window has used: read under the lock, then kept up item by item.
-
-    `held`: by open holds, whose calls may come in any window. `oldest`: the first slot of a rolling window
-    that holds spend. `changes`: what to add, by row. `next_step`: what is used when the next alert fires.
-    """
-
-    range: CounterRange
-    limit: Limit | None = None
-    used: Decimal = ZERO
-    held: Decimal = ZERO
-    alerted: int = 0
-    oldest: datetime | None = None
-    changes: dict[datetime, Decimal] = field(default_factory=dict)
-    alerted_in: datetime | None = None
-    next_step: Decimal = NEVER
+    @property
+    def amount(self) -> Decimal:
+        """What it costs."""
 
     @property
-    def taken(self) -> Decimal:
-        """What is used or held."""
-        return add(self.used, self.held) if self.held else self.used
-
-    def add(self, amount: Decimal, starts_at: datetime) -> None:
-        """Count an amount in the row that begins at `starts_at`."""
-        self.used = add(self.used, amount)
-        known = self.changes.get(starts_at)
-        self.changes[starts_at] = amount if known is None else add(known, amount)
-        if amount and (self.oldest is None or starts_at < self.oldest):
-            self.oldest = starts_at
-
-
-class Bound(NamedTuple):
-    """A limit that an item counts in: what its window has used, and the row in which the item counts."""
-
-    limit: Limit
-    tally: Tally
-    starts_at: datetime
+    def lines(self) -> list[dict[str, Any]]:
+        """Its lines, as they are stored."""
 
 
 class Over(NamedTuple):
@@ -110,7 +75,8 @@ class Over(NamedTuple):
 class Limiting:
     """The limits and quotas of one batch. `is_empty`: no payer of it has any, so there is nothing to ask.
 
-    `behind`: the counters of quotas that miss open holds.
+    `behind`: the counters of quotas that miss open holds. `is_first`: an account was opened for it, for which
+    nobody who came meanwhile could wait.
     """
 
     now: datetime
@@ -120,13 +86,14 @@ class Limiting:
     alerts: list[AlertRow] = field(default_factory=list)
     behind: set[str] = field(default_factory=set)
     is_empty: bool = True
+    is_first: bool = False
 
     def send(self, pipe: Pipeline) -> tuple[list[CounterRange], Answer] | None:
         """Lock the limits and read what they and the quotas have used; the wallets are locked before."""
         if not self.tallies:
             return None
-        limits = (tally.limit for tally in self.tallies.values())
-        limit_ids = {limit.id for limit in limits if limit is not None and limit.is_shared}
+        limits = [tally.limit for tally in self.tallies.values() if tally.limit is not None]
+        limit_ids = [limit.id for limit in limits if limit.is_locked or (self.is_first and limit.is_shared)]
         if limit_ids:
             send_limit_lock(pipe, limit_ids)
         return read_limit_counters(pipe, [tally.range for tally in self.tallies.values()], self.now)
@@ -167,40 +134,38 @@ class Limiting:
 
     def missing(self, item: Planned, quantity: Callable[[Heard], Decimal]) -> Missing | None:
         """The first entitlement that an item lacks; `quantity` = what it adds to a meter that hears it."""
-        return self.needs.missing(item, quantity, lambda one: self.tallies[one.counter, one.since].taken)
+        return self.needs.missing(item, quantity)
 
     def count_quotas(self, item: Planned, quantity: Callable[[Heard], Decimal], sign: int = 1) -> None:
         """Count an item's usage in its quotas; `sign` -1 takes it back."""
-        for need in self.needs.quotas(item):
-            assert need.range is not None
-            assert need.heard is not None
-            asked = need.heard.quantity if need.heard.unique is None else quantity(need.heard)
-            if asked:
-                tally = self.tallies[need.range.counter, need.range.since]
-                tally.add(asked if sign > 0 else asked.copy_negate(), need.range.since)
+        self.needs.count(item, quantity, sign)
 
     def over(self, item: Planned, rated: RatedAmounts) -> Over | None:
         """The first hard limit that the item would pass, in the order of levels."""
-        if rated.amount <= 0:
+        whole = rated.amount
+        if whole <= 0:
             return None
         for bound in self.bounds.get(item.index, ()):
             limit = bound.limit
             if not limit.is_hard:
                 continue
-            amount = _asked(limit, item, rated)
+            amount = whole if limit.meter_key is None else _asked(limit, item, rated)
             if amount > 0 and add(bound.tally.taken, amount) > limit.amount:
                 return Over(bound, amount)
         return None
 
     def count(self, item: Planned, rated: RatedAmounts) -> None:
         """Count an item that is booked, whatever it asked, and note the thresholds that it reaches."""
+        may_be_absorbed = item.request.authorization is not None or item.stored is not None
+        whole = rated.amount
         for bound in self.bounds.get(item.index, ()):
-            amount = rated.amount if bound.limit.meter_key is None else amount_for(bound.limit, rated)
-            if item.request.authorization is not None or item.stored is not None:
-                amount = subtract(amount, absorbed_of(bound.limit, rated))
+            limit, tally, starts_at = bound
+            amount = whole if limit.meter_key is None else amount_for(limit, rated)
+            if may_be_absorbed:
+                amount = subtract(amount, absorbed_of(limit, rated))
             if amount:
-                bound.tally.add(amount, bound.starts_at)
-                if bound.tally.used >= bound.tally.next_step:
+                tally.add(amount, starts_at)
+                if tally.used >= tally.next_step:
                     self._note_reached(bound, item)
 
     def hold(
@@ -212,9 +177,7 @@ class Limiting:
             amount = _asked(bound.limit, item, rated)
             if amount > 0:
                 counted[bound.limit.counter] = amount
-        for need in self.needs.quotas(item) if self.needs.by_item else ():
-            if need.range is not None and need.heard is not None and (asked := quantity(need.heard)) > 0:
-                counted[need.range.counter] = asked
+        counted |= self.needs.hold(item, quantity)
         for tally in self.tallies.values() if counted else ():
             tally.held = add(tally.held, counted.get(tally.range.counter, ZERO))
         return [[counter, str(amount)] for counter, amount in counted.items()]
@@ -287,9 +250,12 @@ def plan_limits(items: Sequence[Planned], versions: Mapping[int, int], now: date
     for needs in limiting.needs.by_item.values():
         for need in needs:
             if need.range is not None:
-                tally = limiting.tallies.setdefault((need.range.counter, need.range.since), Tally(need.range))
+                key = (need.range.counter, need.range.since)
+                need.tally = limiting.tallies.get(key)
+                if need.tally is None:
+                    need.tally = limiting.tallies[key] = Tally(need.range)
                 if need.range.is_resumed:
-                    tally.range = need.range
+                    need.tally.range = need.range
     books = read_limits(items, versions)
     if books:
         for item in items:
@@ -332,13 +298,14 @@ def _bounds(limiting: Limiting, limits: Iterable[Limit], item: Planned, currency
     tallies, now, instant = limiting.tallies, limiting.now, item.request.event.occurred_at
     period = item.segments[0].period if item.segments else None
     bounds = []
+    is_report = item.request.mode is Mode.REPORT
     for limit in limits:
         if limit.currency != currency:
             continue
         if limit.meter_key is not None and not _may_be_of(limit, item):
             continue
         counted, slot, _ = limit.counted_at(instant, now, period)
-        if limit.hours and item.request.mode is Mode.REPORT:
+        if is_report and limit.hours:
             slot = slot_at(_rolls_at(item, now), limit.hours)
             if slot < counted.since:
                 continue  # it had left the window before it was told

@@ -70,19 +70,25 @@ class StaleConfig(Unavailable):
 
 
 def lock_and_read(
-    raw: psycopg.Connection[Any], plan: Plan, now: datetime, *, skip_locked: bool = False
+    raw: psycopg.Connection[Any],
+    plan: Plan,
+    now: datetime,
+    *,
+    skip_locked: bool = False,
+    is_first: bool = False,
 ) -> tuple[list[Planned], Known]:
     """Lock the payers of a plan and read all that its items need, in one round trip.
 
     Gives the items whose payers could be locked (with `skip_locked` perhaps not all). Each statement of
     the pipeline sees what was committed before it began, so the reads see what the lock waited for.
-    Raises StaleConfig.
+    `is_first`: accounts of theirs were opened by this transaction. Raises StaleConfig.
     """
     payers = plan.payers()
     invoiced = plan.payers(item for item in plan.items if _is_invoiced(item))
     keys = _idempotency_keys(plan.items)
     counters, uniques = counter_keys(plan.items), unique_keys(plan.items)
     limiting = plan_limits(plan.items, plan.customer_versions, now)
+    limiting.is_first = is_first
     floored = floored_payers(plan.items)
     with Pipeline(raw) as pipe:
         execute(pipe, BY_KEY)
@@ -99,7 +105,7 @@ def lock_and_read(
     _check_versions(plan, versions.fetchall())
     locked = locks.fetchall()
     if open_missing(raw, payers, locked, skip_locked=skip_locked):
-        return lock_and_read(raw, plan, now, skip_locked=skip_locked)
+        return lock_and_read(raw, plan, now, skip_locked=skip_locked, is_first=True)
     limiting.receive(limits)
     known = Known(limiting)
     for customer_id, key, payload_hash, event_id, recorded_at in found_keys:

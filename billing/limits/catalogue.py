@@ -13,6 +13,8 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from django.db.models import Count
+
 from accounts.models import BillingEntity, Organization, Workspace
 from billing.limits.windows import HUNDRED, Window, day_at, month_at, rolling_at, slot_at, slot_length
 from billing.models import SpendLimit
@@ -47,9 +49,10 @@ class Counted(NamedTuple):
 class Limit:
     """A spend limit as the charge path needs it. `level_id` is the public id of whose it is.
 
-    `is_shared`: charges of several payers may count in it, so its own row is locked; what is one payer's is
-    guarded by that payer's lock. `steps`: the thresholds and the amounts at which they are reached.
-    `meter_event`: the event that its meter hears.
+    `is_shared`: charges of several payers may count in it. `is_locked`: they do, so its own row is locked;
+    what is one payer's, or of a customer that has only one, is guarded by that payer's lock. `steps`: the
+    thresholds and the amounts at which they are reached. `meter_event`: the event that its meter hears.
+    `is_day`, `has_months`: its windows are local days, or its billing periods are calendar months.
     """
 
     id: int
@@ -68,12 +71,17 @@ class Limit:
     counter: str
     meter_event: str | None = None
     is_shared: bool = False
+    is_locked: bool = False
+    is_day: bool = False
+    has_months: bool = False
     steps: tuple[tuple[Decimal, int], ...] = ()
     _last: Counted | None = None
 
     def __post_init__(self) -> None:
         """Say once what every charge asks."""
         self.is_shared = self.level not in (Level.METER, Level.BILLING_ENTITY)
+        self.is_day = self.window == SpendLimit.Window.DAY
+        self.has_months = self.level == Level.ORGANIZATION
         self.steps = tuple(
             (CONTEXT.divide(CONTEXT.multiply(self.amount, Decimal(percent)), HUNDRED), percent)
             for percent in sorted(self.thresholds)
@@ -91,13 +99,12 @@ class Limit:
                 slot, length = slot_at(now, self.hours), slot_length(self.hours)
                 last = self._last = Counted(self._range(rolling_at(now, self.hours)), slot, slot + length)
             return last
-        is_day = self.window == SpendLimit.Window.DAY
-        if not is_day and period is not None and self.level != Level.ORGANIZATION:
+        if period is not None and not self.is_day and not self.has_months:
             if last is None or last.reason is not period:
                 last = self._last = self._whole(Window(*period), period)
             return last
         if last is None or last.reason is not None or not last.range.holds(instant):
-            window = day_at(instant, self.zone) if is_day else month_at(instant, self.zone)
+            window = day_at(instant, self.zone) if self.is_day else month_at(instant, self.zone)
             last = self._last = self._whole(window, None)
         return last
 
@@ -171,7 +178,7 @@ _books: dict[int, LimitBook] = {}
 def limit_books(versions: Mapping[int, int]) -> dict[int, LimitBook]:
     """The books of customers, by id, at these config versions; those without a limit are left out.
 
-    No statement when all are known; else at most three.
+    No statement when all are known; else at most four.
     """
     found, stale = {}, []
     for customer_id, version in versions.items():
@@ -206,9 +213,12 @@ def _load(versions: Mapping[int, int]) -> dict[int, LimitBook]:
     books = {customer_id: LimitBook(customer_id, version) for customer_id, version in versions.items()}
     rows = SpendLimit.objects.filter(customer_id__in=list(versions), ended_at=None)
     has_tree: set[int] = set()
+    shared: list[Limit] = []
     for row in rows.select_related("meter").order_by("pk"):
         limit = limit_of(row)
         books[row.customer_id].by_owner.setdefault((limit.level, limit.owner_id), []).append(limit)
+        if limit.is_shared:
+            shared.append(limit)
         if limit.level == Level.ORGANIZATION:
             has_tree.add(row.customer_id)
     if has_tree:
@@ -220,8 +230,23 @@ def _load(versions: Mapping[int, int]) -> dict[int, LimitBook]:
             customer_id__in=has_tree
         ).values_list("pk", "customer_id", "organization_id"):
             books[customer_id].payers[pk] = organization_id
+    _lock_those_of_several(shared)
     _books.update(books)
     return books
+
+
+def _lock_those_of_several(limits: Iterable[Limit]) -> None:
+    """Let the limits of customers with more than one payer be locked by those who count in them.
+
+    A second payer that comes while the only one charges meets it in `billing.ledger.open_missing`.
+    """
+    customers = {limit.customer_id for limit in limits}
+    if not customers:
+        return
+    rows = BillingEntity.objects.filter(customer_id__in=customers).values("customer_id")
+    numbers = dict(rows.annotate(number=Count("pk")).values_list("customer_id", "number"))
+    for limit in limits:
+        limit.is_locked = numbers.get(limit.customer_id, 0) > 1
 
 
 def limit_of(row: SpendLimit) -> Limit:

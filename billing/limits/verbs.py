@@ -193,8 +193,11 @@ def ceiling_of(limit: SpendLimit) -> Decimal | None:
 
 
 def _lock(limit: SpendLimit) -> SpendLimit:
-    if limit.billing_entity_id is not None:  # its counters are guarded by its payer
+    # Its counters are guarded by its payer, or by the only one that its customer has.
+    if limit.billing_entity_id is not None:
         lock_accounts(driver(), [(limit.customer_id, limit.billing_entity_id)])
+    else:
+        _lock_payers(limit.customer_id)
     send_limit_lock(driver(), [limit.pk])
     limit = SpendLimit.objects.select_related("meter").get(pk=limit.pk)
     if limit.ended_at is not None:

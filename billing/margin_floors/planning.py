@@ -28,16 +28,28 @@ PAYERS_MAX: Final = 100_000
 class PayerFloors:
     """What the process knows of a payer's floors at a config version, beside those of its segments' versions,
     which may be made later. `is_kept`: periods of earlier floors have to move. `read_in`: the transaction
-    that read it."""
+    that read it. `found`: by the first of the segments that cover an instant, these and their floors.
+    """
 
     config_version: int
     own: MarginFloor | None
     is_kept: bool
     read_in: object | None = field(default_factory=open_transaction, repr=False, compare=False)
+    found: dict[int, tuple[Sequence[SegmentPrices], tuple[FloorAt, ...]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def is_at(self, config_version: int) -> bool:
         """Whether it may be used at that version."""
         return self.config_version == config_version and still_holds(self.read_in)
+
+    def at(self, payer: Payer, segments: Sequence[SegmentPrices]) -> tuple[FloorAt, ...]:
+        """`floors_at` of the payer, worked out once for the segments of a stretch."""
+        first = segments[0].id if segments else 0
+        known = self.found.get(first)
+        if known is None or known[0] is not segments:
+            known = self.found[first] = (segments, floors_at(payer, self.own, segments))
+        return known[1]
 
 
 _payers: dict[int, PayerFloors] = {}
@@ -59,10 +71,9 @@ def plan_floors(items: Sequence[Any], prices: Mapping[int, PayerPrices]) -> None
         if periods is None:
             place = (payer.customer_id, payer.id)
             periods = by_payer[place] = PayerPeriods(place, payer.currency, item.hour, item.hour)
-        occurred_at = item.request.event.occurred_at
-        floors = floors_at(payer, known[payer.id].own, prices[payer.id].at(occurred_at))
+        floors = known[payer.id].at(payer, item.segments)
         item.floors = ItemFloors(periods, floors)
-        periods.plan(item.hour, [at.key for at in floors])
+        periods.plan(item.hour, floors)
 
 
 def floors_at(

@@ -59,11 +59,13 @@ class PayerPeriods:
     kept: dict[PeriodKey, KeptPeriod] = field(default_factory=dict)
     alerts: list[AlertRow] = field(default_factory=list)
 
-    def plan(self, hour: str, keys: Iterable[PeriodKey]) -> None:
-        """Take in an item of this hour that is looked at in these periods."""
-        self.keys.update(keys)
-        starts = [hour, *(key.starts_at for key in keys)]
-        self.first, self.last = min(self.first, *starts), max(self.last, *starts)
+    def plan(self, hour: str, floors: Sequence[FloorAt]) -> None:
+        """Take in an item of this hour that is looked at in the periods of these floors."""
+        first = last = hour
+        for at in floors:
+            self.keys.add(at.key)
+            first, last = min(first, at.key.starts_at), max(last, at.key.starts_at)
+        self.first, self.last = min(self.first, first), max(self.last, last)
 
     def add(self, hour: str, change: Sequence[Any]) -> None:
         """Count a change of a margin bucket, as `add_margin` takes it, in the periods of its hour."""

@@ -17,12 +17,27 @@ from django.db.models import Manager
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from accounts.organizations import create_organization
 from billing.charging import Charged, ChargeRequest, Denied, Failed, Mode, Outcome, charge_many, path
 from billing.charging.straight import book_straight
-from billing.models import Charge, CreditGrant, Denial, LedgerAccount, MarginBucket, Overspend, Transfer
+from billing.limits.verbs import LimitTerms, Owner, create_limit, owner_of
+from billing.models import (
+    Alert,
+    Charge,
+    CreditGrant,
+    Denial,
+    LedgerAccount,
+    LimitCounter,
+    MarginAlert,
+    MarginBucket,
+    Overspend,
+    PeriodMargin,
+    SpendLimit,
+    Transfer,
+)
 from core import clock
 from core.sql import driver
-from metering.models import IdempotencyKey, UsageBucket, UsageEvent
+from metering.models import IdempotencyKey, Meter, UsageBucket, UsageEvent
 from pricing.models import Counter, PlanVersion
 from tests.billing.invariants import broken_invariants
 from tests.billing.world import START, Tenant, make_meter, make_tenant, make_version, request
@@ -86,6 +101,54 @@ GRANTS = st.lists(
     ),
     max_size=3,
 )
+BOUNDS = st.fixed_dictionaries(
+    {
+        "limits": st.lists(st.sampled_from(["workspace", "organization", "meter", "payer"]), unique=True),
+        "amount": st.sampled_from([Decimal(4), Decimal(10) ** 9]),
+        "quota": st.sampled_from([None, "7", "1000000000"]),
+        "feature": st.sampled_from([None, None, None, False]),
+        "floor": st.sampled_from([None, "deny", "notify"]),
+    }
+)
+UNBOUND: dict[str, Any] = {"limits": [], "amount": Decimal(0), "quota": None, "feature": None, "floor": None}
+BOUND: dict[str, Any] = {
+    "limits": ["workspace", "organization", "meter", "payer"],
+    "amount": Decimal(1000),
+    "quota": "1000",
+    "feature": None,
+    "floor": "deny",
+}
+
+
+def terms_of(bounds: dict[str, Any], meter: str) -> dict[str, Any]:
+    """What a version says of quotas, features and margins."""
+    entitlements: list[dict[str, Any]] = []
+    if bounds["quota"] is not None and meter == "tokens":
+        entitlements.append(
+            {"feature": "quota", "type": "metered", "meter": "tokens", "limit": bounds["quota"]}
+        )
+    if bounds["feature"] is not None:
+        entitlements.append({"feature": "completion", "type": "boolean", "value": bounds["feature"]})
+    terms: dict[str, Any] = {"entitlements": entitlements} if entitlements else {}
+    if bounds["floor"] is not None:
+        terms["margin_floor"] = {"min_margin": "0.5", "min_volume": "3", "action": bounds["floor"]}
+    return terms
+
+
+def bind(tenant: Tenant, bounds: dict[str, Any], meter: Meter) -> None:
+    """Set the payer's limits, of each kind of window."""
+    organization = create_organization(customer=tenant.customer, name="Group")
+    tenant.workspace.organization = organization
+    tenant.workspace.save()
+    owners: dict[str, tuple[Owner, LimitTerms]] = {
+        "workspace": (owner_of(workspace=tenant.workspace), {"window": "day"}),
+        "organization": (owner_of(organization=organization), {"kind": "soft"}),
+        "meter": (owner_of(billing_entity=tenant.payer, meter=meter), {}),
+        "payer": (owner_of(billing_entity=tenant.payer), {"window": "rolling", "hours": 24}),
+    }
+    for level in bounds["limits"]:
+        owner, terms = owners[level]
+        create_limit(owner, bounds["amount"], **terms)
 
 
 def alike(version: PlanVersion, payer: dict[str, Any], grants: Sequence[dict[str, Any]]) -> Tenant:
@@ -127,7 +190,8 @@ def shown(outcome: Outcome, tenant: Tenant) -> Any:
         marks = (outcome.is_replay, outcome.unmatched, outcome.unpriced)
         return outcome.seq, outcome.amount, outcome.currency, outcome.cost, lines, funds, marks
     if isinstance(outcome, Denied):
-        return outcome.reason, outcome.expected_amount, outcome.available, outcome.settled
+        bound = (outcome.level, outcome.limit, outcome.used, outcome.resets_at, outcome.is_retryable)
+        return outcome.reason, outcome.expected_amount, outcome.available, outcome.settled, bound
     if isinstance(outcome, Failed):
         return outcome.error.code, outcome.error.param
     return type(outcome).__name__
@@ -158,8 +222,15 @@ def stored(tenant: Tenant) -> dict[str, Any]:
     place: dict[int | None, int | None] = {grant.pk: number for number, grant in enumerate(grants)}
     place[None] = None
 
+    limits = {limit.counter: limit.level for limit in SpendLimit.objects.filter(**own)}
+
     def rows(found: Manager[Any], *order: str) -> list[dict[str, Any]]:
         return [without(row, *OWN) for row in found.filter(**own).order_by(*order).values()]
+
+    windows = [
+        without(row, "customer_id", "counter") | {"of": limits.get(row["counter"], "quota")}
+        for row in LimitCounter.objects.filter(**own).values()
+    ]
 
     charges = rows(Charge.objects, "seq")
     for charge in charges:
@@ -182,17 +253,25 @@ def stored(tenant: Tenant) -> dict[str, Any]:
         "margins": rows(MarginBucket.objects, "hour"),
         "denials": rows(Denial.objects, "id"),
         "overspend": rows(Overspend.objects, "seq"),
+        "windows": sorted(windows, key=lambda row: (row["of"], row["starts_at"])),
+        "alerts": [without(row, "key", "limit_id") for row in rows(Alert.objects, "id")],
+        "periods": rows(PeriodMargin.objects, "starts_at"),
+        "margin alerts": [without(row, "key", "detail") for row in rows(MarginAlert.objects, "id")],
     }
 
 
-def compare(plan: str, payer: dict[str, Any], grants: Any, batches: Any) -> int:
+def compare(plan: str, payer: dict[str, Any], grants: Any, batches: Any, bounds: Any = UNBOUND) -> int:
     """Send the same to both; how many calls took the short way."""
     clock.use(lambda: NOW)
-    for meter in {component["meter"] for component in COMPONENTS[plan]}:
+    meters = {}
+    for meter in [component["meter"] for component in COMPONENTS[plan]]:
         kind = {"calls": "count", "peak": "max"}.get(meter, "sum")
-        make_meter(meter, aggregation=kind, group_by=["region"] if plan == "grouped" else [])
-    version = make_version(COMPONENTS[plan])
+        meters[meter] = make_meter(meter, aggregation=kind, group_by=["region"] if plan == "grouped" else [])
+    first = next(iter(meters))
+    version = make_version(COMPONENTS[plan], **terms_of(bounds, first))
     short, long = alike(version, payer, grants), alike(version, payer, grants)
+    for tenant in (short, long):
+        bind(tenant, bounds, meters[first])
     taken = 0
 
     def counted(*arguments: Any) -> Charged | None:
@@ -218,10 +297,13 @@ def compare(plan: str, payer: dict[str, Any], grants: Any, batches: Any) -> int:
     payer=PAYERS,
     grants=GRANTS,
     batches=st.lists(st.lists(CALLS, min_size=1, max_size=6), min_size=1, max_size=3),
+    bounds=BOUNDS,
 )
-def test_both_ways_agree_on_whatever_comes(plan: str, payer: Any, grants: Any, batches: Any) -> None:
+def test_both_ways_agree_on_whatever_comes(
+    plan: str, payer: Any, grants: Any, batches: Any, bounds: Any
+) -> None:
     with transaction.atomic():
-        compare(plan, payer, grants, batches)
+        compare(plan, payer, grants, batches, bounds)
         transaction.set_rollback(True)
 
 
@@ -238,16 +320,40 @@ GRANT = {"amount": Decimal(100), "priority": 0, "components": [], "effective_at"
 
 
 @pytest.mark.parametrize("mode", [Mode.ASK, Mode.REPORT])
-@pytest.mark.parametrize("plan", ["graduated", "capped", "percentage"])
-def test_the_commonest_call_takes_the_short_way(plan: str, mode: Mode) -> None:
-    calls = [CALL | {"mode": mode, "key": number, "tokens": 3 + number} for number in range(3)]
-    assert compare(plan, ACTIVE, [GRANT], [calls[:2], calls[2:]]) == 3
+@pytest.mark.parametrize(
+    ("plan", "bounds"),
+    [("graduated", UNBOUND), ("capped", UNBOUND), ("percentage", BOUND), ("two", BOUND)],
+)
+def test_the_commonest_calls_take_the_short_way(plan: str, mode: Mode, bounds: Any) -> None:
+    calls = [
+        CALL | {"mode": mode, "key": number, "tokens": 3 + number, "cost": "0.01"} for number in range(3)
+    ]
+    grants = [GRANT, GRANT | {"priority": 1}, GRANT | {"priority": 2}]
+    assert compare(plan, ACTIVE, grants, [calls[:2], calls[2:]], bounds) == 3
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"limits": ["workspace"], "amount": Decimal(2)},
+        {"limits": ["meter"], "amount": Decimal(2)},
+        {"limits": ["payer"], "amount": Decimal(2)},
+        {"quota": "2"},
+        {"feature": False},
+        {"floor": "deny"},
+    ],
+    ids=str,
+)
+def test_what_is_refused_takes_the_long_way_and_what_is_told_the_short_one(bounds: dict[str, Any]) -> None:
+    told = CALL | {"cost": "2.9"}
+    asked = told | {"mode": Mode.ASK, "key": 1}
+    bounds = UNBOUND | bounds
+    assert compare("graduated", ACTIVE, [GRANT], [[asked], [told], [asked]], bounds) == 1
 
 
 @pytest.mark.parametrize(
     ("plan", "payer", "grants", "call"),
     [
-        ("two", {}, [GRANT], {}),
         ("grouped", {}, [GRANT], {}),
         ("highest", {}, [GRANT], {}),
         ("graduated", {}, [], {}),

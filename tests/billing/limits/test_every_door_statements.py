@@ -15,6 +15,7 @@ from django.test import Client
 
 from accounts.integration_keys import issue_integration_key
 from accounts.keys import issue_api_key
+from accounts.models import BillingEntity
 from accounts.organizations import create_organization
 from billing.charging import CaptureTerms, Charged, ChargeRequest, HoldTerms, Mode, Outcome, charge_many
 from billing.limits.verbs import create_limit, owner_of
@@ -53,6 +54,8 @@ class World:
         ]
         version = make_version(components, entitlements=quotas, margin_floor=FLOOR)
         self.tenant = make_tenant(version, balance="100", overdraft=Decimal(0))
+        own = {"customer": self.tenant.customer, "currency": "USD", "created_at": START}
+        BillingEntity.objects.create(name="Other", **own)  # so that limits are locked
         self.event, self.properties = f"{names[0]}-event", dict.fromkeys(names, 1)
         for number in range(grants):
             grant_credit(self.tenant.payer, Decimal(10), priority=10 + number)

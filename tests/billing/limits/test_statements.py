@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from accounts.keys import issue_api_key
+from accounts.models import BillingEntity
 from accounts.organizations import create_organization
 from billing.charging import ChargeRequest, Mode, charge_many
 from billing.limits import catalogue
@@ -88,6 +89,11 @@ def bound_everything(tenant: Tenant) -> str:
     return issued.secret
 
 
+def add_payer(tenant: Tenant) -> None:
+    """A second payer, so that the customer's limits are no longer those of one."""
+    BillingEntity.objects.create(customer=tenant.customer, name="Other", currency="USD", created_at=START)
+
+
 def run(requests: Sequence[ChargeRequest], sent: list[str]) -> list[str]:
     """The statements of a batch of which everything is allowed, warm."""
     sent.clear()
@@ -98,6 +104,7 @@ def run(requests: Sequence[ChargeRequest], sent: list[str]) -> list[str]:
 
 def test_the_number_is_fixed_whatever_there_is(version: PlanVersion, sent: list[str]) -> None:
     tenant = make_tenant(version, balance="100", overdraft=Decimal(0))
+    add_payer(tenant)
     run(calls(tenant, 1), sent)
     plain = run(calls(tenant, 1), sent)
     assert not any(name in query for query in plain for name in LIMITS)
@@ -115,10 +122,24 @@ def test_the_number_is_fixed_whatever_there_is(version: PlanVersion, sent: list[
         assert len(run(calls(tenant, number, workspace=None, api_key=secret), sent)) == len(one_limit)
 
 
+def test_a_customers_only_payer_locks_no_limit(version: PlanVersion, sent: list[str]) -> None:
+    tenant = make_tenant(version, balance="100", overdraft=Decimal(0))
+    run(calls(tenant, 1), sent)
+    plain = run(calls(tenant, 1), sent)
+    secret = bound_everything(tenant)
+    run(calls(tenant, 1, workspace=None, api_key=secret), sent)
+    alone = run(calls(tenant, 5, workspace=None, api_key=secret), sent)
+    assert len(alone) == len(plain) + 2  # read, write
+    add_payer(tenant)
+    run(calls(tenant, 1, workspace=None, api_key=secret), sent)
+    assert len(run(calls(tenant, 5, workspace=None, api_key=secret), sent)) == len(plain) + 3
+
+
 def test_many_payers_of_one_organization_cost_no_more(version: PlanVersion, sent: list[str]) -> None:
     tenants = [make_tenant(version, balance="100") for _ in range(5)]
     for tenant in tenants:
         bound_everything(tenant)
+        add_payer(tenant)
     requests = [calls(tenant, 1)[0] for tenant in tenants]
     run(requests, sent)
     alone = run(calls(tenants[0], 1), sent)
@@ -134,7 +155,7 @@ def test_a_quota_is_read_and_written_with_the_limits(sent: list[str]) -> None:
     assert len(counted) == 2
     create_limit(owner_of(workspace=tenant.workspace), Decimal(10_000))
     run(calls(tenant, 1), sent)
-    assert len(run(calls(tenant, 3), sent)) == len(quota) + 1  # the lock
+    assert len(run(calls(tenant, 3), sent)) == len(quota)
 
 
 def test_alerts_cost_one_statement_however_many_fire(version: PlanVersion, sent: list[str]) -> None:
