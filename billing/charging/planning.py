@@ -29,7 +29,6 @@ from core.numbers import ONE, ZERO
 from metering.accept import accept_bounds
 from metering.catalogue import CompiledMeter, MeterCatalogue, meter_catalogue
 from metering.costing import CostBook, cost_book
-from metering.payload import payload_hash
 from pricing.pricelist import PayerPrices, PricedComponent, SegmentPrices, payer_prices
 from pricing.rating.groups import group_text
 from pricing.rating.state import Usage
@@ -99,7 +98,6 @@ class Planned:
     index: int
     request: ChargeRequest
     attribution: Attribution
-    payload_hash: bytes
     id: UUID
     id_text: str
     occurred_at: str = ""
@@ -119,6 +117,11 @@ class Planned:
     is_late_capture: bool = False
     is_of_lease: bool = False
     floors: ItemFloors | None = None
+
+    @property
+    def payload_hash(self) -> bytes:
+        """The hash of what was sent under its key."""
+        return self.request.event.payload_hash
 
     def overspend_cause(self) -> str:
         """Why it may be below the floor, if it is."""
@@ -182,7 +185,7 @@ def plan_requests(requests: Sequence[tuple[int, ChargeRequest]], now: datetime) 
     items = []
     ids = new_uuids7(now, len(requests))
     for (index, request), found, uuid in zip(requests, attributions, ids, strict=True):
-        item = Planned(index, request, found, payload_hash(request.event.payload), uuid, f"{uuid.int:032x}")
+        item = Planned(index, request, found, uuid, f"{uuid.int:032x}")
         if request.credential is not None and request.credential.id in ended:
             found.problem = AuthenticationFailed("key_ended", "This key has been revoked or has expired.")
         if found.payer is not None and found.problem is None:

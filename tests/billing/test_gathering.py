@@ -55,7 +55,7 @@ def queue(pool: ThreadPoolExecutor) -> ChargeQueue:
 
 def charged(queue: ChargeQueue) -> Callable[[], Any]:
     def run() -> Any:
-        ticket = ThreadTicket(ChargeRequest(cast(EventInput, None), Mode.ASK))
+        ticket: ThreadTicket[Any, Any] = ThreadTicket(ChargeRequest(cast(EventInput, None), Mode.ASK))
         queue.ask(ticket)
         return ticket.outcome
 

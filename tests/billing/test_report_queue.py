@@ -53,11 +53,8 @@ def test_an_error_is_of_those_whose_transaction_breaks_and_of_all_when_the_datab
     monkeypatch.setattr(shards, "SHARD_MAX", 1)
     monkeypatch.setattr(shards, "_begin", 0)
     tenants = [make_tenant(version, balance="10") for _ in range(3)]
-    tickets = [
-        ticket(requests)
-        for requests in shards.shards_of(list(enumerate(reported(tenants))))
-        for requests in [[request for _, request in requests]]
-    ]
+    walked = shards.shards_of(list(enumerate(reported(tenants))))
+    tickets = [ticket([request for _, request in shard]) for shard in walked]
     broken = tickets[1].asked[0].event.idempotency_key
 
     def breaking(requests: Sequence[shards.Numbered], *, skip_locked: bool) -> dict[int, Outcome]:

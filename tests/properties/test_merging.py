@@ -63,7 +63,7 @@ def test_merged_reports_come_to_what_they_come_to_alone(
             ReportQueue(events_max=100).work(tickets)
         for ticket, report in zip(tickets, reports, strict=True):
             outcomes = charge_many([request_of(alone[who], call) for who, call in report])
-            together = [ticket.outcome[place] for place in range(len(report))]
+            together = [ticket.result()[place] for place in range(len(report))]
             assert [shown(one, merged[0]) for one in together] == [shown(one, alone[0]) for one in outcomes]
         for one, other in zip(merged, alone, strict=True):
             assert stored(one) == stored(other)
