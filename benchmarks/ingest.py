@@ -16,7 +16,9 @@ from benchmarks.rounds import measure_rounds
 
 PAYERS: Final = 1000
 EVENTS: Final = 1000
-CONNECTIONS: Final = 4
+CONNECTIONS: Final = 16
+"""Many senders at once are the normal case. Of few, the web's processes get unequal shares: of four perhaps
+three and one, or all and none."""
 WRITERS: Final = 1
 BATCHES_PER_SECOND_MAX: Final = 30
 

@@ -130,9 +130,9 @@ def observe_all(histogram: Histogram, seconds: list[float]) -> None:
 def measure_queues() -> None:
     """How many charges wait in this process, and for whom."""
     lanes = list(batching._lanes.values())
-    QUEUE.set(len(batching._everyone._waiting))
+    QUEUE.set(batching._everyone.waiting)
     HOT_LANES.set(len(lanes))
-    HOT_QUEUE.set(max((len(lane._waiting) for lane in lanes), default=0))
+    HOT_QUEUE.set(max((lane.waiting for lane in lanes), default=0))
 
 
 def kind_of(path: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from metering.event_values import (
     normalise_api_key,
     shown,
 )
+from metering.payload import payload_hash
 
 __all__ = ["CostPart", "EventInput", "parse_event"]
 
@@ -45,7 +46,8 @@ class EventInput:
 
     `api_key` is our id (`key_...`) or a SHA-256 fingerprint, never a secret. `costs`: None = not given, () =
     known to cost nothing. `occurred_at` is aware, in UTC. `payload` is the event as sent, without nulls and
-    without the secret: what a replay is compared with.
+    without the secret: what a replay is compared with. `payload_hash` is of that, made while the payload
+    is at hand: when many reports are put together, it is long out of the processor's caches.
     """
 
     idempotency_key: str
@@ -60,6 +62,11 @@ class EventInput:
     trace: str | None
     payload: dict[str, Any]
     properties_json: str
+    payload_hash: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Hash the payload."""
+        self.payload_hash = payload_hash(self.payload)
 
 
 def parse_event(raw: Any, received_at: datetime) -> EventInput:

@@ -20,7 +20,6 @@ from core.errors import Conflict, NotFound
 from core.jsonio import decode_json
 from metering.events import EventInput, parse_event
 from metering.models import QuarantinedEvent
-from metering.payload import payload_hash
 
 _ENCODE: Final = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -45,7 +44,7 @@ def quarantine_events(items: Sequence[QuarantineItem], *, received_at: datetime)
     rows = [
         QuarantinedEvent(
             idempotency_key=item.event.idempotency_key,
-            payload_hash=payload_hash(item.event.payload),
+            payload_hash=item.event.payload_hash,
             payload=_exact_json(item.event.payload),
             reason=_REASON_OF_CODE.get(item.reason, item.reason),
             message=item.message,

@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from billing.api.authentication import ChargePathAuthentication, credential
 from billing.api.charges import check_header_key
 from billing.api.schemas import EventBatchSerializer, IngestAnswerSerializer
-from billing.charging import Authorized, Denied, Failed, Outcome, Quarantined, report_events
+from billing.charging import Authorized, Denied, Failed, Outcome, Quarantined, report_together
 from billing.telemetry import note_events
 from core import clock
 from core.api.errors import error_body
@@ -46,7 +46,7 @@ class EventsView(APIView):
         items, parse = read_batch(request)
         now = clock.now()
         events, errors = parse_events(items, parse, now)
-        outcomes = report_events([event for _, event in events], credential=credential(request))
+        outcomes = report_together([event for _, event in events], credential=credential(request))
         told = report_answer(request, events, outcomes, errors)
         note_events(told)
         return Response(told)

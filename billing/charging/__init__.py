@@ -3,10 +3,11 @@
 `charge_many` is the only way in. Modules in the order of the path: `requests` (what comes in),
 `planning` (before the lock), `reading` (under the lock), `deciding`, `holding` and `capturing` (what is held
 for a call, and its end), `booking`, `path` (the transaction), `batching` (concurrent single charges share a
-commit), `outcomes` (what comes out).
+commit) and `merging` (concurrent reports share transactions), both on `queues`; `outcomes` (what comes out).
 """
 
 from billing.charging.batching import charge_in_loop, charge_one
+from billing.charging.merging import report_together
 from billing.charging.outcomes import Authorized, Charged, Denied, Failed, Outcome, Quarantined, Recorded
 from billing.charging.path import charge_many, report_events
 from billing.charging.requests import Asked, CaptureTerms, ChargeRequest, HoldTerms, Mode, Over, UnreadCapture
@@ -30,4 +31,5 @@ __all__ = [
     "charge_many",
     "charge_one",
     "report_events",
+    "report_together",
 ]

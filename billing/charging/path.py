@@ -10,7 +10,6 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
-from zlib import crc32
 
 import psycopg
 from django.db import transaction
@@ -30,6 +29,7 @@ from billing.charging.reading import Known, KnownKey, StaleConfig, lock_and_read
 from billing.charging.repeating import answer_again, repeat
 from billing.charging.reporting import ReportedHolds, check_reports, name_late_captures
 from billing.charging.requests import ChargeRequest, Mode
+from billing.charging.shards import Numbered, shards_of
 from billing.charging.straight import book_straight
 from billing.funding import Part
 from core import clock
@@ -44,11 +44,6 @@ from metering.quarantine import QuarantineItem, quarantine_events
 
 log = logging.getLogger(__name__)
 
-BATCH_MAX: Final = 1000
-SHARDS: Final = 4
-SHARDED_FROM: Final = 500
-Numbered = tuple[int, ChargeRequest]
-"""A request and its place in the caller's list."""
 ATTEMPTS: Final = 5
 RETRIED: Final = (
     psycopg.errors.UniqueViolation,
@@ -61,30 +56,18 @@ RETRIED: Final = (
 def charge_many(requests: Sequence[ChargeRequest]) -> list[Outcome]:
     """Charge or record each request; the outcomes are in their order.
 
-    Each charge is whole in one transaction; one transaction carries up to BATCH_MAX.
+    Each charge is whole in one transaction; one transaction carries many (`charging.shards`).
     """
+    outcomes = charge_numbered(list(enumerate(requests)))
+    return [outcomes[place] for place in range(len(requests))]
+
+
+def charge_numbered(requests: Sequence[Numbered]) -> dict[int, Outcome]:
+    """The same by the requests' places."""
     outcomes: dict[int, Outcome] = {}
-    numbered = list(enumerate(requests))
-    for start in range(0, len(numbered), BATCH_MAX):
-        for shard in _shards(numbered[start : start + BATCH_MAX]):
-            outcomes |= charge_batch(shard, skip_locked=False)
-    return [outcomes[index] for index in range(len(requests))]
-
-
-def _shards(requests: Sequence[Numbered]) -> list[Sequence[Numbered]]:
-    """A large batch as a few transactions, by who calls.
-
-    Two batches over the same payers would wait for each other from the first lock to the commit; cut in
-    shards, they work one behind the other. Calls of one caller stay in their order.
-    """
-    if len(requests) < SHARDED_FROM:
-        return [requests]
-    shards: list[list[Numbered]] = [[] for _ in range(SHARDS)]
-    for numbered in requests:
-        event = numbered[1].event
-        caller = event.workspace or event.api_key or event.billing_entity or ""
-        shards[crc32(caller.encode()) % SHARDS].append(numbered)
-    return [shard for shard in shards if shard]
+    for shard in shards_of(requests):
+        outcomes |= charge_batch(shard, skip_locked=False)
+    return outcomes
 
 
 def report_events(

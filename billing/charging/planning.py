@@ -30,7 +30,6 @@ from core.sql import open_transaction, still_holds
 from metering.accept import accept_bounds
 from metering.catalogue import CompiledMeter, MeterCatalogue, meter_catalogue
 from metering.costing import CostBook, cost_book
-from metering.payload import payload_hash
 from pricing.pricelist import PayerPrices, PricedComponent, SegmentPrices, payer_prices
 from pricing.rating.groups import group_text
 from pricing.rating.state import Usage
@@ -101,7 +100,6 @@ class Planned:
     index: int
     request: ChargeRequest
     attribution: Attribution
-    payload_hash: bytes
     id: UUID
     id_text: str
     occurred_at: str = ""
@@ -121,6 +119,11 @@ class Planned:
     is_late_capture: bool = False
     is_of_lease: bool = False
     floors: ItemFloors | None = None
+
+    @property
+    def payload_hash(self) -> bytes:
+        """The hash of what was sent under its key."""
+        return self.request.event.payload_hash
 
     def overspend_cause(self) -> str:
         """Why it may be below the floor, if it is."""
@@ -188,7 +191,7 @@ def plan_requests(requests: Sequence[tuple[int, ChargeRequest]], now: datetime) 
     items = []
     ids = new_uuids7(now, len(requests))
     for (index, request), found, uuid in zip(requests, attributions, ids, strict=True):
-        item = Planned(index, request, found, payload_hash(request.event.payload), uuid, f"{uuid.int:032x}")
+        item = Planned(index, request, found, uuid, f"{uuid.int:032x}")
         found.problem = _key_problem(request, doubtful) or found.problem
         if found.payer is not None and found.problem is None:
             _plan_item(item, meters, costs, prices[found.payer.id])

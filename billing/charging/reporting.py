@@ -18,6 +18,7 @@ from billing.charging.planning import Planned
 from billing.charging.reading import Known
 from billing.charging.replaying import named_payload
 from billing.charging.requests import CaptureTerms, ChargeRequest, Mode
+from billing.charging.shards import Numbered
 from billing.charging.wanted import named_hold
 from billing.holds import Hold
 from billing.models import Overspend
@@ -26,7 +27,6 @@ from core.ids import public_id
 from metering.events import EventInput
 from metering.payload import differing_fields
 
-Numbered = tuple[int, ChargeRequest]
 CALLER: Final = ("workspace", "api_key", "billing_entity")
 REPORTED: Final = Overspend.Cause.REPORTED.value
 LATE_CAPTURE: Final = Overspend.Cause.LATE_CAPTURE.value

@@ -15,9 +15,10 @@ import pytest
 from django.db import connection, transaction
 
 from billing.charging import Charged, Denied, Failed, Outcome, batching
-from billing.charging.batching import BATCH_MAX, Queue, Ticket, charge_one
+from billing.charging.batching import BATCH_MAX, ChargeQueue, charge_one
 from billing.charging.path import charge_batch
-from billing.charging.requests import ChargeRequest
+from billing.charging.queues import Ticket
+from billing.charging.requests import Asked, ChargeRequest
 from billing.models import Charge
 from core.sql import driver
 from pricing.models import PlanVersion
@@ -99,7 +100,7 @@ def call(tenant: Tenant, key: str, tokens: int = 1) -> Callable[[], Outcome]:
     return run
 
 
-def queued(count: int, queue: Queue | None = None) -> None:
+def queued(count: int, queue: ChargeQueue | None = None) -> None:
     """Wait until so many charges stand in the queue."""
     queue, pause = queue or batching._everyone, Event()
     for _ in range(WAIT * 100):
@@ -320,7 +321,7 @@ def test_a_hundred_charges_of_fifty_threads_need_far_fewer_transactions(
 
 
 def test_a_ticket_is_done_with_an_outcome_or_an_error(version: PlanVersion) -> None:
-    ticket = Ticket(request(make_tenant(version), "a"))
+    ticket: Ticket[Asked, Outcome] = Ticket(request(make_tenant(version), "a"))
     assert not ticket.is_done
     ticket.error = KeyboardInterrupt()
     assert ticket.is_done

@@ -105,7 +105,7 @@ def test_a_fault_of_ours_fails_the_whole_report_so_that_nothing_is_taken_for_ref
     def broken(*args: Any, **options: Any) -> list[Any]:
         return [Failed(TollgateError("internal", "Something went wrong on our side."))]
 
-    monkeypatch.setattr("billing.api.events.report_events", broken)
+    monkeypatch.setattr("billing.api.events.report_together", broken)
     response = api.post("/v1/events", {"events": [event(tenant, "a")]})
     assert response.status_code == 500
     assert response.json()["error"]["type"] == "internal"

@@ -11,7 +11,8 @@ from typing import Any, cast
 import pytest
 
 from billing.charging import batching
-from billing.charging.batching import SIBLINGS_MIN, Queue, ThreadTicket
+from billing.charging.batching import ChargeQueue
+from billing.charging.queues import SIBLINGS_MIN, ThreadTicket
 from billing.charging.requests import ChargeRequest, Mode
 from metering.events import EventInput
 
@@ -48,14 +49,14 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 @pytest.fixture
-def queue(pool: ThreadPoolExecutor) -> Queue:
-    return Queue(pool, skip_locked=False)
+def queue(pool: ThreadPoolExecutor) -> ChargeQueue:
+    return ChargeQueue(pool, skip_locked=False)
 
 
-def charged(queue: Queue) -> Callable[[], Any]:
+def charged(queue: ChargeQueue) -> Callable[[], Any]:
     def run() -> Any:
-        ticket = ThreadTicket(ChargeRequest(cast(EventInput, None), Mode.ASK))
-        queue.charge(ticket)
+        ticket: ThreadTicket[Any, Any] = ThreadTicket(ChargeRequest(cast(EventInput, None), Mode.ASK))
+        queue.ask(ticket)
         return ticket.outcome
 
     return run
@@ -69,7 +70,7 @@ def until(holds: Callable[[], bool]) -> None:
     raise AssertionError("it never came to hold")
 
 
-def batch_of(queue: Queue, commits: Commits, pool: ThreadPoolExecutor, size: int) -> None:
+def batch_of(queue: ChargeQueue, commits: Commits, pool: ThreadPoolExecutor, size: int) -> None:
     """One caller, then `size` that queued up while it was charged: a batch of that size has been answered."""
     commits.open.clear()
     first = pool.submit(charged(queue))
@@ -87,11 +88,11 @@ def answered(callers: list[Future[Any]]) -> None:
 
 
 def test_those_who_were_answered_make_one_batch_again(
-    queue: Queue, commits: Commits, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+    queue: ChargeQueue, commits: Commits, pool: ThreadPoolExecutor
 ) -> None:
-    monkeypatch.setattr(batching, "GATHER_SECONDS", 0.01)
+    queue.gather_seconds = 0.01
     batch_of(queue, commits, pool, 6)
-    monkeypatch.setattr(batching, "GATHER_SECONDS", LONG)
+    queue.gather_seconds = LONG
     began = time.monotonic()
     answered([pool.submit(charged(queue)) for _ in range(6)])
     assert commits.sizes[2:] == [6]
@@ -99,9 +100,9 @@ def test_those_who_were_answered_make_one_batch_again(
 
 
 def test_nobody_waits_longer_than_the_bound_for_those_who_stay_away(
-    queue: Queue, commits: Commits, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+    queue: ChargeQueue, commits: Commits, pool: ThreadPoolExecutor
 ) -> None:
-    monkeypatch.setattr(batching, "GATHER_SECONDS", 0.01)
+    queue.gather_seconds = 0.01
     batch_of(queue, commits, pool, 6)
     answered([pool.submit(charged(queue)) for _ in range(2)])
     assert sum(commits.sizes[2:]) == 2
@@ -109,12 +110,12 @@ def test_nobody_waits_longer_than_the_bound_for_those_who_stay_away(
 
 
 def test_after_a_wait_in_vain_the_next_batch_is_counted_afresh(
-    queue: Queue, commits: Commits, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+    queue: ChargeQueue, commits: Commits, pool: ThreadPoolExecutor
 ) -> None:
-    monkeypatch.setattr(batching, "GATHER_SECONDS", 0.01)
+    queue.gather_seconds = 0.01
     batch_of(queue, commits, pool, 6)
     answered([pool.submit(charged(queue))])
-    monkeypatch.setattr(batching, "GATHER_SECONDS", LONG)
+    queue.gather_seconds = LONG
     began = time.monotonic()
     answered([pool.submit(charged(queue))])
     assert time.monotonic() - began < LONG / 2
@@ -124,13 +125,12 @@ def test_after_a_wait_in_vain_the_next_batch_is_counted_afresh(
 
 @pytest.mark.parametrize("callers", range(1, SIBLINGS_MIN))
 def test_few_callers_wait_for_nobody(
-    queue: Queue,
+    queue: ChargeQueue,
     commits: Commits,
     pool: ThreadPoolExecutor,
-    monkeypatch: pytest.MonkeyPatch,
     callers: int,
 ) -> None:
-    monkeypatch.setattr(batching, "GATHER_SECONDS", LONG)
+    queue.gather_seconds = LONG
     began = time.monotonic()
     for _ in range(5):
         answered([pool.submit(charged(queue)) for _ in range(callers)])

@@ -128,7 +128,7 @@ def test_charges_of_one_moment_share_a_transaction_and_each_gets_its_own_answer(
     (first,) = all_at_once(send(secret, body_of(tenants[0], "first")))
     assert first[0] == 201
     monkeypatch.setattr(batching._everyone, "_expected", 6)  # who comes at once is waited for
-    monkeypatch.setattr(batching, "GATHER_SECONDS", 5.0)
+    monkeypatch.setattr(batching._everyone, "gather_seconds", 5.0)
     works = [send(secret, body_of(tenant, f"k{number}", number)) for number, tenant in enumerate(tenants)]
     *charged, denied, replay = all_at_once(
         *works, send(secret, body_of(poor, "much", 2)), send(secret, body_of(tenants[0], "first"))
@@ -295,7 +295,7 @@ def test_captures_of_one_moment_are_read_by_one_statement_and_none_sinks_another
 
     monkeypatch.setattr(batching, "read_captures", counted)
     monkeypatch.setattr(batching._everyone, "_expected", 6)  # so that they are one batch
-    monkeypatch.setattr(batching, "GATHER_SECONDS", 5.0)
+    monkeypatch.setattr(batching._everyone, "gather_seconds", 5.0)
     usage = b'{"properties": {"tokens": 7}}'
     bodies = [(one, usage) for one in ids[:3]] + [(ids[3], b'{"over": "no"}'), (gone, usage), (ids[0], usage)]
     answers = all_at_once(*[send(secret, body, path=f"{AUTHORIZE}/{one}/capture") for one, body in bodies])
