@@ -14,7 +14,7 @@ from tests.soak.rig import KINDS
 from tests.soak.soaking import FLOORS, REFUSED_MIN, Soak, soak
 from tests.soak.verdict import SHOWN_MAX
 
-SECONDS = 60
+SECONDS = 120
 
 
 @pytest.fixture(scope="module")
