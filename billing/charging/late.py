@@ -110,9 +110,9 @@ def take_coupons_back(
     falling = {segment for (_, segment), amount in late_changes(item, rated) if amount < 0}
     if not falling or not CouponCredit.objects.filter(segment_id__in=falling).exists():
         return parts
-    changes = dict(batch.late_changes)
-    for place, amount in late_changes(item, rated):
-        changes[place] = add(changes.get(place, ZERO), amount)
+    changes: dict[coupons.Place, Decimal] = defaultdict(Decimal)
+    for place, amount in (*batch.late_changes.items(), *late_changes(item, rated)):
+        changes[place] = add(changes[place], amount)
     periods = BillingPeriod.objects.filter(segments__in=falling).distinct().order_by("pk")
     for period in periods.select_related("subscription__version", "subscription__billing_entity"):
         entity = period.subscription.billing_entity
