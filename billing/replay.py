@@ -19,7 +19,13 @@ from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
 from accounts.models import BillingEntity
 from billing.closing.coupons import COUPON, coupons_of, credited
-from billing.closing.lines import ComponentClose, booked_of, commitment_lines, component_closes
+from billing.closing.lines import (
+    ComponentClose,
+    absorbed_by_line,
+    booked_of,
+    commitment_lines,
+    component_closes,
+)
 from billing.models import Charge, ClosingLine, Reversal, ReversedCharge
 from billing.recompute import FOLDED_AT_ONCE, charges_of
 from core.jsonio import decode_json
@@ -197,7 +203,8 @@ def _commitments(
     periods = BillingPeriod.objects.filter(pk__in=closed)
     for period in periods.select_related("subscription__version", "subscription__billing_entity"):
         booked = booked_of(period.pk)
-        for line in commitment_lines(period, own[period.pk], closes[period.pk], booked):
+        absorbed = absorbed_by_line([period], own[period.pk])
+        for line in commitment_lines(period, own[period.pk], closes[period.pk], booked, absorbed):
             if line.addition.amount:
                 known = booked.get((None, None), ZERO)
                 expected = CONTEXT.add(known, line.addition.amount)

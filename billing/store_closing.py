@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
@@ -13,11 +13,18 @@ import psycopg
 from billing.ledger import PayerId
 from core.sql import execute, number_array, text_array
 
+# Few payers have a leakage account: of the others no charge is read.
 ABSORBED: Final = """
-    SELECT part->>'component', (part->>'segment')::bigint, sum((part->>'amount')::numeric)
-    FROM billing_charge c, jsonb_array_elements(c.funding) AS part
-    WHERE c.customer_id = %s AND c.billing_entity_id = %s AND c.recorded_at >= %s
-        AND part->>'account' = 'leakage' AND (part->>'segment')::bigint = ANY(%s::bigint[])
+    SELECT part.component, part.segment, sum(part.amount)
+    FROM unnest(%s::bigint[], %s::bigint[]) AS p(customer_id, billing_entity_id)
+    JOIN billing_ledgeraccount a USING (customer_id, billing_entity_id), LATERAL (
+        SELECT f->>'component' AS component, (f->>'segment')::bigint AS segment,
+            (f->>'amount')::numeric AS amount
+        FROM billing_charge c, jsonb_array_elements(c.funding) AS f
+        WHERE c.customer_id = a.customer_id AND c.billing_entity_id = a.billing_entity_id
+            AND c.recorded_at >= %s AND f->>'account' = 'leakage'
+        OFFSET 0) AS part
+    WHERE a.kind = 'leakage' AND part.segment = ANY(%s::bigint[])
     GROUP BY 1, 2"""
 # Of one payer's events of one name, in one scan, what each group comes to. The values of dimensions are told
 # apart as JSON (the caller knows which are the same); the latest value is found by instant, then by number.
@@ -120,8 +127,12 @@ def fold_events(raw: psycopg.Connection[Any], asked: Sequence[FoldQuestion]) -> 
 
 
 def absorbed_by_charges(
-    raw: psycopg.Connection[Any], payer: PayerId, segment_ids: Iterable[int], since: datetime
+    raw: psycopg.Connection[Any], payers: Collection[PayerId], segment_ids: Iterable[int], since: datetime
 ) -> dict[tuple[str, int], Decimal]:
-    """What leakage bore of charges in these segments, closed at `since`, by component key and segment."""
-    rows = execute(raw, ABSORBED, (*payer, since, number_array(segment_ids)))
+    """What leakage bore of charges in these segments of payers, by component key and segment.
+
+    Nothing of them was recorded before `since`.
+    """
+    customers, entities = (number_array(payer[at] for payer in payers) for at in (0, 1))
+    rows = execute(raw, ABSORBED, (customers, entities, since, number_array(segment_ids)))
     return {(key, segment_id): amount for key, segment_id, amount in rows}

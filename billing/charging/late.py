@@ -27,6 +27,7 @@ from billing.closing import coupons
 from billing.closing.booking import GiveBack, book_lines
 from billing.closing.lines import (
     ABSORB,
+    Absorbed,
     ComponentClose,
     Line,
     absorbed_by_line,
@@ -109,9 +110,9 @@ def take_coupons_back(
     falling = {segment for (_, segment), amount in late_changes(item, rated) if amount < 0}
     if not falling or not CouponCredit.objects.filter(segment_id__in=falling).exists():
         return parts
-    changes = dict(batch.late_changes)
-    for place, amount in late_changes(item, rated):
-        changes[place] = add(changes.get(place, ZERO), amount)
+    changes: dict[coupons.Place, Decimal] = defaultdict(Decimal)
+    for place, amount in (*batch.late_changes.items(), *late_changes(item, rated)):
+        changes[place] = add(changes[place], amount)
     periods = BillingPeriod.objects.filter(segments__in=falling).distinct().order_by("pk")
     for period in periods.select_related("subscription__version", "subscription__billing_entity"):
         entity = period.subscription.billing_entity
@@ -190,24 +191,24 @@ def _new_lines(
     period: BillingPeriod, segments: Sequence[Segment], late_segments: Collection[int], is_reversal: bool
 ) -> list[Line]:
     closes, booked = component_closes(segments), booked_of(period.pk)
-    borne = absorbed_by_line(period, segments) if is_reversal else None
+    absorbed = absorbed_by_line([period], segments)
+    borne = absorbed if is_reversal else None
     lines = [
         line
         for close in closes
         if not close.component.is_live and close.segment.pk in late_segments
         for line in _settled_again(close, booked.get(close.place, ZERO), borne)
     ]
-    absorbing = ZERO
+    absorbing: dict[tuple[str, int], Decimal] = dict(absorbed)
     for line in lines:
-        if line.late_policy == ABSORB:
-            absorbing = add(absorbing, line.addition.amount)
+        if line.late_policy == ABSORB and line.segment_id is not None:
+            place = (line.key, line.segment_id)
+            absorbing[place] = add(absorbing.get(place, ZERO), line.addition.amount)
     lines += commitment_lines(period, segments, closes, booked, absorbing)
     return [line for line in lines if line.addition.amount]
 
 
-def _settled_again(
-    close: ComponentClose, booked: Decimal, borne: Mapping[tuple[str, int], Decimal] | None
-) -> list[Line]:
+def _settled_again(close: ComponentClose, booked: Decimal, borne: Absorbed | None) -> list[Line]:
     """`borne`: of a reversal, what leakage bore of lines; that is undone first, the rest is the payer's."""
     amount, policy = subtract(close.whole, booked), close.meter.late_policy
     detail = {"whole": plain(close.whole), "booked": plain(booked), "minimum": plain(close.minimum)}

@@ -136,13 +136,13 @@ def credited(period_id: int) -> dict[Place, Decimal]:
 def lines_of(period: BillingPeriod) -> list[CouponLine]:
     """The period's lines: its fees by key in the order of booking, then each segment's components.
 
-    What was absorbed of late usage is no part of them: the payer did not pay it.
+    What was absorbed of usage is no part of them: the payer did not pay it.
     """
     fees: dict[str, Decimal] = {}
     for fee in BookedFee.objects.filter(period_id=period.pk).order_by("seq"):
         fees[fee.key] = CONTEXT.add(fees.get(fee.key, ZERO), fee.amount)
     segments = segments_of(period)
-    absorbed = absorbed_by_line(period, segments)
+    absorbed = absorbed_by_line([period], segments)
     return [
         *(CouponLine(key, amount, None) for key, amount in fees.items()),
         *(_component_line(close, absorbed) for close in component_closes(segments)),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+from django.conf import settings
 from django.db.models import Sum
 
 from billing.closing.settling import Settled, settle
@@ -30,6 +31,8 @@ MINIMUM_SPEND: Final = "minimum_spend"
 ABSORB: Final = Meter.LatePolicy.ABSORB.value
 Booked = Mapping[tuple[int | None, int | None], Decimal]
 """By (segment, component), what closing lines have booked; (None, None) is the commitment."""
+Absorbed = Mapping[tuple[str, int], Decimal]
+"""By component key and segment, what leakage bore."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,7 @@ def period_lines(periods: Sequence[BillingPeriod]) -> dict[int, list[Line]]:
         closes[close.segment.period_id].append(close)
     committed = [period for period in begun if _has_commitment(own[period.pk])]
     fees = _fees_of(committed)
+    absorbed = absorbed_by_line(committed, [each for period in committed for each in own[period.pk]])
     found: dict[int, list[Line]] = {period.pk: [] for period in periods}
     for period in begun:
         found[period.pk] = [line for close in closes[period.pk] for line in component_lines(close)]
@@ -147,6 +151,7 @@ def period_lines(periods: Sequence[BillingPeriod]) -> dict[int, list[Line]]:
                 own[period.pk],
                 closes[period.pk],
                 {},
+                absorbed,
                 fees=fees[period.pk],
                 timeline=timelines[period.subscription_id],
             )
@@ -177,14 +182,14 @@ def commitment_lines(
     segments: Sequence[Segment],
     closes: Iterable[ComponentClose],
     booked: Booked,
-    absorbing: Decimal = ZERO,
+    absorbed: Absorbed,
     *,
     fees: Decimal | None = None,
     timeline: Timeline | None = None,
 ) -> list[Line]:
     """What is missing to the period's minimum spend, or (below 0) was booked of it too much.
 
-    Usage that was absorbed, or is about to be (`absorbing`), does not count: the payer did not spend it.
+    Usage that was `absorbed`, or is about to be, does not count: the payer did not spend it.
     `fees`, `timeline`: the period's base fees and its subscription's timeline, if the caller has them.
     """
     commitment = ZERO
@@ -196,8 +201,9 @@ def commitment_lines(
     fees, usage = _fees_of([period])[period.pk] if fees is None else fees, ZERO
     for close in closes:
         usage = CONTEXT.add(usage, close.whole)
-    for absorbed in (*absorbed_by_line(period, segments).values(), absorbing):
-        usage = CONTEXT.subtract(usage, absorbed)
+    own = {segment.pk for segment in segments}
+    for (_, segment_id), amount in absorbed.items():
+        usage = CONTEXT.subtract(usage, amount if segment_id in own else ZERO)
     missing = shortfall(commitment, CONTEXT.add(fees, usage))
     amount = CONTEXT.subtract(missing, booked.get((None, None), ZERO))
     detail = {
@@ -225,14 +231,21 @@ def _fees_of(periods: Sequence[BillingPeriod]) -> dict[int, Decimal]:
     return sums if rows is None else sums | dict(rows.annotate(total=Sum("amount")))
 
 
-def absorbed_by_line(period: BillingPeriod, segments: Sequence[Segment]) -> dict[tuple[str, int], Decimal]:
-    """What leakage bore of a period's late usage, by component key and segment; none before it is closed."""
-    if period.closed_at is None:
+def absorbed_by_line(
+    periods: Sequence[BillingPeriod], segments: Iterable[Segment]
+) -> dict[tuple[str, int], Decimal]:
+    """What leakage bore of periods' usage (late, or captured beyond its hold), by component key and segment.
+
+    At most two statements.
+    """
+    if not periods:
         return {}
-    payer = (period.customer_id, period.subscription.billing_entity_id)
-    pks = [segment.pk for segment in segments]
-    found = absorbed_by_charges(driver(), payer, pks, period.closed_at)
-    for line in ClosingLine.objects.filter(period_id=period.pk, late_policy=ABSORB):
+    payers = {(period.customer_id, period.subscription.billing_entity_id) for period in periods}
+    since = min(period.starts_at for period in periods) - settings.EVENT_AHEAD_MAX
+    found = absorbed_by_charges(driver(), payers, [segment.pk for segment in segments], since)
+    closed = [period.pk for period in periods if period.closed_at is not None]
+    lines = ClosingLine.objects.filter(period_id__in=closed, late_policy=ABSORB)
+    for line in lines if closed else ():
         assert line.segment_id is not None
         place = (line.key, line.segment_id)
         found[place] = CONTEXT.add(found.get(place, ZERO), line.amount)

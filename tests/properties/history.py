@@ -51,7 +51,7 @@ METERS: dict[str, dict[str, Any]] = {
     "absorbed": {"property_path": "tokens", "late_policy": "absorb"},
     "peak": {"aggregation": "max", "property_path": "tokens"},
     "people": {"aggregation": "unique", "property_path": "person"},
-    "mean": {"aggregation": "avg", "property_path": "tokens"},
+    "mean": {"aggregation": "avg", "property_path": "tokens", "late_policy": "absorb"},
     "level": {"aggregation": "weighted_sum", "property_path": "tokens", "carry_over": True},
     "last": {"aggregation": "latest", "property_path": "tokens", "late_policy": "note"},
 }
@@ -107,24 +107,44 @@ class History(RuleBasedStateMachine):
         return self.now
 
     @initialize(
-        is_invoiced=st.booleans(), has_coupons=st.booleans(), calls=st.lists(CALLS, min_size=2, max_size=4)
+        is_invoiced=st.booleans(),
+        has_coupons=st.booleans(),
+        calls=st.lists(CALLS, min_size=2, max_size=4),
+        currency=st.sampled_from(["USD", "JPY", "KWD"]),
+        zone=st.sampled_from(["UTC", "Asia/Kathmandu", "America/New_York"]),
+        day=st.sampled_from([1, 31]),
     )
-    def open(self, is_invoiced: bool, has_coupons: bool, calls: list[dict[str, Any]]) -> None:
-        """Meters, two versions that differ in everything, and a subscription that began with the year."""
+    def open(
+        self,
+        is_invoiced: bool,
+        has_coupons: bool,
+        calls: list[dict[str, Any]],
+        currency: str = "USD",
+        zone: str = "UTC",
+        day: int = 1,
+    ) -> None:
+        """Meters, two versions that differ in everything, and a subscription that began in January.
+
+        From its 31st day on its periods follow that day, else they are calendar months.
+        """
+        self.currency, starts_at = currency, START + timedelta(days=day - 1)
+        self.now = starts_at + timedelta(days=2)
         for key, fields in METERS.items():
             make_meter(key, **fields)
         dearer = [component | _dearer(component) for component in COMPONENTS]
-        terms: dict[str, Any] = {"credits": [CREDIT], "base_fees": [FEE], "minimum_spend": "15"}
-        terms["margin_floor"] = {"min_margin": "0.4", "min_volume": "3"}
+        terms: dict[str, Any] = {"currency": currency, "anchor": "calendar" if day == 1 else "subscription"}
+        rich = terms | {"credits": [CREDIT], "base_fees": [FEE], "minimum_spend": "15"}
+        rich["margin_floor"] = {"min_margin": "0.4", "min_volume": "3"}
         self.versions: list[PlanVersion] = [
-            make_version(COMPONENTS, **terms),
-            make_version(dearer[::2], minimum_spend="4", proration="day"),
+            make_version(COMPONENTS, **rich),
+            make_version(dearer[::2], **terms, minimum_spend="4", proration="day"),
         ]
         settlement = "wallet_then_invoice" if is_invoiced else "wallet_only"
-        self.tenant: Tenant = make_tenant(balance="20", settlement=settlement)
-        subscription = start_subscription(self.tenant.payer, self.versions[0], starts_at=START)
+        payer: dict[str, Any] = {"settlement": settlement, "currency": currency, "time_zone": zone}
+        self.tenant: Tenant = make_tenant(balance="20", **payer)
+        subscription = start_subscription(self.tenant.payer, self.versions[0], starts_at=starts_at)
         create_coupon({"key": "tenth", "percent": "10", "components": ["graduated", "volume", "mean"]})
-        create_coupon({"key": "two", "amount": "2", "currency": "USD"})
+        create_coupon({"key": "two", "amount": "2", "currency": currency})
         for key in ("tenth", "two") if has_coupons else ():
             redeem_coupon(subscription, key, self.now)
         self.use(calls)
@@ -184,13 +204,20 @@ class History(RuleBasedStateMachine):
         gone = Reversal.objects.filter(cause="event").values("event_id")
         events = list(UsageEvent.objects.exclude(id__in=gone).order_by("seq"))
         if events:
-            part = CostPart("v", Decimal(amount or 1), "USD" if amount else "EUR")
+            part = CostPart("v", Decimal(amount or 1), self.currency if amount else "EUR")
             correct_cost(events[which % len(events)], (part,))
 
     @rule(total=st.sampled_from([None, "0", "1.23", "40"]), model=st.sampled_from(["", "m"]))
     def bill(self, total: str | None, model: str) -> None:
         """A vendor's bill of the month comes, and is applied in place of the one before it."""
-        terms: dict[str, Any] = {"vendor": "v", "month": self.now.date(), "currency": "USD", "model": model}
+        if total is not None and self.currency == "JPY":
+            total = total.partition(".")[0]  # there is no smaller coin
+        terms: dict[str, Any] = {
+            "vendor": "v",
+            "month": self.now.date(),
+            "currency": self.currency,
+            "model": model,
+        }
         try:
             bill = begin_bill(load_bill(**terms, total=None if total is None else Decimal(total)))
         except (Conflict, Unprocessable):
@@ -240,7 +267,7 @@ class History(RuleBasedStateMachine):
         self.keys += 1
         properties = {name: call[name] for name in ("tokens", "region", "person")} | {"model": "m"}
         at = max(START, self.now - timedelta(hours=call["hours_ago"]))
-        costs = [{"vendor": "v", "amount": call["cost"], "currency": "USD"}] if call["cost"] else None
+        costs = [{"vendor": "v", "amount": call["cost"], "currency": self.currency}] if call["cost"] else None
         fields: dict[str, Any] = {"properties": properties, "occurred_at": at.isoformat()}
         return request(
             self.tenant, f"k{self.keys}", Mode.REPORT, **fields | ({"costs": costs} if costs else {})

@@ -9,6 +9,7 @@ import pytest
 
 from tests.scenarios.life import LifeStory
 from tests.scenarios.money import per_unit
+from tests.scenarios.test_coupons import coupon
 
 pytestmark = pytest.mark.django_db
 
@@ -120,3 +121,23 @@ def test_a_reversal_gives_back_no_more_than_was_paid(life: LifeStory, capped: Ca
     customer = life.api.get(f"/v1/billing-entities/{payer}").json()["customer"]
     life.api.make("/v1/reversals", idempotency_key="back", event=key, customer=customer, reason="r")
     assert (life.settled(payer), capped.absorbed(payer)) == (100, 0)
+
+
+def test_a_coupon_takes_nothing_off_what_the_operator_bore(life: LifeStory, capped: Capped) -> None:
+    payer = capped.payer()
+    coupon(life, life.start(payer, capped.version), percent="100", periods=1)
+    capped.call(payer, "5", tokens=800)
+    assert (life.settled(payer), capped.absorbed(payer)) == (95, -3)
+    life.at(4, 3)
+    life.run_due()
+    assert (life.settled(payer), capped.absorbed(payer)) == (100, -3)
+
+
+def test_what_the_operator_bore_does_not_reach_a_commitment(life: LifeStory, capped: Capped) -> None:
+    payer = capped.payer(life.plan(per_unit("tokens", "0.01"), minimum_spend="31"))
+    capped.call(payer, "5", tokens=800)
+    life.at(4, 3)
+    life.run_due()
+    assert life.settled(payer) == 100 - 31
+    life.charge(payer, occurred_at="2026-03-20T00:00:00Z", tokens=200)
+    assert life.settled(payer) == 100 - 31
