@@ -63,7 +63,7 @@ def stream(raw: psycopg.Connection[Any], query: str, params: Params) -> Iterator
     """The same, STREAMED_AT_ONCE rows in memory at a time; inside a transaction."""
     with psycopg.ServerCursor(raw, "reconciliation") as cursor:
         cursor.itersize = STREAMED_AT_ONCE
-        yield from cursor.execute(_with_span(query), params)
+        yield from cursor.execute(_with_span(query), params, binary=True)
 
 
 def fetch_models(raw: psycopg.Connection[Any], model: type[M], where: str, **params: Any) -> list[M]:

@@ -16,7 +16,9 @@ from accounts.models import BillingEntity, Customer, Organization, PayerAssignme
 from accounts.permissions import STAFF_GROUPS
 from accounts.users import add_to_staff, create_user
 from billing.charging import Charged, Mode
+from billing.erasures import request_erasure, run_erasures
 from billing.models import CreditGrant
+from billing.seals import seal_due
 from billing.wallets import grant_credit
 from core.ids import hot_id
 from tests.billing.world import START, Tenant, charge, make_meter, make_tenant, make_version
@@ -113,6 +115,19 @@ def test_a_charge_and_its_event_are_sound(
         check_page(
             open_page, f"{live_server}/{noun}/{hot_id(prefix, outcome.customer_id, outcome.id)}", cookies
         )
+
+
+def test_seals_and_erasures_are_sound(
+    open_page: OpenPage, live_server: Any, cookies: Cookies, acme: Tenant
+) -> None:
+    charge(acme, "sealed", Mode.REPORT, properties={"tokens": 5, "ip": "::1"}, user="ada")
+    seal_due(START)
+    whose: dict[str, Any] = {"customer": acme.customer, "properties": ["ip", "tokens"]}
+    request_erasure(**whose, user="ada", reason="Her wish")
+    run_erasures(START)
+    request_erasure(**whose, user="bob", reason="His wish")
+    for path in ("/seals", "/erasures"):
+        check_page(open_page, f"{live_server}{path}", cookies)
 
 
 def test_an_installation_without_anything_is_sound(

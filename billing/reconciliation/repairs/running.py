@@ -202,7 +202,7 @@ def _link(row: Discrepancy) -> Link:
 
 def _numbers(row: Discrepancy) -> int:
     """How many numbers the customer's payers have had."""
-    wallets = LedgerAccount.objects.filter(customer_id=row.customer_id, kind="wallet")
+    wallets = LedgerAccount.objects.filter(customer_id=row.customer_id or 0, kind="wallet")
     return wallets.aggregate(numbers=Sum("seq"))["numbers"] or 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def hold(caller: Caller) -> str:
     return str(caller.made("/v1/authorizations", call | {"properties": {"tokens": 300}})["id"])
 
 
-def reserved() -> list[dict[str, object]]:
+def reserved() -> list[Any]:
     return list(LimitHold.objects.order_by("counter").values())
 
 
