@@ -16,7 +16,6 @@ from django.db import transaction
 
 from accounts.credentials import IntegrationKeyRecord
 from accounts.directory import directory
-from accounts.models.keys import Scope
 from billing.charging import capturing, deciding, drawing, giving_back, late
 from billing.charging.booking import Batch, book_item, note_denial, write_batch
 from billing.charging.deciding import RatedItem
@@ -78,12 +77,8 @@ def report_events(
     is_any_age: bool = False,
 ) -> list[Outcome]:
     """Record what has happened already: never denied, below zero it is Overspend."""
-    scope = Scope.EVENTS_WRITE.value
     return charge_many(
-        [
-            ChargeRequest(event, Mode.REPORT, source, credential, is_any_age, needed_scope=scope)
-            for event in events
-        ]
+        [ChargeRequest(event, Mode.REPORT, source, credential, is_any_age) for event in events]
     )
 
 

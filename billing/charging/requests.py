@@ -103,8 +103,14 @@ class ChargeRequest:
     is_any_age: bool = False
     hold: HoldTerms | None = None
     authorization: CaptureTerms | None = None
-    needed_scope: str = Scope.CHARGES_WRITE.value
+    needed_scope: str = ""
     read: Callable[[MeterCatalogue], EventInput] | None = None
+
+    def __post_init__(self) -> None:
+        """Note the scope while it is known: a report that turns out to capture a hold is one all the same."""
+        if not self.needed_scope:
+            is_report = self.mode is Mode.REPORT and self.authorization is None
+            self.needed_scope = (Scope.EVENTS_WRITE if is_report else Scope.CHARGES_WRITE).value
 
     def window_problem(self, now: datetime) -> Unprocessable | None:
         """The error of usage that comes too late or has not happened yet; None when it may be taken."""
