@@ -20,8 +20,9 @@ def measure_rounds(
     theirs: Callable[[float], float],
     *,
     units_per_call: float = 1,
+    round_seconds: float = ROUND_SECONDS,
 ) -> Measurement:
-    """Run both sides ROUNDS times in turn, for so many seconds each, after a warm-up of both.
+    """Run both sides ROUNDS times in turn, for `round_seconds` each, after a warm-up of both.
 
     `ours` gives a load, whose every call is `units_per_call` units; `theirs` gives units per second.
     """
@@ -31,9 +32,9 @@ def measure_rounds(
     their_values: list[float] = []
     calls: list[float] = []
     for number in range(1, ROUNDS + 1):
-        load = ours(ROUND_SECONDS)
+        load = ours(round_seconds)
         our_values.append(load.per_second * units_per_call)
-        their_values.append(theirs(ROUND_SECONDS))
+        their_values.append(theirs(round_seconds))
         calls += load.calls
         shown = f"{our_values[-1]:,.0f} {unit}; {against}: {their_values[-1]:,.0f}"
         print(f"  round {number} of {ROUNDS}: {shown}", flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -48,8 +49,7 @@ def authorization_request(
         payload["amount"] = plain(held)
     if expires_in is not None:
         payload["expires_in"] = expires_in
-    event.payload = payload
-    return ChargeRequest(event, Mode.HOLD, "api", credential, hold=terms)
+    return ChargeRequest(replace(event, payload=payload), Mode.HOLD, "api", credential, hold=terms)
 
 
 def _amount(value: Any) -> Decimal:
@@ -93,9 +93,9 @@ def capture_request(
     event = parse_event(_event(raw, row, authorized), now)
     if "occurred_at" not in raw and row.status_at(now) == Authorization.Status.AUTHORIZED:
         event.occurred_at = row.occurred_at
-    event.payload = {name: value for name, value in raw.items() if name not in (*CALLER, "idempotency_key")}
+    payload = {name: value for name, value in raw.items() if name not in (*CALLER, "idempotency_key")}
     terms = CaptureTerms(row.customer_id, row.id, row.workspace_id, row.api_key_id, over)
-    return ChargeRequest(event, mode, source, credential, authorization=terms)
+    return ChargeRequest(replace(event, payload=payload), mode, source, credential, authorization=terms)
 
 
 def _over(value: Any) -> Over:

@@ -12,7 +12,7 @@ stands behind ten thousand events.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import Final
 
@@ -34,7 +34,10 @@ FEW_EVENTS_MAX: Final = 1000
 EVENTS_MAX: Final = 10_000
 """The most events that a leader takes of small reports, and of large ones; a report is never cut."""
 CALLERS_MAX: Final = 64
-GATHER_SECONDS: Final = 0.003
+FEW_GATHER_SECONDS: Final = 0.003
+GATHER_SECONDS: Final = 0.1
+"""How long a leader waits at most for those who were just answered, if they were many: they have to send and
+have parsed the next report, which takes some 10 ms for each large one."""
 Report = Sequence[ChargeRequest]
 Outcomes = dict[int, Outcome]
 """By place in the report; what is missing was locked elsewhere."""
@@ -43,8 +46,8 @@ Outcomes = dict[int, Outcome]
 class ReportQueue(Queue[Report, Outcomes]):
     """Reports, up to `events_max` events at once."""
 
-    def __init__(self, *, events_max: int) -> None:
-        super().__init__(callers_max=CALLERS_MAX, gather_seconds=GATHER_SECONDS)
+    def __init__(self, *, events_max: int, gather_seconds: float = 0) -> None:
+        super().__init__(callers_max=CALLERS_MAX, gather_seconds=gather_seconds)
         self._events_max = events_max
 
     def take(self, waiting: deque[Ticket[Report, Outcomes]]) -> list[Ticket[Report, Outcomes]]:
@@ -57,6 +60,11 @@ class ReportQueue(Queue[Report, Outcomes]):
                 break
             batch.append(waiting.popleft())
         return batch
+
+    def room(self, waiting: Collection[Ticket[Report, Outcomes]]) -> int:
+        """How many reports more the next batch may have, of the size of those that wait."""
+        events = sum(len(ticket.asked) for ticket in waiting)
+        return (self._events_max - events) * len(waiting) // events
 
     def work(self, batch: Sequence[Ticket[Report, Outcomes]]) -> None:
         """Record all reports, and give each its own outcomes, or the error of what is in it."""
@@ -105,8 +113,8 @@ class _Merged:
         return outcomes, next(errors, None) if self._errors else None
 
 
-_small: Final = ReportQueue(events_max=FEW_EVENTS_MAX)
-_large: Final = ReportQueue(events_max=EVENTS_MAX)
+_small: Final = ReportQueue(events_max=FEW_EVENTS_MAX, gather_seconds=FEW_GATHER_SECONDS)
+_large: Final = ReportQueue(events_max=EVENTS_MAX, gather_seconds=GATHER_SECONDS)
 
 
 def report_together(

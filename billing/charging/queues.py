@@ -15,7 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from asyncio import AbstractEventLoop, Future
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from threading import Lock
@@ -120,6 +120,10 @@ class Queue(ABC, Generic[Ask, Outcome]):
         """The next batch, off the queue."""
         return [waiting.popleft() for _ in range(min(self._callers_max, len(waiting)))]
 
+    def room(self, waiting: Collection[Ticket[Ask, Outcome]]) -> int:
+        """How many callers more the next batch may have."""
+        return self._callers_max - len(waiting)
+
     def ask(self, ticket: ThreadTicket[Ask, Outcome]) -> None:
         """Return when the ticket was told."""
         if not self._enter(ticket):
@@ -192,7 +196,8 @@ class Queue(ABC, Generic[Ask, Outcome]):
         """Let those who are about to call again come, if they are many; not longer than `gather_seconds`."""
         with self._mutex:
             is_worth_it = self._expected >= SIBLINGS_MIN
-            self._missing = max(0, self._expected - len(self._waiting)) if is_worth_it else 0
+            missing = min(self._expected - len(self._waiting), self.room(self._waiting))
+            self._missing = max(0, missing) if is_worth_it else 0
             if not self._missing:
                 return
         if self._is_whole.acquire(timeout=self.gather_seconds):

@@ -85,9 +85,12 @@ def test_a_leader_takes_no_more_events_than_its_bound_and_a_larger_report_as_a_w
     for size in (3, 2, 1, 7, 2, 2, 2):
         queue._waiting.append(ticket([request] * size))
     taken = []
+    rooms = []
     while queue.waiting:
+        rooms.append(queue.room(queue._waiting))
         taken.append([len(ticket.asked) for ticket in queue.take(queue._waiting)])
     assert taken == [[3, 2], [1], [7], [2, 2], [2]]
+    assert [room > 0 for room in rooms] == [False, False, False, False, True], "nobody is waited for in vain"
 
 
 def test_a_report_inside_somebodys_transaction_stays_in_it(version: PlanVersion) -> None:
