@@ -32,6 +32,12 @@ class Row:
     values: dict[str, Any]
     problem: str | None = None
 
+    def filled(self) -> dict[str, Any]:
+        """The values that are not empty; raises InvalidRequest for a row that cannot be read."""
+        if self.problem is not None:
+            raise InvalidRequest("invalid_row", f"{self.problem}.")
+        return {name: value for name, value in self.values.items() if value not in (None, "")}
+
 
 def format_of(path: Path) -> str:
     """CSV or JSONL, by the file's name; raises InvalidRequest when it does not say."""
