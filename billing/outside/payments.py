@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -66,8 +67,11 @@ class FileProvider:
 
     def payments(self) -> Iterator[PaymentRow]:
         """The file's rows; an error names the line."""
-        with open_file(self.path) as (stream, _):
-            yield from payments_in(read_rows(stream, self.format or format_of(self.path)))
+        with (
+            open_file(self.path) as (stream, _),
+            closing(read_rows(stream, self.format or format_of(self.path))) as rows,
+        ):
+            yield from payments_in(rows)
 
 
 def payments_in(rows: Iterable[Row]) -> Iterator[PaymentRow]:
