@@ -5,13 +5,28 @@ from __future__ import annotations
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from core.errors import TollgateError
 from core.jsonio import EXIT_OK, run_door
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _in_one_sentence(run: Callable[P, T]) -> Callable[P, T]:
+    @wraps(run)
+    def told(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return run(*args, **kwargs)
+        except TollgateError as error:
+            raise CommandError(error.message) from error
+
+    return told
 
 
 class TollgateCommand(BaseCommand):
@@ -21,19 +36,13 @@ class TollgateCommand(BaseCommand):
     """
 
     epilog: ClassVar[str] = ""
+    execute = _in_one_sentence(BaseCommand.execute)
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         """A parser that keeps the lines of the epilog."""
         if self.epilog:
             kwargs |= {"epilog": self.epilog, "formatter_class": RawDescriptionHelpFormatter}
         return super().create_parser(prog_name, subcommand, **kwargs)
-
-    def execute(self, *args: Any, **options: Any) -> str | None:
-        """Run it; CommandError in place of an error of ours."""
-        try:
-            return super().execute(*args, **options)
-        except TollgateError as error:
-            raise CommandError(error.message) from error
 
 
 class DocumentCommand(BaseCommand):

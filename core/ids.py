@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from typing import Any, Self, overload
 from uuid import UUID, SafeUUID
 
 from core.errors import NotFound
@@ -47,6 +48,20 @@ def decode(text: str) -> int:
 def public_id(prefix: str, number: int) -> str:
     """`cus_0000001h` for row 49 of the customers."""
     return f"{prefix}_{encode(number).rjust(_ROW_LETTERS, '0')}"
+
+
+class PublicId:
+    """The id that the outside sees of a model's rows, by their keys: `public_id = PublicId("cus")`."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+
+    @overload
+    def __get__(self, row: None, owner: type[Any]) -> Self: ...
+    @overload
+    def __get__(self, row: Any, owner: type[Any]) -> str: ...
+    def __get__(self, row: Any, owner: type[Any]) -> Any:
+        return self if row is None else public_id(self.prefix, row.pk)
 
 
 def row_id(prefix: str, public: str) -> int:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pghistory
 from django.db import models
 
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import bump_customer
 
 
@@ -15,6 +15,7 @@ class Customer(models.Model):
     under the payer's lock with the version that its cached configuration was read at.
     """
 
+    public_id = PublicId("cus")
     external_id = models.CharField(max_length=200, unique=True, null=True, blank=True)
     name = models.CharField(max_length=200)
     config_version = models.BigIntegerField(default=1, editable=False)
@@ -23,16 +24,12 @@ class Customer(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("cus", self.pk)
-
 
 @pghistory.track()
 class Organization(models.Model):
     """A company or division in a customer's tree; `parent` is inside the same customer."""
 
+    public_id = PublicId("org")
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="organizations")
     parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="children")
     external_id = models.CharField(max_length=200, unique=True, null=True, blank=True)
@@ -51,16 +48,12 @@ class Organization(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("org", self.pk)
-
 
 @pghistory.track()
 class Workspace(models.Model):
     """A team, project or product area of a customer; where calls happen."""
 
+    public_id = PublicId("ws")
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="workspaces")
     organization = models.ForeignKey(
         Organization, models.PROTECT, null=True, blank=True, related_name="workspaces"
@@ -75,8 +68,3 @@ class Workspace(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("ws", self.pk)

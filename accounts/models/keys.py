@@ -7,7 +7,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from accounts.models.customers import Customer, Workspace
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import bump_customer, bump_global
 
 FINGERPRINT_FORM = models.Q(fingerprint__regex=r"^[0-9a-f]{64}$")
@@ -20,6 +20,8 @@ class ApiKey(models.Model):
     Issued by us or registered by the operator: either way only `fingerprint`, the SHA-256 of the
     secret in hex, is kept. `user` names the person who uses it, if one does.
     """
+
+    public_id = PublicId("key")
 
     class Kind(models.TextChoices):
         ISSUED = "issued"
@@ -43,11 +45,6 @@ class ApiKey(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("key", self.pk)
-
 
 class Scope(models.TextChoices):
     """What an integration key may do. `admin` includes all."""
@@ -65,6 +62,7 @@ class IntegrationKey(models.Model):
     A rotation makes a successor and sets `expires_at` on this one, so that both work meanwhile.
     """
 
+    public_id = PublicId("ik")
     name = models.CharField(max_length=200)
     prefix = models.CharField(max_length=24)
     fingerprint = models.CharField(max_length=64, unique=True)
@@ -81,11 +79,6 @@ class IntegrationKey(models.Model):
 
     def __str__(self) -> str:
         return self.name
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("ik", self.pk)
 
     def is_valid_at(self, instant: datetime) -> bool:
         """Whether the key may be used: neither revoked nor past its expiry."""

@@ -8,7 +8,7 @@ from django.db import models
 
 from accounts.models.customers import Customer, Organization, Workspace
 from core.fields import AmountField
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import bump_customer
 
 
@@ -22,6 +22,8 @@ class BillingEntity(models.Model):
     `status_reason`; a payer that is past due counts as suspended from `suspends_at` on (`state_at`).
     `low_balance`: the balances that alert when the wallet falls below them.
     """
+
+    public_id = PublicId("be")
 
     class Status(models.TextChoices):
         ACTIVE = "active"
@@ -63,11 +65,6 @@ class BillingEntity(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("be", self.pk)
-
     def state_at(self, instant: datetime) -> str:
         """Its state then: `status`, except that a payer past due is suspended from `suspends_at` on."""
         return state_at(self.status, self.suspends_at, instant)
@@ -88,6 +85,7 @@ class PayerAssignment(models.Model):
     one customer (both in the migration).
     """
 
+    public_id = PublicId("pa")
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="payer_assignments")
     workspace = models.ForeignKey(Workspace, models.PROTECT, related_name="payer_assignments")
     billing_entity = models.ForeignKey(BillingEntity, models.PROTECT, related_name="payer_assignments")
@@ -102,8 +100,3 @@ class PayerAssignment(models.Model):
                 condition=models.Q(ends_at__gt=models.F("starts_at")), name="assignment_ends_after_start"
             )
         ]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("pa", self.pk)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -33,6 +33,12 @@ class Row:
     values: dict[str, Any]
     problem: str | None = None
 
+    def filled(self) -> dict[str, Any]:
+        """The values that are not empty; raises InvalidRequest for a row that cannot be read."""
+        if self.problem is not None:
+            raise InvalidRequest("invalid_row", f"{self.problem}.")
+        return {name: value for name, value in self.values.items() if value not in (None, "")}
+
 
 def format_of(path: Path) -> str:
     """CSV or JSONL, by the file's name; raises InvalidRequest when it does not say."""
@@ -54,7 +60,7 @@ def open_file(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
             yield raw, raw
 
 
-def read_rows(stream: IO[bytes], kind: str, columns: Iterable[str] = ()) -> Iterator[Row]:
+def read_rows(stream: IO[bytes], kind: str, columns: Iterable[str] = ()) -> Generator[Row, None, None]:
     """The rows of a CSV file with a header, or of a JSONL file; empty lines are skipped.
 
     A row that cannot be read has a `problem`. Raises InvalidRequest for a CSV file without a usable header or
@@ -63,7 +69,7 @@ def read_rows(stream: IO[bytes], kind: str, columns: Iterable[str] = ()) -> Iter
     return _read_csv(stream, columns) if kind == CSV else _read_jsonl(stream)
 
 
-def _read_csv(stream: IO[bytes], columns: Iterable[str]) -> Iterator[Row]:
+def _read_csv(stream: IO[bytes], columns: Iterable[str]) -> Generator[Row, None, None]:
     # What is not UTF-8 becomes half surrogates, which no event may contain: the row is refused, not the file.
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
     try:
@@ -109,7 +115,7 @@ def _header(reader: Any) -> list[str]:
     return header
 
 
-def _read_jsonl(stream: IO[bytes]) -> Iterator[Row]:
+def _read_jsonl(stream: IO[bytes]) -> Generator[Row, None, None]:
     number = line = 0
     while raw := stream.readline(LINE_BYTES_MAX):
         line += 1

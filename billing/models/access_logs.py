@@ -7,7 +7,7 @@ from typing import Final
 from django.db import models
 from django.db.models import Q
 
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import frozen_columns
 
 COUNTS: Final = (
@@ -33,6 +33,7 @@ class AccessLog(models.Model):
     the last line that was read, which began at `last_line_at`; `modified_ns` is the file's time then.
     """
 
+    public_id = PublicId("log")
     identity = models.CharField(max_length=64, unique=True)
     path = models.TextField()
     offset = models.BigIntegerField(default=0)
@@ -58,11 +59,6 @@ class AccessLog(models.Model):
         ]
         constraints = [models.CheckConstraint(condition=Q(offset__gte=0), name="log_offset")]
         indexes = [models.Index(fields=["path", "-modified_ns"], name="log_path")]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("log", self.pk)
 
 
 class UnreadLine(models.Model):

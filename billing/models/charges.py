@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.db import models
 
 from core.fields import AmountField
-from core.ids import hot_id, public_id
+from core.ids import PublicId, hot_id
 
 
 class Charge(models.Model):
@@ -62,6 +62,8 @@ class Denial(models.Model):
     may go through later.
     """
 
+    public_id = PublicId("den")
+
     class Reason(models.TextChoices):
         SUSPENDED = "suspended"
         NO_SUBSCRIPTION = "no_subscription"
@@ -93,11 +95,6 @@ class Denial(models.Model):
             models.Index(fields=["customer_id", "billing_entity_id", "-id"], name="denial_payer"),
             models.Index(fields=["denied_at"], name="denial_time"),
         ]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("den", self.pk)
 
 
 class Overspend(models.Model):

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.db import models
 
 from core.fields import AmountField
-from core.ids import hot_id, public_id
+from core.ids import PublicId, hot_id
 from core.triggers import append_only
 
 
@@ -15,6 +15,8 @@ class ClosingLine(models.Model):
     amount came from, `funding` who paid: a list of `{"account", "amount", "grant"}`. `seq` is its ledger
     transaction; null when nothing was to be paid.
     """
+
+    public_id = PublicId("cl")
 
     class Kind(models.TextChoices):
         USAGE = "usage"
@@ -71,11 +73,6 @@ class ClosingLine(models.Model):
             models.Index(fields=["period_id"], name="closing_line_period"),
             models.Index(fields=["customer_id", "billing_entity_id", "-id"], name="closing_line_payer"),
         ]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("cl", self.pk)
 
     @property
     def event_public_id(self) -> str | None:

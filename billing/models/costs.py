@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from core.fields import AmountField
-from core.ids import hot_id, public_id
+from core.ids import PublicId, hot_id
 from core.triggers import append_only, frozen_row
 
 
@@ -19,6 +19,8 @@ class CostEntry(models.Model):
     `cost` is their total in the payer's currency, null where no exchange rate says. `change` and `costed` are
     what the row moved in the margin buckets. Moves margins, never a price.
     """
+
+    public_id = PublicId("cost")
 
     class Source(models.TextChoices):
         LATER = "later"
@@ -50,11 +52,6 @@ class CostEntry(models.Model):
         ]
 
     @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("cost", self.pk)
-
-    @property
     def event_public_id(self) -> str:
         """The event's."""
         return hot_id("evt", self.customer_id, self.event_id)
@@ -69,6 +66,8 @@ class VendorBill(models.Model):
     (null: all of the difference). `booked`, `spread`, `calls` and `left_out` (calls whose cost cannot be
     brought into the bill's currency) are those of the preview, and of the application when it is done.
     """
+
+    public_id = PublicId("vb")
 
     class Status(models.TextChoices):
         PREVIEWED = "previewed"
@@ -115,11 +114,6 @@ class VendorBill(models.Model):
             ),
             models.CheckConstraint(condition=Q(month__day=1), name="bill_of_a_month"),
         ]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("vb", self.pk)
 
 
 class VendorBillShare(models.Model):

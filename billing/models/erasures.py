@@ -7,7 +7,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import frozen_columns, frozen_row
 
 WISH = ("customer_id", "properties", "reason", "created_by", "created_at")
@@ -25,6 +25,8 @@ class Erasure(models.Model):
     `user` and `values` say whose; they are forgotten when it is done. `properties`: what to erase of that
     user's events. `kept`: property -> why it had to stay. `payer_done` and `seq_done`: how far it has come.
     """
+
+    public_id = PublicId("era")
 
     class Status(models.TextChoices):
         WAITING = "waiting"
@@ -75,11 +77,6 @@ class Erasure(models.Model):
             models.Index(fields=["id"], name="erasure_waiting", condition=Q(status="waiting")),
             models.Index(fields=["customer_id", "-id"], name="erasure_customer"),
         ]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("era", self.pk)
 
 
 class ErasedRecord(models.Model):

@@ -4,7 +4,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from core.fields import AmountField
-from core.ids import public_id
+from core.ids import PublicId
 
 
 class CreditGrant(models.Model):
@@ -18,6 +18,8 @@ class CreditGrant(models.Model):
     unit was paid for, in money. `is_open` = something remains: the index is on it, so that burning a part
     of a grant leaves the index alone.
     """
+
+    public_id = PublicId("grt")
 
     class Kind(models.TextChoices):
         PAID = "paid"
@@ -62,8 +64,3 @@ class CreditGrant(models.Model):
                 condition=models.Q(is_open=True),
             )
         ]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("grt", self.pk)

@@ -9,7 +9,7 @@ from django.db.models import F, Q
 
 from accounts.models import ApiKey, BillingEntity, Customer, Organization, Workspace
 from core.fields import AmountField
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import append_only, bump_customer
 from metering.models import Meter
 
@@ -28,6 +28,8 @@ class SpendLimit(models.Model):
     notifies. What the customer sets (`set_by`) stays within what staff set for the same level and window.
     Until `ended_at` it holds.
     """
+
+    public_id = PublicId("lim")
 
     class Level(models.TextChoices):
         API_KEY = "api_key"
@@ -108,11 +110,6 @@ class SpendLimit(models.Model):
         indexes = [models.Index(fields=["customer"], condition=Q(ended_at=None), name="limit_standing")]
 
     @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("lim", self.pk)
-
-    @property
     def counter(self) -> str:
         """The name under which its spend is counted."""
         return f"lim:{self.pk}"
@@ -163,6 +160,8 @@ class Alert(models.Model):
     limit's threshold is in percent. Written with its `OutboxMessage` in the transaction that crossed it.
     """
 
+    public_id = PublicId("alr")
+
     class Kind(models.TextChoices):
         SPEND_LIMIT = "spend_limit"
         LOW_BALANCE = "low_balance"
@@ -187,8 +186,3 @@ class Alert(models.Model):
     class Meta:
         triggers = [append_only()]
         indexes = [models.Index(fields=["customer_id", "-id"], name="alert_customer")]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("alr", self.pk)

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from core.fields import AmountField
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import append_only
 
 
@@ -17,6 +17,7 @@ class MakeWholeCredit(models.Model):
     `seq` is the payer's running number up to which usage was compared, `until` the instant.
     """
 
+    public_id = PublicId("mwc")
     customer_id = models.BigIntegerField()
     billing_entity_id = models.BigIntegerField()
     rollout_id = models.BigIntegerField()
@@ -42,8 +43,3 @@ class MakeWholeCredit(models.Model):
                 name="made_whole_is_the_difference",
             ),
         ]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("mwc", self.pk)

@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from accounts.models import BillingEntity, Customer
 from core.fields import AmountField
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import append_only, bump_customer
 
 
@@ -21,6 +21,8 @@ class PayerMarginFloor(models.Model):
     Once the revenue of a period reached `min_volume`, `min_margin` of it (0.2 = a fifth) must stay after
     cost.
     """
+
+    public_id = PublicId("mf")
 
     class Action(models.TextChoices):
         NOTIFY = "notify"
@@ -41,11 +43,6 @@ class PayerMarginFloor(models.Model):
                 name="margin_floor_in_range",
             )
         ]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("mf", self.pk)
 
 
 class PeriodMargin(models.Model):
@@ -83,6 +80,8 @@ class MarginAlert(models.Model):
     `bound` is the floor that was passed (0.2), or by how many points the margin fell. `detail` has the rest.
     """
 
+    public_id = PublicId("mal")
+
     class Kind(models.TextChoices):
         BELOW_FLOOR = "below_floor"
         UNKNOWN_COST = "unknown_cost"
@@ -119,11 +118,6 @@ class MarginAlert(models.Model):
             models.Index(fields=["rule_id", "subject", "-ends_at"], name="margin_alert_rule"),
         ]
 
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("mal", self.pk)
-
 
 @pghistory.track()
 class MarginRule(models.Model):
@@ -132,6 +126,8 @@ class MarginRule(models.Model):
 
     Of the whole, of one plan or of one model (`subject`; empty: of each). Holds until `ended_at`.
     """
+
+    public_id = PublicId("mr")
 
     class Scope(models.TextChoices):
         WHOLE = "whole"
@@ -151,8 +147,3 @@ class MarginRule(models.Model):
             models.CheckConstraint(condition=Q(points__gt=0) & Q(days__gte=1), name="margin_rule_in_range"),
             models.CheckConstraint(condition=~Q(scope="whole") | Q(subject=""), name="whole_has_no_subject"),
         ]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("mr", self.pk)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from django.db import models
 
 from core.fields import AmountField
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import append_only
 
 
 class TopUp(models.Model):
     """Value paid in: it makes a paid grant."""
 
+    public_id = PublicId("top")
     customer_id = models.BigIntegerField()
     billing_entity_id = models.BigIntegerField()
     seq = models.BigIntegerField()
@@ -28,11 +29,6 @@ class TopUp(models.Model):
         constraints = [models.CheckConstraint(condition=models.Q(amount__gt=0), name="top_up_positive")]
         indexes = [models.Index(fields=["customer_id", "billing_entity_id", "-id"], name="top_up_payer")]
 
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("top", self.pk)
-
 
 class Adjustment(models.Model):
     """A correction by staff: positive puts value into the wallet, negative takes it out.
@@ -40,6 +36,7 @@ class Adjustment(models.Model):
     A positive one may lower what the payer owes instead.
     """
 
+    public_id = PublicId("adj")
     customer_id = models.BigIntegerField()
     billing_entity_id = models.BigIntegerField()
     seq = models.BigIntegerField()
@@ -55,8 +52,3 @@ class Adjustment(models.Model):
             models.CheckConstraint(condition=~models.Q(reason=""), name="adjustment_has_reason"),
         ]
         indexes = [models.Index(fields=["customer_id", "billing_entity_id", "-id"], name="adjustment_payer")]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("adj", self.pk)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import frozen_columns, frozen_row
 
 MESSAGE = ("kind", "key", "customer_id", "payload", "created_at")
@@ -19,6 +19,7 @@ class OutboxMessage(models.Model):
     Only `delivered_at` ever changes.
     """
 
+    public_id = PublicId("msg")
     kind = models.CharField(max_length=40)
     key = models.CharField(max_length=200, unique=True)
     customer_id = models.BigIntegerField(null=True)
@@ -35,8 +36,3 @@ class OutboxMessage(models.Model):
             models.Index(fields=["id"], name="outbox_waiting", condition=Q(delivered_at__isnull=True)),
             models.Index(fields=["customer_id", "-id"], name="outbox_customer"),
         ]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("msg", self.pk)

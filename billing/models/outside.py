@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from core.fields import AmountField
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import append_only, frozen_columns, frozen_row
 
 _ONCE = "OLD.id IS NOT NULL"
@@ -19,6 +19,7 @@ class GatewayCount(models.Model):
     `counted_until` is not before its end; only then it is compared. What a newer count supersedes stays.
     """
 
+    public_id = PublicId("gc")
     customer_id = models.BigIntegerField()
     api_key_id = models.BigIntegerField()
     hour = models.DateTimeField()
@@ -65,15 +66,11 @@ class GatewayCount(models.Model):
             models.Index(fields=["customer_id", "hour"], name="gateway_count_customer"),
         ]
 
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("gc", self.pk)
-
 
 class PaymentStatement(models.Model):
     """A provider's list: all that happened at `provider` in [covers_from, covers_until). Append-only."""
 
+    public_id = PublicId("pst")
     provider = models.CharField(max_length=40)
     name = models.CharField(max_length=200, blank=True, default="")
     covers_from = models.DateTimeField()
@@ -93,11 +90,6 @@ class PaymentStatement(models.Model):
         ]
         indexes = [models.Index(fields=["provider", "covers_from"], name="payment_statement_provider")]
 
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("pst", self.pk)
-
 
 class ProviderPayment(models.Model):
     """One thing that a payment provider says happened: a payment, a refund or a payout, `amount` > 0.
@@ -106,6 +98,7 @@ class ProviderPayment(models.Model):
     where the list names one. What a newer list says otherwise, or leaves out of its range, is superseded.
     """
 
+    public_id = PublicId("pp")
     ONLY_OPERATORS = True
 
     class Kind(models.TextChoices):
@@ -152,11 +145,6 @@ class ProviderPayment(models.Model):
             ),
         ]
         indexes = [models.Index(fields=["-happened_at", "-id"], name="provider_payment_time")]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("pp", self.pk)
 
     @property
     def mark(self) -> str:

@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from accounts.models import Customer
 from core.fields import AmountField
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import frozen_columns, frozen_row
 
 
@@ -23,6 +23,8 @@ class ReconciliationRun(models.Model):
     (`events_checked`) among them; it found `found` discrepancies, `new` of them for the first time, and
     `resolved` were gone. `only_customer`: nobody else was looked at.
     """
+
+    public_id = PublicId("rec")
 
     class Kind(models.TextChoices):
         INCREMENTAL = "incremental"
@@ -75,11 +77,6 @@ class ReconciliationRun(models.Model):
             ),
         ]
 
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("rec", self.pk)
-
 
 class ReconciliationCheck(models.Model):
     """One link in one run: how many rows it looked at, how many discrepancies it found, and their drift.
@@ -131,6 +128,7 @@ class Discrepancy(models.Model):
     no longer finds it resolves it; `accepted`: staff knows, and lets it be.
     """
 
+    public_id = PublicId("dis")
     ONLY_OPERATORS = True
 
     class Status(models.TextChoices):
@@ -200,15 +198,11 @@ class Discrepancy(models.Model):
             models.Index(fields=["link", "status", "-id"], name="discrepancy_link"),
         ]
 
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("dis", self.pk)
-
 
 class DiscrepancyComment(models.Model):
     """What somebody said of a discrepancy. Append-only."""
 
+    public_id = PublicId("dc")
     discrepancy = models.ForeignKey(Discrepancy, models.PROTECT, related_name="comments")
     text = models.TextField()
     created_at = models.DateTimeField()
@@ -220,11 +214,6 @@ class DiscrepancyComment(models.Model):
             frozen_row("comment_kept", once="OLD.id IS NOT NULL"),
         ]
         constraints = [models.CheckConstraint(condition=~Q(text=""), name="comment_says_something")]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("dc", self.pk)
 
 
 class PayerCheckpoint(models.Model):

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from billing.models.reconciliation import Discrepancy
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import append_only
 
 
@@ -18,6 +18,7 @@ class Repair(models.Model):
     number of the entries that it posted, null where it only rebuilt what is derived.
     """
 
+    public_id = PublicId("rpr")
     ONLY_OPERATORS = True
 
     discrepancy = models.ForeignKey(Discrepancy, models.PROTECT, related_name="repairs")
@@ -35,8 +36,3 @@ class Repair(models.Model):
         triggers = [append_only()]
         constraints = [models.CheckConstraint(condition=~Q(reason=""), name="repair_has_reason")]
         indexes = [models.Index(fields=["customer_id", "-id"], name="repair_customer")]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("rpr", self.pk)

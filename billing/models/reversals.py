@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from core.fields import AmountField
-from core.ids import hot_id, public_id
+from core.ids import PublicId, hot_id
 from core.triggers import append_only
 
 
@@ -15,6 +15,8 @@ class Reversal(models.Model):
     `event`: the event is to count for nothing, once and for ever. `rerating`: it is charged again at what
     covers it now; `replaced_by` is that charge, null where nothing prices it any more.
     """
+
+    public_id = PublicId("rev")
 
     class Cause(models.TextChoices):
         EVENT = "event"
@@ -53,11 +55,6 @@ class Reversal(models.Model):
             models.Index(fields=["customer_id", "event_id"], name="reversal_event"),
             models.Index(fields=["customer_id", "billing_entity_id", "-id"], name="reversal_payer"),
         ]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("rev", self.pk)
 
     @property
     def event_public_id(self) -> str:

@@ -6,7 +6,7 @@ import pgtrigger
 from django.db import models
 from django.db.models import F, Q
 
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import append_only
 
 
@@ -18,6 +18,7 @@ class Seal(models.Model):
     one chain: the first begins at 1, each next one where the one before it ended, with its head.
     """
 
+    public_id = PublicId("seal")
     customer_id = models.BigIntegerField()
     billing_entity_id = models.BigIntegerField()
     from_seq = models.BigIntegerField()
@@ -41,11 +42,6 @@ class Seal(models.Model):
                 condition=Q(from_seq__gte=1, to_seq__gte=F("from_seq"), rows__gte=0), name="seal_range"
             ),
         ]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("seal", self.pk)
 
 
 class SealSalts(models.Model):

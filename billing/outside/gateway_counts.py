@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from accounts.models import ApiKey
+from billing.imports.rows import Row
 from billing.models import GatewayCount
 from core import clock
 from core.errors import InvalidRequest, TollgateError
@@ -80,6 +81,17 @@ def read_count(values: Mapping[str, Any], number: int) -> CountRow:
         _calls(values.get("calls")),
         clean_text(event, "event") if event else "",
     )
+
+
+def counts_in(rows: Iterable[Row], report: LoadReport) -> Iterator[CountRow]:
+    """The counts of a file's rows; one that is wrong goes into the report."""
+    for row in rows:
+        try:
+            count = read_count(row.filled(), row.number - 1)
+        except TollgateError as error:
+            report.problems.append(RowProblem(row.number - 1, error))
+        else:
+            yield count
 
 
 def load_counts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,7 +15,7 @@ from django.db import transaction
 
 from accounts.currencies import check_currency
 from accounts.models import BillingEntity
-from billing.imports.rows import format_of, open_file, read_rows
+from billing.imports.rows import Row, format_of, open_file, read_rows
 from billing.models import PaymentStatement, ProviderPayment
 from core import clock
 from core.api.references import find_referenced
@@ -66,17 +67,21 @@ class FileProvider:
 
     def payments(self) -> Iterator[PaymentRow]:
         """The file's rows; an error names the line."""
-        with open_file(self.path) as (stream, _):
-            for row in read_rows(stream, self.format or format_of(self.path)):
-                if row.problem is not None:
-                    raise InvalidRequest("invalid_row", f"Line {row.line}: {row.problem}.")
-                values = {name: value for name, value in row.values.items() if value not in (None, "")}
-                try:
-                    yield read_payment(values)
-                except TollgateError as error:
-                    raise InvalidRequest(
-                        error.code, f"Line {row.line}: {error.message}", error.param
-                    ) from error
+        with (
+            open_file(self.path) as (stream, _),
+            closing(read_rows(stream, self.format or format_of(self.path))) as rows,
+        ):
+            yield from payments_in(rows)
+
+
+def payments_in(rows: Iterable[Row]) -> Iterator[PaymentRow]:
+    """The payments of a file's rows; InvalidRequest names the line of one that is wrong."""
+    for row in rows:
+        try:
+            payment = read_payment(row.filled())
+        except TollgateError as error:
+            raise InvalidRequest(error.code, f"Line {row.line}: {error.message}", error.param) from error
+        yield payment
 
 
 def read_payment(values: Mapping[str, Any]) -> PaymentRow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from django import forms
@@ -19,8 +20,8 @@ from accounts.scoping import viewer_of, visible
 from accounts.staff_pages import staff_page
 from billing.imports.rows import FORMATS, Row, read_rows
 from billing.models import GatewayCount, ProviderPayment
-from billing.outside.gateway_counts import SOURCE, LoadReport, RowProblem, load_counts, read_count
-from billing.outside.payments import PaymentRow, load_payments, read_payment
+from billing.outside.gateway_counts import SOURCE, LoadReport, RowProblem, counts_in, load_counts
+from billing.outside.payments import PaymentRow, load_payments, payments_in
 from billing.views.listings import DescribedListing
 from billing.views.price_changes import name_of
 from core.audit import Source, audited
@@ -181,26 +182,14 @@ class UploadedProvider:
 
     def payments(self) -> Iterator[PaymentRow]:
         """Its rows; an error names the line."""
-        for row in self.rows:
-            if row.problem is not None:
-                raise InvalidRequest("invalid_row", f"Line {row.line}: {row.problem}.")
-            try:
-                yield read_payment(_values(row))
-            except TollgateError as error:
-                raise InvalidRequest(error.code, f"Line {row.line}: {error.message}") from error
+        return payments_in(self.rows)
 
 
 def _load_counts(values: dict[str, Any], by: str) -> LoadReport:
-    wrong, rows = LoadReport(), []
-    for row in _rows(values):
-        try:
-            if row.problem is not None:
-                raise InvalidRequest("invalid_row", f"{row.problem}.")
-            rows.append(read_count(_values(row), row.number - 1))
-        except TollgateError as error:
-            wrong.problems.append(RowProblem(row.number - 1, error))
-        if len(rows) > ROWS_MAX:
-            raise InvalidRequest("too_many_rows", f"{ROWS_MAX:,} rows at most; load it in parts.", "file")
+    wrong = LoadReport()
+    rows = list(islice(counts_in(_rows(values), wrong), ROWS_MAX + 1))
+    if len(rows) > ROWS_MAX:
+        raise InvalidRequest("too_many_rows", f"{ROWS_MAX:,} rows at most; load it in parts.", "file")
     report = load_counts(rows, source=values["source"], by=by)
     report.add(wrong)
     return report
@@ -208,10 +197,6 @@ def _load_counts(values: dict[str, Any], by: str) -> LoadReport:
 
 def _rows(values: dict[str, Any]) -> Iterator[Row]:
     return read_rows(values["file"].file, values["format"])
-
-
-def _values(row: Row) -> dict[str, Any]:
-    return {name: value for name, value in row.values.items() if value not in (None, "")}
 
 
 def _new(request: HttpRequest, name: str) -> str:

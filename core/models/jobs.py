@@ -9,7 +9,7 @@ import pgtrigger
 from django.db import models
 from django.db.models import Q
 
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import frozen_columns
 
 
@@ -37,6 +37,8 @@ class JobRun(models.Model):
     `due_at` is when it was sent or asked for; the instants are the machine's, whatever a test clock says.
     `as_if_at` is the instant that the task took for now, where that was another. A finished run stays.
     """
+
+    public_id = PublicId("run")
 
     class Status(models.TextChoices):
         RUNNING = "running"
@@ -96,11 +98,6 @@ class JobRun(models.Model):
         ]
 
     @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("run", self.pk)
-
-    @property
     def seconds(self) -> float | None:
         """How long it took; None while it runs."""
         return None if self.finished_at is None else (self.finished_at - self.started_at).total_seconds()
@@ -118,6 +115,8 @@ class ParkedMessage(models.Model):
     Staff sends it again or drops it. `body` is what came, byte for byte, where it was never understood;
     `arguments` what it meant where it was.
     """
+
+    public_id = PublicId("pmsg")
 
     class Reason(models.TextChoices):
         RAISED = "raised", "Failed again and again"
@@ -167,11 +166,6 @@ class ParkedMessage(models.Model):
                 "parked_message_is_resolved_once", "status", "resolved_at", once="OLD.status <> 'parked'"
             ),
         ]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("pmsg", self.pk)
 
 
 class Heartbeat(models.Model):

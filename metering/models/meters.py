@@ -6,7 +6,7 @@ import pghistory
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import bump_global, frozen_columns, frozen_row
 
 DEFINITION = ("key", "event", "aggregation", "property_path", "filter", "group_by", "carry_over")
@@ -19,6 +19,8 @@ class Meter(models.Model):
     Frozen (`frozen_at`) once a published plan version names it or an event was counted: a trigger
     then refuses every change of what it counts. A change is a new meter.
     """
+
+    public_id = PublicId("mtr")
 
     class Aggregation(models.TextChoices):
         COUNT = "count"
@@ -59,11 +61,6 @@ class Meter(models.Model):
 
     def __str__(self) -> str:
         return self.key
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("mtr", self.pk)
 
     def definition(self) -> dict[str, Any]:
         """The meter as `manage.py aggregate` and plan files write it."""

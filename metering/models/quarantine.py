@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from core.ids import public_id
+from core.ids import PublicId
 
 
 class QuarantinedEvent(models.Model):
@@ -10,6 +10,8 @@ class QuarantinedEvent(models.Model):
 
     It waits until staff release it (it is then charged under its normal key) or write it off.
     """
+
+    public_id = PublicId("qe")
 
     class Reason(models.TextChoices):
         UNKNOWN_KEY = "unknown_key"
@@ -49,8 +51,3 @@ class QuarantinedEvent(models.Model):
             )
         ]
         indexes = [models.Index(fields=["status", "-received_at"], name="quarantine_waiting")]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("qe", self.pk)

@@ -6,7 +6,7 @@ from django.db.models import Q
 
 from accounts.models import Customer
 from core.fields import QuantityField
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import bump_customer
 from metering.models import Meter
 from pricing.models.plans import PlanVersion
@@ -22,6 +22,8 @@ class UsageCeiling(models.Model):
     customer chose a limit (`chosen`). `used_before` is what the period of the move had used before it.
     Until `lifted_at` charges beyond it are refused; what is reported is not.
     """
+
+    public_id = PublicId("cei")
 
     class Reason(models.TextChoices):
         OLD_CEILING = "old_ceiling"
@@ -52,8 +54,3 @@ class UsageCeiling(models.Model):
                 condition=Q(limit__gte=0) & Q(used_before__gte=0), name="ceiling_not_negative"
             ),
         ]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("cei", self.pk)

@@ -4,7 +4,7 @@ import pghistory
 from django.db import models
 
 from accounts.models import Customer
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import bump_customer
 from pricing.models.plans import PlanVersion
 from pricing.models.subscriptions import Subscription
@@ -20,6 +20,8 @@ class SubscriptionChange(models.Model):
     `ends_before` the end that it replaced. What is scheduled counts from `at` on, whenever a worker comes
     to it; what is withdrawn counts for nothing.
     """
+
+    public_id = PublicId("subch")
 
     class Action(models.TextChoices):
         START = "start"
@@ -75,8 +77,3 @@ class SubscriptionChange(models.Model):
         indexes = [
             models.Index(fields=["at"], condition=models.Q(status="scheduled"), name="change_scheduled"),
         ]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("subch", self.pk)

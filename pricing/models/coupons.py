@@ -6,7 +6,7 @@ from django.db import models
 
 from accounts.models import Customer
 from core.fields import AmountField
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import append_only, frozen_columns, frozen_row
 from pricing.models.subscriptions import Subscription
 
@@ -22,6 +22,7 @@ class Coupon(models.Model):
     `max_redemptions`. What it is worth is frozen once it was redeemed.
     """
 
+    public_id = PublicId("cpn")
     key = models.CharField(max_length=100, unique=True)
     name = models.CharField(max_length=200)
     percent = AmountField(null=True, blank=True)
@@ -58,16 +59,12 @@ class Coupon(models.Model):
     def __str__(self) -> str:
         return self.key
 
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("cpn", self.pk)
-
 
 @pghistory.track()
 class CouponRedemption(models.Model):
     """A subscription has redeemed a coupon, once and for good."""
 
+    public_id = PublicId("red")
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="+")
     coupon = models.ForeignKey(Coupon, models.PROTECT, related_name="redeemed")
     subscription = models.ForeignKey(Subscription, models.PROTECT, related_name="coupons")
@@ -89,8 +86,3 @@ class CouponRedemption(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["coupon", "subscription"], name="coupon_once_per_subscription"),
         ]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("red", self.pk)

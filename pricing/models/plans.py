@@ -5,7 +5,7 @@ import pgtrigger
 from django.db import models
 
 from accounts.models import Customer
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import bump_global, frozen_columns, frozen_row
 from metering.models import Meter
 
@@ -26,6 +26,7 @@ CONTENT = (
 class Plan(models.Model):
     """A price list in one currency; `family` groups the plans of one product."""
 
+    public_id = PublicId("plan")
     key = models.CharField(max_length=100, unique=True)
     family = models.CharField(max_length=100, blank=True, default="")
     name = models.CharField(max_length=200)
@@ -34,11 +35,6 @@ class Plan(models.Model):
 
     def __str__(self) -> str:
         return self.key
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("plan", self.pk)
 
 
 @pghistory.track()
@@ -51,6 +47,7 @@ class PlanVersion(models.Model):
     contracts of that customer), or the `phase` of a ramp (from 1; `number` is its base's).
     """
 
+    public_id = PublicId("pv")
     COMMON_WITHOUT_CUSTOMER = True
 
     class Status(models.TextChoices):
@@ -128,11 +125,6 @@ class PlanVersion(models.Model):
     def __str__(self) -> str:
         name = f"{self.plan.key} {'v' if self.customer_id is None else 'contract '}{self.number}"
         return name if self.phase is None else f"{name} phase {self.phase}"
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("pv", self.pk)
 
 
 class Component(models.Model):

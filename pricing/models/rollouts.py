@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from accounts.models import BillingEntity, Customer
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import frozen_columns, frozen_row
 from pricing.models.plans import PlanVersion
 from pricing.models.subscriptions import Subscription
@@ -24,6 +24,8 @@ class Rollout(models.Model):
     `overages`: per from-version, what the new version charges for and the old one included or blocked.
     A rollout back has no version of its own: each member returns to the one that it came from.
     """
+
+    public_id = PublicId("ro")
 
     class Status(models.TextChoices):
         DRAFT = "draft"
@@ -90,11 +92,6 @@ class Rollout(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("ro", self.pk)
-
 
 @pghistory.track()
 class RolloutMember(models.Model):
@@ -105,6 +102,8 @@ class RolloutMember(models.Model):
     with a `held_until`; without one it stays where it is for ever. `left`: it ended, or is on another
     version, by the time it should have moved. `result` says in words what happened.
     """
+
+    public_id = PublicId("rom")
 
     class State(models.TextChoices):
         PENDING = "pending"
@@ -171,8 +170,3 @@ class RolloutMember(models.Model):
                 condition=Q(state__in=["pending", "notified", "acknowledged", "failed", "held_out"]),
             )
         ]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("rom", self.pk)

@@ -4,7 +4,7 @@ import pghistory
 from django.db import models
 
 from core.fields import AmountField
-from core.ids import public_id
+from core.ids import PublicId
 
 
 @pghistory.track(
@@ -19,6 +19,8 @@ class Simulation(models.Model):
     simulation was asked for, so that a draft may go on changing. The window is `[starts_at, ends_at)`.
     `last_payer_id`: how far it has come, in the order of payers' ids. `totals`: one object for each version.
     """
+
+    public_id = PublicId("sim")
 
     class Status(models.TextChoices):
         QUEUED = "queued"
@@ -60,11 +62,6 @@ class Simulation(models.Model):
                 name="simulation_to_run",
             )
         ]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("sim", self.pk)
 
 
 class SimulationRow(models.Model):

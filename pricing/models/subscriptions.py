@@ -5,7 +5,7 @@ import pgtrigger
 from django.db import models
 
 from accounts.models import BillingEntity, Customer
-from core.ids import public_id
+from core.ids import PublicId
 from core.triggers import bump_customer, frozen_columns
 from pricing.models.plans import PlanVersion
 
@@ -19,6 +19,8 @@ class Subscription(models.Model):
     were and will be, `pricing.timeline` folds from the subscription's changes. `credits_unused`: what its
     cancellation (made at `canceled_at`) leaves unused of fees in advance goes back.
     """
+
+    public_id = PublicId("sub")
 
     class Status(models.TextChoices):
         ACTIVE = "active"
@@ -60,11 +62,6 @@ class Subscription(models.Model):
                 condition=models.Q(ends_at__gt=models.F("starts_at")), name="subscription_ends_after_start"
             )
         ]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("sub", self.pk)
 
 
 class BillingPeriod(models.Model):
@@ -114,6 +111,7 @@ class Segment(models.Model):
     version, so no process rates a late event as one in time.
     """
 
+    public_id = PublicId("seg")
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="+")
     subscription = models.ForeignKey(Subscription, models.PROTECT, related_name="segments")
     version = models.ForeignKey(PlanVersion, models.PROTECT, related_name="+")
@@ -133,8 +131,3 @@ class Segment(models.Model):
                 condition=models.Q(ends_at__gt=models.F("starts_at")), name="segment_ends_after_start"
             ),
         ]
-
-    @property
-    def public_id(self) -> str:
-        """The id that the outside sees."""
-        return public_id("seg", self.pk)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from billing.imports.rows import FORMATS, Row, format_of, open_file, read_rows
-from billing.outside.gateway_counts import SOURCE, CountRow, LoadReport, RowProblem, load_counts, read_count
+from billing.imports.rows import FORMATS, format_of, open_file, read_rows
+from billing.outside.gateway_counts import SOURCE, LoadReport, counts_in, load_counts
 from billing.outside.log_counts import count_access_log
 from core.audit import Source, audited
 from core.commands import TollgateCommand, reading
-from core.errors import InvalidRequest, TollgateError
 from core.instants import parse_instant
 
 BATCH: Final = 5000
@@ -65,30 +64,10 @@ class Command(TollgateCommand):
         until = options["counted_until"] and parse_instant(options["counted_until"], "counted_until")
         report = LoadReport()
         with open_file(path) as (stream, _):
-            rows = read_rows(stream, options["format"] or format_of(path))
-            for batch in _batches(rows, report):
+            rows = counts_in(read_rows(stream, options["format"] or format_of(path)), report)
+            while batch := list(islice(rows, BATCH)):
                 loaded = load_counts(
                     batch, source=options["source"], counted_until=until or None, by="import_gateway_counts"
                 )
                 report.add(loaded)
         return report, 0
-
-
-def _batches(rows: Iterator[Row], report: LoadReport) -> Iterator[list[CountRow]]:
-    """The rows that can be read, some at a time; the others go into the report."""
-    batch: list[CountRow] = []
-    for row in rows:
-        number = row.number - 1
-        if row.problem is not None:
-            report.problems.append(RowProblem(number, InvalidRequest("invalid_row", f"{row.problem}.")))
-            continue
-        values = {name: value for name, value in row.values.items() if value not in (None, "")}
-        try:
-            batch.append(read_count(values, number))
-        except TollgateError as error:
-            report.problems.append(RowProblem(number, error))
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
