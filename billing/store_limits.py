@@ -25,7 +25,7 @@ READ_COUNTERS: Final = """
             SELECT sum(b.quantity) FROM metering_usagebucket b
             WHERE b.customer_id = t.customer AND b.billing_entity_id = t.payer AND b.meter_id = t.meter
                 AND b.hour >= t.since AND b.hour < t.until)
-        ELSE c.used END, c.alerted, NULL::timestamptz, c.used IS NULL,
+        ELSE c.used END, c.alerted, NULL::timestamptz, c.ctid, c.used IS NULL,
         (SELECT sum(amount) FROM billing_limithold h
          WHERE h.customer_id = t.customer AND h.counter = t.counter AND h.expires_at > %s)
     FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[])
@@ -34,17 +34,29 @@ READ_COUNTERS: Final = """
         ON c.customer_id = t.customer AND c.counter = t.counter AND c.starts_at = t.since"""
 READ_SLOTS: Final = """
     UNION ALL
-    SELECT t.n + %s::int, c.used, c.alerted, c.oldest, c.slots = 0,
+    SELECT t.n + %s::int, c.used, c.alerted, c.oldest, c.place, c.slots = 0,
         (SELECT sum(amount) FROM billing_limithold h
          WHERE h.customer_id = t.customer AND h.counter = t.counter AND h.expires_at > %s)
-    FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[])
-        WITH ORDINALITY AS t(customer, counter, since, n), LATERAL (
+    FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::timestamptz[])
+        WITH ORDINALITY AS t(customer, counter, since, slot, n), LATERAL (
         SELECT sum(used) AS used, max(alerted) AS alerted, count(*) AS slots,
-               min(starts_at) FILTER (WHERE used <> 0) AS oldest
+               min(starts_at) FILTER (WHERE used <> 0) AS oldest,
+               max(ctid) FILTER (WHERE starts_at = t.slot) AS place
         FROM billing_limitcounter
         WHERE customer_id = t.customer AND counter = t.counter AND starts_at >= t.since
         OFFSET 0) AS c"""
 READ_BOTH: Final = READ_COUNTERS + READ_SLOTS
+# Who has read a row under its lock finds it again where it lies, at half the price of looking it up; nobody
+# moves it meanwhile. If one did, the division by zero would undo the transaction.
+MOVE_COUNTERS: Final = """
+    WITH moved AS (
+        UPDATE billing_limitcounter c
+        SET used = c.used + t.used, alerted = GREATEST(c.alerted, t.alerted)
+        FROM unnest(%s::tid[], %s::bigint[], %s::numeric[], %s::smallint[])
+            AS t(place, customer, used, alerted)
+        WHERE c.ctid = t.place AND c.customer_id = t.customer
+        RETURNING 1)
+    SELECT 1 / (count(*) = %s::int)::int FROM moved"""
 ADD_COUNTERS: Final = """
     INSERT INTO billing_limitcounter AS c (customer_id, counter, starts_at, used, alerted)
     SELECT * FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::numeric[], %s::smallint[])
@@ -134,11 +146,11 @@ FAR: Final = datetime(9999, 1, 1, tzinfo=UTC)
 class CounterRange:
     """A counter's rows: the one at `since`, or in a rolling window, which ends at FAR, all from there on.
 
-    A quota's has `payer_id` and `meter_id`, whose buckets it begins with. It is kept from batch to batch with
-    its texts, for the same window is read again and again.
+    A quota's has `payer_id` and `meter_id`, whose buckets it begins with. `slot` is where of it what is asked
+    counts. It is kept from batch to batch with its texts, for the same window is read again and again.
     """
 
-    __slots__ = ("counter", "customer_id", "is_rolling", "since", "texts", "until")
+    __slots__ = ("counter", "customer_id", "is_rolling", "since", "slot", "texts", "until")
 
     def __init__(
         self,
@@ -148,17 +160,19 @@ class CounterRange:
         until: datetime,
         payer_id: int = 0,
         meter_id: int = 0,
+        slot: datetime | None = None,
     ) -> None:
         self.customer_id = customer_id
         self.counter = counter
         self.since = since
         self.until = until
         self.is_rolling = until == FAR
+        self.slot = since if slot is None else slot
         self.texts = (
             str(customer_id),
             f'"{counter}"',
             f'"{since.isoformat()}"',
-            f'"{until.isoformat()}"',
+            f'"{(self.slot if self.is_rolling else until).isoformat()}"',
             str(payer_id),
             str(meter_id),
         )
@@ -169,12 +183,13 @@ class CounterRange:
 
 
 class CounterChange(NamedTuple):
-    """What is added to one row of a counter: that which begins at `starts_at`."""
+    """What is added to one row of a counter: that which begins at `starts_at`. `place`: where it was read."""
 
     range: CounterRange
     starts_at: datetime
     used: Decimal
     alerted: int
+    place: str | None = None
 
 
 class SpendQuestion(NamedTuple):
@@ -222,7 +237,7 @@ def read_limit_counters(
     raw: Session, ranges: Sequence[CounterRange], now: datetime
 ) -> tuple[list[CounterRange], Answer]:
     """The ranges in another order, and (position in it from 1, used, highest threshold fired, oldest slot,
-    whether it is new, held) of each; one statement.
+    place of the row at `slot`, whether it is new, held) of each; one statement.
 
     `used` of a quota that is new is what its meter's buckets have. Only rolling windows have an oldest slot.
     """
@@ -230,7 +245,7 @@ def read_limit_counters(
     rolling = [one for one in ranges if one.is_rolling]
     params = [now, *_columns(whole, 6)]
     if rolling:
-        params += [len(whole), now, *_columns(rolling, 3)]
+        params += [len(whole), now, *_columns(rolling, 4)]
     return [*whole, *rolling], execute(raw, READ_BOTH if rolling else READ_COUNTERS, params)
 
 
@@ -240,21 +255,26 @@ def _columns(ranges: Sequence[CounterRange], number: int) -> list[Any]:
 
 
 def add_limit_counters(raw: Session, changes: Sequence[CounterChange]) -> None:
-    """Add to counters whose limits (or payers) are locked."""
-    params = (
-        "{" + ",".join([one.range.texts[0] for one in changes]) + "}",
-        "{" + ",".join([one.range.texts[1] for one in changes]) + "}",
-        "{" + ",".join([_start(one) for one in changes]) + "}",
-        number_array([one.used for one in changes]),
-        number_array([one.alerted for one in changes]),
+    """Add to counters whose limits (or payers) are locked: one statement for rows that were read since then,
+    one for those that may not be there."""
+    known = [one for one in changes if one.place is not None]
+    if known:
+        places = '{"' + '","'.join([one.place or "" for one in known]) + '"}'
+        customers = "{" + ",".join([one.range.texts[0] for one in known]) + "}"
+        execute(raw, MOVE_COUNTERS, (places, customers, *_amounts(known), len(known)))
+    if len(known) == len(changes):
+        return
+    new = [one for one in changes if one.place is None]
+    keys = (
+        "{" + ",".join([one.range.texts[0] for one in new]) + "}",
+        "{" + ",".join([one.range.texts[1] for one in new]) + "}",
+        instant_array([one.starts_at for one in new]),
     )
-    execute(raw, ADD_COUNTERS, params)
+    execute(raw, ADD_COUNTERS, (*keys, *_amounts(new)))
 
 
-def _start(change: CounterChange) -> str:
-    if change.starts_at is change.range.since:
-        return change.range.texts[2]
-    return f'"{change.starts_at.isoformat()}"'
+def _amounts(changes: Sequence[CounterChange]) -> tuple[str, str]:
+    return number_array([one.used for one in changes]), number_array([one.alerted for one in changes])
 
 
 def fire_alerts(raw: Session, rows: Sequence[AlertRow], now: datetime) -> None:
