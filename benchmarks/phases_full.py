@@ -66,7 +66,7 @@ def measure(plain: Sequence[str], full: Sequence[str]) -> None:
         watch.wrap(owner, function, name)
     kinds: dict[str, tuple[Call, Sequence[str]]] = {"plain": (event, plain), "full": (full_event, full)}
     for call, workspaces in kinds.values():
-        path.charge_many([_request(call, workspace) for workspace in workspaces * 3])
+        path.charge_many([_request(call, workspace) for workspace in [*workspaces] * 3])
     connection.cursor().execute("VACUUM ANALYZE")
     found: dict[str, dict[str, list[float]]] = {}
     for _ in range(ROUNDS):

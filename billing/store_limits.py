@@ -21,7 +21,7 @@ LOCK_LIMITS: Final = """
 # A window of one row is looked up; of a rolling one, the slots are summed. A quota that was not counted yet,
 # or not all the while, has what its meter's buckets have, and may miss holds (of those that name no amount).
 READ_COUNTERS: Final = """
-    SELECT t.n, c.used, c.alerted, NULL::timestamptz, c.used IS NULL,
+    SELECT t.n, c.used, c.alerted, NULL::timestamptz, c.ctid, c.used IS NULL,
         (SELECT sum(amount) FROM billing_limithold h
          WHERE h.customer_id = t.customer AND h.counter = t.counter AND h.expires_at > %s),
         CASE WHEN t.meter <> 0 AND (t.is_resumed OR c.used IS NULL) THEN (
@@ -41,18 +41,30 @@ READ_COUNTERS: Final = """
         ON c.customer_id = t.customer AND c.counter = t.counter AND c.starts_at = t.since"""
 READ_SLOTS: Final = """
     UNION ALL
-    SELECT t.n + %s::int, c.used, c.alerted, c.oldest, c.slots = 0,
+    SELECT t.n + %s::int, c.used, c.alerted, c.oldest, c.place, c.slots = 0,
         (SELECT sum(amount) FROM billing_limithold h
          WHERE h.customer_id = t.customer AND h.counter = t.counter AND h.expires_at > %s),
         NULL::numeric, false
-    FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[])
-        WITH ORDINALITY AS t(customer, counter, since, n), LATERAL (
+    FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::timestamptz[])
+        WITH ORDINALITY AS t(customer, counter, since, slot, n), LATERAL (
         SELECT sum(used) AS used, max(alerted) AS alerted, count(*) AS slots,
-               min(starts_at) FILTER (WHERE used <> 0) AS oldest
+               min(starts_at) FILTER (WHERE used <> 0) AS oldest,
+               max(ctid) FILTER (WHERE starts_at = t.slot) AS place
         FROM billing_limitcounter
         WHERE customer_id = t.customer AND counter = t.counter AND starts_at >= t.since
         OFFSET 0) AS c"""
 READ_BOTH: Final = READ_COUNTERS + READ_SLOTS
+# Who has read a row under its lock finds it again where it lies, at half the price of looking it up; nobody
+# moves it meanwhile. If one did, the division by zero would undo the transaction.
+MOVE_COUNTERS: Final = """
+    WITH moved AS (
+        UPDATE billing_limitcounter c
+        SET used = c.used + t.used, alerted = GREATEST(c.alerted, t.alerted)
+        FROM unnest(%s::tid[], %s::bigint[], %s::numeric[], %s::smallint[])
+            AS t(place, customer, used, alerted)
+        WHERE c.ctid = t.place AND c.customer_id = t.customer
+        RETURNING 1)
+    SELECT 1 / (count(*) = %s::int)::int FROM moved"""
 ADD_COUNTERS: Final = """
     INSERT INTO billing_limitcounter AS c (customer_id, counter, starts_at, used, alerted)
     SELECT * FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::numeric[], %s::smallint[])
@@ -164,11 +176,11 @@ class CounterRange:
     """A counter's rows: the one at `since`, or in a rolling window, which ends at FAR, all from there on.
 
     A quota's has `payer_id` and `meter_id`, whose buckets it begins with; `is_resumed`: it may have been
-    counted for a while only, so that they are looked at again. It is kept from batch to batch with its texts,
-    for the same window is read again and again.
+    counted for a while only, so that they are looked at again. `slot` is where of it what is asked counts. It
+    is kept from batch to batch with its texts, for the same window is read again and again.
     """
 
-    __slots__ = ("counter", "customer_id", "is_resumed", "is_rolling", "since", "texts", "until")
+    __slots__ = ("counter", "customer_id", "is_resumed", "is_rolling", "since", "slot", "texts", "until")
 
     def __init__(
         self,
@@ -178,6 +190,7 @@ class CounterRange:
         until: datetime,
         payer_id: int = 0,
         meter_id: int = 0,
+        slot: datetime | None = None,
         *,
         is_resumed: bool = False,
     ) -> None:
@@ -187,11 +200,12 @@ class CounterRange:
         self.until = until
         self.is_rolling = until == FAR
         self.is_resumed = is_resumed
+        self.slot = since if slot is None else slot
         self.texts = (
             str(customer_id),
             f'"{counter}"',
             f'"{since.isoformat()}"',
-            f'"{until.isoformat()}"',
+            f'"{(self.slot if self.is_rolling else until).isoformat()}"',
             str(payer_id),
             str(meter_id),
             str(is_resumed),
@@ -203,12 +217,13 @@ class CounterRange:
 
 
 class CounterChange(NamedTuple):
-    """What is added to one row of a counter: that which begins at `starts_at`."""
+    """What is added to one row of a counter: that which begins at `starts_at`. `place`: where it was read."""
 
     range: CounterRange
     starts_at: datetime
     used: Decimal
     alerted: int
+    place: str | None = None
 
 
 class SpendQuestion(NamedTuple):
@@ -256,7 +271,8 @@ def read_limit_counters(
     raw: Session, ranges: Sequence[CounterRange], now: datetime
 ) -> tuple[list[CounterRange], Answer]:
     """The ranges in another order, and (position in it from 1, used, highest threshold fired, oldest slot,
-    whether it is new, held, metered, whether open holds are missing in it) of each; one statement.
+    place of the row at `slot`, whether it is new, held, metered, whether open holds are missing in it) of
+    each; one statement.
 
     `metered` is what the buckets have of a quota that is new or resumed: that is what is used of it. Only
     rolling windows have an oldest slot.
@@ -265,7 +281,7 @@ def read_limit_counters(
     rolling = [one for one in ranges if one.is_rolling]
     params = [now, now, *_columns(whole, 7)]
     if rolling:
-        params += [len(whole), now, *_columns(rolling, 3)]
+        params += [len(whole), now, *_columns(rolling, 4)]
     return [*whole, *rolling], execute(raw, READ_BOTH if rolling else READ_COUNTERS, params)
 
 
@@ -275,21 +291,26 @@ def _columns(ranges: Sequence[CounterRange], number: int) -> list[Any]:
 
 
 def add_limit_counters(raw: Session, changes: Sequence[CounterChange]) -> None:
-    """Add to counters whose limits (or payers) are locked."""
-    params = (
-        "{" + ",".join([one.range.texts[0] for one in changes]) + "}",
-        "{" + ",".join([one.range.texts[1] for one in changes]) + "}",
-        "{" + ",".join([_start(one) for one in changes]) + "}",
-        number_array([one.used for one in changes]),
-        number_array([one.alerted for one in changes]),
+    """Add to counters whose limits (or payers) are locked: one statement for rows that were read since then,
+    one for those that may not be there."""
+    known = [one for one in changes if one.place is not None]
+    if known:
+        places = '{"' + '","'.join([one.place or "" for one in known]) + '"}'
+        customers = "{" + ",".join([one.range.texts[0] for one in known]) + "}"
+        execute(raw, MOVE_COUNTERS, (places, customers, *_amounts(known), len(known)))
+    if len(known) == len(changes):
+        return
+    new = [one for one in changes if one.place is None]
+    keys = (
+        "{" + ",".join([one.range.texts[0] for one in new]) + "}",
+        "{" + ",".join([one.range.texts[1] for one in new]) + "}",
+        instant_array([one.starts_at for one in new]),
     )
-    execute(raw, ADD_COUNTERS, params)
+    execute(raw, ADD_COUNTERS, (*keys, *_amounts(new)))
 
 
-def _start(change: CounterChange) -> str:
-    if change.starts_at is change.range.since:
-        return change.range.texts[2]
-    return f'"{change.starts_at.isoformat()}"'
+def _amounts(changes: Sequence[CounterChange]) -> tuple[str, str]:
+    return number_array([one.used for one in changes]), number_array([one.alerted for one in changes])
 
 
 def fire_alerts(raw: Session, rows: Sequence[AlertRow], now: datetime) -> None:

@@ -88,7 +88,7 @@ class Limiting:
     is_empty: bool = True
     is_first: bool = False
 
-    def send(self, pipe: Pipeline) -> tuple[list[CounterRange], Answer] | None:
+    def send(self, pipe: Pipeline) -> Answer | None:
         """Lock the limits and read what they and the quotas have used; the wallets are locked before."""
         if not self.tallies:
             return None
@@ -96,16 +96,22 @@ class Limiting:
         limit_ids = [limit.id for limit in limits if limit.is_locked or (self.is_first and limit.is_shared)]
         if limit_ids:
             send_limit_lock(pipe, limit_ids)
-        return read_limit_counters(pipe, [tally.range for tally in self.tallies.values()], self.now)
+        _, answer = read_limit_counters(pipe, [tally.range for tally in self.in_order()], self.now)
+        return answer
 
-    def receive(self, read: tuple[list[CounterRange], Answer] | None) -> None:
+    def in_order(self) -> list[Tally]:
+        """The tallies as they are read: those of rolling windows last."""
+        rolling = [tally for tally in self.tallies.values() if tally.range.is_rolling]
+        return [tally for tally in self.tallies.values() if not tally.range.is_rolling] + rolling
+
+    def receive(self, answer: Answer | None) -> None:
         """Take in what was read."""
-        if read is None:
+        if answer is None:
             return
-        ranges, answer = read
-        by_range = {tally.range: tally for tally in self.tallies.values()}
-        for position, used, alerted, oldest, is_new, held, metered, misses_holds in answer:
-            tally = by_range[ranges[position - 1]]
+        tallies = self.in_order()
+        for position, used, alerted, oldest, place, is_new, held, metered, misses_holds in answer:
+            tally = tallies[position - 1]
+            tally.place = place
             if held is not None:
                 tally.held = held
             if not is_new:
@@ -114,8 +120,9 @@ class Limiting:
                 tally.add(subtract(metered, tally.used), tally.range.since)
             if misses_holds:
                 self.behind.add(tally.range.counter)
-            if tally.limit is not None:
-                tally.next_step = tally.limit.next_step(tally.alerted)
+            limit = tally.limit
+            if limit is not None:
+                tally.next_step = limit.next_step(alerted) if alerted else limit.first_step
 
     def quotas_behind(self) -> dict[str, tuple[CounterRange, CompiledMeter]]:
         """The quotas that miss open holds, by counter, with the meters that they bound."""
@@ -209,7 +216,8 @@ class Limiting:
                 tally.range,
                 starts_at,
                 used,
-                tally.alerted if starts_at == tally.alerted_in else 0,
+                tally.alerted if tally.alerted_in is not None and starts_at == tally.alerted_in else 0,
+                tally.place if starts_at == tally.range.slot else None,
             )
             for tally in self.tallies.values()
             for starts_at, used in tally.changes.items()

@@ -20,7 +20,8 @@ class Tally:
     """What one window has used: read under the lock, then kept up item by item.
 
     `held`: by open holds, whose calls may come in any window. `oldest`: the first slot of a rolling window
-    that holds spend. `changes`: what to add, by row. `next_step`: what is used when the next alert fires.
+    that holds spend. `changes`: what to add, by row; `place`: where the row at the range's slot was read.
+    `next_step`: what is used when the next alert fires.
     """
 
     range: CounterRange
@@ -31,6 +32,7 @@ class Tally:
     oldest: datetime | None = None
     changes: dict[datetime, Decimal] = field(default_factory=dict)
     alerted_in: datetime | None = None
+    place: str | None = None
     next_step: Decimal = NEVER
 
     @property

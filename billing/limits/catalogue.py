@@ -75,6 +75,7 @@ class Limit:
     is_day: bool = False
     has_months: bool = False
     steps: tuple[tuple[Decimal, int], ...] = ()
+    first_step: Decimal = NEVER
     _last: Counted | None = None
 
     def __post_init__(self) -> None:
@@ -86,6 +87,7 @@ class Limit:
             (CONTEXT.divide(CONTEXT.multiply(self.amount, Decimal(percent)), HUNDRED), percent)
             for percent in sorted(self.thresholds)
         )
+        self.first_step = self.next_step(0)
 
     def counted_at(self, instant: datetime, now: datetime, period: Period | None) -> Counted:
         """Where spend at `instant` counts; in a rolling window, what is spent now, as seen at `now`.
@@ -97,7 +99,8 @@ class Limit:
         if self.hours:  # the window moves on with each slot
             if last is None or not last.slot <= now < last.reason:
                 slot, length = slot_at(now, self.hours), slot_length(self.hours)
-                last = self._last = Counted(self._range(rolling_at(now, self.hours)), slot, slot + length)
+                range_ = CounterRange(self.customer_id, self.counter, *rolling_at(now, self.hours), slot=slot)
+                last = self._last = Counted(range_, slot, slot + length)
             return last
         if period is not None and not self.is_day and not self.has_months:
             if last is None or last.reason is not period:
@@ -118,10 +121,7 @@ class Limit:
         return next((amount for amount, percent in self.steps if percent > alerted), NEVER)
 
     def _whole(self, window: Window, reason: object) -> Counted:
-        return Counted(self._range(window), window.starts_at, reason)
-
-    def _range(self, window: Window) -> CounterRange:
-        return CounterRange(self.customer_id, self.counter, *window)
+        return Counted(CounterRange(self.customer_id, self.counter, *window), window.starts_at, reason)
 
 
 @dataclass(slots=True)

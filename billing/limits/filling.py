@@ -43,7 +43,7 @@ def fills_of(limits: Iterable[SpendLimit], now: datetime) -> dict[int, Fill]:
     ordered, answer = read_limit_counters(driver(), list(ranges), now)
     found = {
         ranges[ordered[position - 1]]: (used or ZERO, held or ZERO, oldest)
-        for position, used, _, oldest, _, held, *_ in answer
+        for position, used, _, oldest, _, _, held, *_ in answer
     }
     fills = {}
     for pk, window in windows.items():

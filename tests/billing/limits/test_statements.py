@@ -8,13 +8,15 @@ from itertools import count
 from typing import Any
 
 import pytest
+from django.db.models import F
 
 from accounts.keys import issue_api_key
 from accounts.models import BillingEntity
 from accounts.organizations import create_organization
-from billing.charging import ChargeRequest, Mode, charge_many
+from billing.charging import Charged, ChargeRequest, Mode, charge_many, path
 from billing.limits import catalogue
 from billing.limits.verbs import create_limit, owner_of
+from billing.models import LimitCounter
 from billing.wallets import grant_credit
 from core import clock
 from core.pipeline import Pipeline
@@ -174,3 +176,25 @@ def test_who_has_no_limit_is_not_looked_up_again(version: PlanVersion, sent: lis
     assert book.by_owner == {}
     run(calls(tenant, 1), sent)
     assert catalogue._books[tenant.customer.pk] is book
+
+
+def test_a_counter_that_lies_elsewhere_than_it_was_read_undoes_the_transaction(
+    version: PlanVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody moves it without its lock; if one did, nothing would be lost."""
+    tenant = make_tenant(version, balance="100")
+    limit = create_limit(owner_of(workspace=tenant.workspace), Decimal(10))
+    charge_many(calls(tenant, 1))
+    decide = path._decide_and_write
+    moved: list[int] = []
+
+    def move_and_decide(*arguments: Any) -> Any:
+        if not moved:
+            moved.append(LimitCounter.objects.update(used=F("used") + 5))
+        return decide(*arguments)
+
+    monkeypatch.setattr(path, "_decide_and_write", move_and_decide)
+    (outcome,) = charge_many(calls(tenant, 1))
+    assert moved == [1]
+    assert isinstance(outcome, Charged)
+    assert LimitCounter.objects.get(counter=limit.counter).used == Decimal("0.04")
