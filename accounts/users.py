@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Final
 
 from django.contrib.auth.models import Group
@@ -36,6 +37,14 @@ def create_user(*, email: str, password: str | None = None, name: str = "") -> U
         if User.objects.filter(email=email).exists():
             raise Conflict(*_EMAIL)
         return User.objects.create_user(email, password, first_name=name[:150])
+
+
+def renew_password(user: User) -> str:
+    """Give the user a new password that nobody could guess; the old one ends. It is told this once."""
+    password = "-".join(secrets.token_hex(3) for _ in range(4))
+    user.set_password(password)
+    user.save(update_fields=["password"])
+    return password
 
 
 def add_to_staff(user: User, group: str) -> User:
