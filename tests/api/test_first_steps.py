@@ -22,9 +22,8 @@ ALIAS = "alias manage.py="
 
 def lines(kind: str) -> list[str]:
     """The lines of the page's blocks of this kind, in order."""
-    return [
-        line for block in re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()
-    ]
+    blocks = re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()]
 
 
 class Shell:
@@ -88,7 +87,7 @@ def check_the_charge(shell: Shell, line: str) -> None:
     """What the page says of that line again, and with other keys."""
     again = shell.run(line)
     assert (again.status_code, again.headers["Idempotent-Replayed"]) == (200, "true")
-    other = shell.run(line.replace('"event"', '"properties": {"tokens": 1}, "event"'))
+    other = shell.run(line.replace('"api_call"', '"another_call"'))
     assert other.status_code == 409
     assert [shell.run(line.replace("call-1", f"call-{n}")).status_code for n in (2, 3, 4)] == [201, 201, 402]
     refused = shell.run(line.replace("call-1", "call-4")).json()
