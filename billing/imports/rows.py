@@ -14,6 +14,7 @@ from typing import IO, Any, Final
 
 from core.errors import InvalidRequest
 from core.jsonio import parse_json
+from core.texts import is_forbidden
 
 LINE_BYTES_MAX: Final = 1 << 20
 CSV, JSONL = FORMATS = ("csv", "jsonl")
@@ -98,6 +99,8 @@ def _header(reader: Any) -> list[str]:
         header: list[str] = [name.strip() for name in next(reader, [])]
     except csv.Error as error:
         raise InvalidRequest("invalid_file", f"The header is not CSV: {error}.") from error
+    if any(is_forbidden(letter) for name in header for letter in name):
+        raise InvalidRequest("invalid_file", "The header is not text in UTF-8; save the file as UTF-8.")
     if not any(header):
         raise InvalidRequest("invalid_file", "The file is empty; a CSV file begins with a header.")
     twice = sorted({name for name in header if header.count(name) > 1})

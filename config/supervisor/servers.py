@@ -40,6 +40,7 @@ def _stop(name: str, server: Server) -> str | None:
         return None
     sessions = server.other_sessions() if server.is_running() else 0
     if sessions:
-        return f"{name} stays up: {sessions} other connections use it (`manage.py down` stops it)"
+        others = "another connection uses" if sessions == 1 else f"{sessions} other connections use"
+        return f"{name} stays up: {others} it (`manage.py down` stops it)"
     server.stop()
     return f"{name} stopped"

@@ -110,13 +110,14 @@ def test_a_mapping_that_cannot_work_is_refused_before_anything_is_read(
         ("missing.csv", None, "cannot be read"),
         ("empty.csv", "", "The file is empty"),
         ("blank.csv", ",,\n", "The file is empty"),
+        ("sheet.csv", "event,user\n".encode("utf-16"), "not text in UTF-8"),
         ("twice.csv", "a,a\n1,2\n", "names 'a' twice"),
         ("what.txt", "a\n", "CSV or JSONL"),
         ("fake.csv.gz", "no gzip", "cannot be read"),
     ],
 )
 def test_a_file_that_is_none_is_one_sentence(
-    tenant: Tenant, tmp_path: Path, name: str, content: str | None, sentence: str
+    tenant: Tenant, tmp_path: Path, name: str, content: str | bytes | None, sentence: str
 ) -> None:
     path = tmp_path / name if content is None else a_file(tmp_path, content, name)
     with pytest.raises(CommandError) as caught:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
@@ -51,7 +52,7 @@ class Command(BaseCommand):
         parser.add_argument("--follow", action="store_true", help="go on until Ctrl-C or SIGTERM")
         parser.add_argument(
             "--free-from",
-            type=int,
+            type=_status,
             default=FREE_FROM,
             metavar="STATUS",
             help=f"calls answered with this status or a higher one cost nothing (default {FREE_FROM})",
@@ -103,6 +104,12 @@ class Command(BaseCommand):
             for exposure in passed_calls(since=clock.now() - timedelta(days=EXPOSURE_DAYS)):
                 self.stdout.write(_exposure_line(exposure))
         self.stdout.flush()
+
+
+def _status(text: str) -> int:
+    if not re.fullmatch(r"[1-6]\d\d", text, re.ASCII):
+        raise ArgumentTypeError(f"{text!r} is no status of HTTP; give one such as {FREE_FROM}")
+    return int(text)
 
 
 def _exposure_line(exposure: PassedCalls) -> str:

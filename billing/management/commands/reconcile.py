@@ -17,6 +17,8 @@ from core.numbers import plain
 
 Kind = ReconciliationRun.Kind
 SHOWN_MAX = 100
+LINK_WIDTH = 17
+"""As many letters as the longest name of a link has."""
 
 
 class Command(BaseCommand):
@@ -41,7 +43,7 @@ class Command(BaseCommand):
             raise CommandError(f"{run.public_id} is {run.status}. {run.problem}".strip())
         self._print(run)
         if run.found:
-            raise CommandError(f"{run.found} discrepancies.")
+            raise CommandError("1 discrepancy." if run.found == 1 else f"{run.found} discrepancies.")
 
     def _run(self, options: dict[str, Any]) -> ReconciliationRun:
         run = ReconciliationRun.objects.filter(status__in=UNFINISHED).first() if options["resume"] else None
@@ -60,10 +62,12 @@ class Command(BaseCommand):
     def _print(self, run: ReconciliationRun) -> None:
         as_of = "" if run.as_of is None else f", complete up to {run.as_of.isoformat()}"
         self.stdout.write(f"{run.public_id}: {run.kind}{as_of}")
-        self.stdout.write(f"{'link':<12} {'rows':>12} {'found':>7}  drift")
+        self.stdout.write(f"{'link':<{LINK_WIDTH}} {'rows':>12} {'found':>7}  drift")
         for check in run.checks.order_by("pk"):
             drift = ", ".join(f"{amount} {unit}" for unit, amount in check.drift.items())
-            self.stdout.write(f"{check.link:<12} {check.rows:>12} {check.discrepancies:>7}  {drift}")
+            self.stdout.write(
+                f"{check.link:<{LINK_WIDTH}} {check.rows:>12} {check.discrepancies:>7}  {drift}"
+            )
         rows = Discrepancy.objects.filter(last_run=run).exclude(status=Discrepancy.Status.RESOLVED)
         for row in rows.order_by("pk")[:SHOWN_MAX]:
             amount = f"{plain(row.amount)} {row.unit}"

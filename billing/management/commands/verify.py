@@ -81,8 +81,12 @@ class Command(BaseCommand):
         if is_json:
             self.stdout.write(json.dumps({"type": "summary"} | counts))
             return
-        *parts, differences = (f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items())
+        *parts, differences = (_counted(count, name.replace("_", " ")) for name, count in counts.items())
         self.stdout.write(f"Recomputed {', '.join(parts)}: {differences}.")
+
+
+def _counted(count: int, names: str) -> str:
+    return f"{count:,} {names.removesuffix('s') if count == 1 else names}"
 
 
 def _payers(options: dict[str, Any]) -> QuerySet[BillingEntity]:

@@ -90,6 +90,13 @@ def test_a_file_that_is_not_there_is_an_error_in_words(tmp_path: Path) -> None:
             run(str(path))
 
 
+@pytest.mark.parametrize("status", ["-5", "0", "99", "700", "x", "70000"])
+def test_a_status_that_is_none_is_refused_before_a_line_is_read(log: Path, status: str) -> None:
+    log.write_bytes(b"nonsense\n")
+    with pytest.raises(CommandError, match="is no status of HTTP"):
+        run(str(log), f"--free-from={status}")
+
+
 def followed(
     ingester: Ingester, between: list[Callable[[], None]], away: list[str] | None = None
 ) -> tuple[list[IngestReport], list[float]]:

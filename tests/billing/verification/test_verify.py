@@ -67,7 +67,7 @@ def kinds(*options: str) -> list[tuple[str, str]]:
 def test_what_is_booked_comes_out_again(tenant: Tenant) -> None:
     reverse_event(UsageEvent.objects.get(idempotency_key="a"), reason="r")
     code, lines = ran()
-    counts = "1 payers, 4 charges, 3 balances, 2 periods, 11 sealed rows"
+    counts = "1 payer, 4 charges, 3 balances, 2 periods, 11 sealed rows"
     assert (code, lines) == (0, [f"Recomputed {counts}: 0 differences."])
 
 
