@@ -37,7 +37,7 @@ from core.pages.confirm import Confirmation, ask
 from core.pages.listing import Listing, fragment
 
 WHY: Final = {
-    "no_cost": "nobody says what the call cost",
+    "no_cost": "the first call whose cost nobody says; figures before it",
     "no_exchange_rate": "no exchange rate for the cost",
     "later_cost": "a cost that became known later",
 }

@@ -89,7 +89,7 @@ def test_those_below_their_floor_come_first_then_those_below_cost(staff: Client)
         "0.2",
         "deny",
     )
-    assert "1 of 3 with a floor are below it" in read(staff, "/margins")
+    assert "1 of 3 with a floor is below it" in read(staff, "/margins")
 
 
 def test_costs_known_later_move_it(staff: Client) -> None:
@@ -139,7 +139,9 @@ def test_alerts_say_whom_they_are_of_and_rules_are_made_and_ended(staff: Client)
     payer("Dark", 100, None, margin_floor=FLOOR)
     said = read(staff, "/margin-alerts")
     assert "Acme Below floor floor 20 %, deny" in said
-    assert "Dark Unknown cost floor 20 %, deny; nobody says what the call cost" in said
+    assert (
+        "Dark Unknown cost floor 20 %, deny; the first call whose cost nobody says; figures before it" in said
+    )
     body = {"scope": "whole", "subject": "", "points": "5", "days": "7"}
     assert staff.post("/margin-alerts", body).status_code == 302
     rule = MarginRule.objects.get()
