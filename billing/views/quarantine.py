@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import django_filters
 import msgspec
 from django.contrib import messages
 from django.db.models.fields.json import KeyTextTransform
@@ -24,20 +23,13 @@ from core import clock
 from core.api.references import find_referenced
 from core.errors import Conflict, TollgateError
 from core.pages import columns
+from core.pages.choices import Words, filter_by
 from core.pages.confirm import Confirmation, ask
 from core.pages.listing import Listing
 from metering.models import QuarantinedEvent
 from metering.quarantine import with_payload_text, write_off_quarantined
 
 WAITING = QuarantinedEvent.Status.WAITING
-
-
-class QuarantineFilter(django_filters.FilterSet):  # type: ignore[misc]
-    """By state and by reason."""
-
-    status = django_filters.ChoiceFilter(choices=QuarantinedEvent.Status.choices, empty_label="Any")
-    reason = django_filters.ChoiceFilter(choices=QuarantinedEvent.Reason.choices, empty_label="Any")
-
 
 QUARANTINE = Listing(
     key="quarantine",
@@ -56,7 +48,10 @@ QUARANTINE = Listing(
     order=("-received_at", "-id"),
     search=("idempotency_key",),
     search_hint="Search key",
-    filters=QuarantineFilter,
+    filters=filter_by(
+        Words("status", "status", QuarantinedEvent.Status.choices),
+        Words("reason", "reason", QuarantinedEvent.Reason.choices),
+    ),
     row_url=lambda row: reverse("quarantined", args=[row.public_id]),
     empty_title="Nothing is in quarantine",
     empty_text="Events that cannot be attributed, are too late or too far ahead wait here.",

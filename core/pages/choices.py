@@ -34,6 +34,15 @@ class Words:
     options: Sequence[tuple[str, str]]
 
 
+def as_badges(options: Sequence[tuple[Any, Any]]) -> list[tuple[str, str]]:
+    """The options as badges show them: `late_capture` is "Late capture" unless somebody gave it a name."""
+    shown = []
+    for word, label in options:
+        plain = str(word).replace("_", " ")
+        shown.append((str(word), plain.capitalize() if label == plain.title() else str(label)))
+    return shown
+
+
 class RowFilters:
     """The rows that fit a form of choices, in the shape that a `Listing` asks for."""
 
@@ -45,7 +54,8 @@ class RowFilters:
         self.form = forms.Form(data, use_required_attribute=False)
         for choice in choices:
             label = choice.name.rpartition("-")[2].replace("_", " ").capitalize()
-            field = forms.ChoiceField(required=False, choices=[ANY, *choice.options], label=label)
+            options = as_badges(choice.options) if isinstance(choice, Words) else choice.options
+            field = forms.ChoiceField(required=False, choices=[ANY, *options], label=label)
             self.form.fields[choice.name] = field
 
     @property

@@ -20,7 +20,7 @@ from core import clock
 from pricing.models import PlanVersion, Rollout
 from pricing.plans import apply_plan, publish_version
 from tests.billing.world import START, Tenant, charge, make_meter, make_tenant, make_version
-from tests.browser.checks import check_page, watching
+from tests.browser.checks import PHONE, check_page, watching
 
 pytestmark = pytest.mark.django_db(transaction=True)
 OpenPage = Callable[..., Page]
@@ -122,6 +122,21 @@ def test_the_members_page_is_sound(
     user = create_user(email="mo@acme.example")
     add_member(user, acme.customer, "owner")
     check_page(open_page, f"{live_server}/price-change", cookies_of(user, str(live_server)))
+
+
+def test_on_a_phone_the_news_of_a_price_has_the_width_of_the_page(
+    open_page: OpenPage,
+    live_server: Any,
+    cookies_of: Callable[[User, str], Cookies],
+    acme: Tenant,
+    names: dict[str, str],
+) -> None:
+    user = create_user(email="mo@acme.example")
+    add_member(user, acme.customer, "owner")
+    page = open_page(f"{live_server}/", size=PHONE, cookies=cookies_of(user, str(live_server)))
+    news = page.locator(".note p", has_text="Your price is changing").bounding_box()
+    assert news is not None
+    assert news["width"] > PHONE.width / 2
 
 
 def test_the_editor_checks_while_one_types_and_leads_to_the_line(
