@@ -51,13 +51,16 @@ LOCK: Final = """
 # Whoever is a customer's only payer locks none of its limits. So a second one's row waits for that payer, who
 # finds the customer changed from then on; two of those that are there are enough to have met it.
 OPEN: Final = """
-    WITH met AS MATERIALIZED (
-        SELECT FROM (SELECT DISTINCT c FROM unnest(%s::bigint[]) AS c ORDER BY c) AS t, LATERAL (
+    WITH new AS MATERIALIZED (
+        SELECT c, b FROM unnest(%s::bigint[], %s::bigint[]) AS t(c, b) WHERE NOT EXISTS (
+            SELECT FROM billing_ledgeraccount a
+            WHERE a.customer_id = c AND a.billing_entity_id = b AND a.kind = 'wallet')),
+    met AS MATERIALIZED (
+        SELECT FROM (SELECT DISTINCT c FROM new ORDER BY c) AS t, LATERAL (
             SELECT FROM billing_ledgeraccount a WHERE a.customer_id = t.c AND a.kind = 'wallet'
             ORDER BY a.billing_entity_id LIMIT 2 FOR UPDATE) AS known)
     INSERT INTO billing_ledgeraccount (customer_id, billing_entity_id, kind, balance, held, seq)
-    SELECT c, b, 'wallet', 0, 0, 0 FROM unnest(%s::bigint[], %s::bigint[]) AS t(c, b)
-    WHERE (SELECT count(*) FROM met) >= 0 ORDER BY c, b
+    SELECT c, b, 'wallet', 0, 0, 0 FROM new WHERE (SELECT count(*) FROM met) >= 0 ORDER BY c, b
     ON CONFLICT DO NOTHING"""
 OWED: Final = """
     SELECT a.customer_id, a.billing_entity_id, a.balance
@@ -113,15 +116,14 @@ def open_missing(
 ) -> bool:
     """Make the wallet rows of payers that never had one; whether a lock is due then.
 
-    Under SKIP LOCKED a missing row may be there and held by another transaction: then nothing is made, and
-    nothing is due.
+    Under SKIP LOCKED a missing row may be there and held by another transaction: then nothing is made, nobody
+    is waited for, and nothing is due.
     """
     there = {(row[0], row[1]) for row in locked}
     missing = [payer for payer in payers if payer not in there]
     if not missing:
         return False
-    customers, payers_of = key_arrays(missing, "nn")
-    made = execute(raw, OPEN, (customers, customers, payers_of))
+    made = execute(raw, OPEN, key_arrays(missing, "nn"))
     return made.rowcount > 0 or not skip_locked
 
 

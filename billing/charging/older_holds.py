@@ -12,7 +12,7 @@ import psycopg
 
 from billing.charging.limiting import Limiting
 from billing.holds import Hold, HoldId
-from billing.store_limits import count_late, read_uncounted
+from billing.store_late_limits import count_late, read_uncounted
 from core.jsonio import decode_json
 from core.numbers import ONE, ZERO
 from metering.catalogue import CompiledMeter

@@ -10,7 +10,8 @@ from billing.limits.catalogue import limit_of
 from billing.limits.present import present_windows
 from billing.limits.windows import Window, reached
 from billing.models import LimitCounter, SpendLimit
-from billing.store_limits import FAR, CounterRange, SpendQuestion, add_limit_counters, hold_too, spent_before
+from billing.store_late_limits import SpendQuestion, hold_too, spent_before
+from billing.store_limits import FAR, CounterRange, add_limit_counters
 from core.numbers import CONTEXT, ZERO
 from core.sql import driver
 
