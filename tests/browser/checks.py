@@ -25,6 +25,8 @@ Scheme = Literal["light", "dark"]
 DESKTOP = Size("desktop", 1440, 900)
 PHONE = Size("phone", 390, 844)
 SCHEMES: Final[tuple[Scheme, ...]] = ("light", "dark")
+TWO_FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+"""So long it takes until what changes its colour has done so, however short the transition."""
 GRAVE = {"serious", "critical"}
 
 
@@ -50,6 +52,7 @@ def check_page(
             page.goto(url, wait_until="networkidle")
             for scheme in schemes:
                 page.emulate_media(color_scheme=scheme)
+                page.evaluate(TWO_FRAMES)
                 found += layout_faults(page) + axe_faults(page)
                 faults = [line for line in found if not (is_error and "status of" in line)]
                 wrong += [f"{scheme} {size.name}: {line}" for line in faults]
