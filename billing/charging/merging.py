@@ -23,7 +23,7 @@ from billing.charging.outcomes import Outcome
 from billing.charging.path import charge_batch, charge_many, charge_numbered
 from billing.charging.queues import Queue, ThreadTicket, Ticket
 from billing.charging.requests import ChargeRequest, Mode
-from billing.charging.shards import Numbered, shards_of
+from billing.charging.shards import Numbered, caller_of, shards_of
 from core.database_errors import Unavailable
 from core.sql import drop_broken_connection
 from metering.events import EventInput
@@ -87,18 +87,25 @@ class _Merged:
         self._errors: dict[int, BaseException] = {}
 
     def record_free(self) -> None:
-        """Record all that is locked nowhere else.
+        """Record all that is locked nowhere else, and of nobody a later call before an earlier one.
 
         What breaks a transaction is the error of those who have a request in it; when the database is away,
         of all who are not done.
         """
         shards = shards_of(self.left)
+        held_up: set[str] = set()
         for number, shard in enumerate(shards):
+            free = [one for one in shard if caller_of(one[1]) not in held_up] if held_up else shard
+            if not free:
+                continue
             try:
-                self._outcomes |= charge_batch(shard, skip_locked=True)
+                recorded = charge_batch(free, skip_locked=True)
+                self._outcomes |= recorded
+                if len(recorded) < len(free):
+                    held_up |= {caller_of(request) for place, request in free if place not in recorded}
             except BaseException as error:
                 is_everybodys = isinstance(error, Unavailable) or not isinstance(error, Exception)
-                failed = shards[number:] if is_everybodys else [shard]
+                failed = shards[number:] if is_everybodys else [free]
                 self._errors |= {place: error for place, _ in chain.from_iterable(failed)}
                 if is_everybodys:
                     break

@@ -31,12 +31,17 @@ def shards_of(requests: Sequence[Numbered]) -> list[list[Numbered]]:
     return list(_filled(_by_caller(requests), -(-len(requests) // count)))
 
 
+def caller_of(request: ChargeRequest) -> str:
+    """Who calls, as the event names it."""
+    event = request.event
+    return event.workspace or event.api_key or event.billing_entity or ""
+
+
 def _by_caller(requests: Iterable[Numbered]) -> list[list[Numbered]]:
     """The requests of each caller; callers in the same circle for all processes."""
     callers: dict[str, list[Numbered]] = {}
     for numbered in requests:
-        event = numbered[1].event
-        caller = event.workspace or event.api_key or event.billing_entity or ""
+        caller = caller_of(numbered[1])
         known = callers.get(caller)
         if known is None:
             callers[caller] = [numbered]

@@ -24,6 +24,7 @@ from billing.charging import (
 )
 from billing.charging.merging import FEW, ReportQueue
 from billing.charging.path import charge_batch
+from billing.charging.shards import Numbered
 from billing.models import Charge
 from core import clock
 from core.sql import driver
@@ -155,6 +156,25 @@ def test_the_events_of_a_caller_keep_their_order(
         stored = UsageEvent.objects.filter(customer_id=tenant.customer.pk).order_by("seq")
         keys = [key for key in stored.values_list("idempotency_key", flat=True) if key != "first"]
         assert keys == [key for key in wanted if int(key[2:]) % 3 == place]
+
+
+def test_a_caller_who_was_locked_elsewhere_has_no_later_call_recorded_before(
+    version: PlanVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "SHARD_MAX", 2)
+    tenant = make_tenant(version, balance="10")
+    times = 0
+
+    def locked_at_first(requests: Sequence[Numbered], *, skip_locked: bool) -> dict[int, Outcome]:
+        nonlocal times
+        times += 1
+        return {} if times == 1 else charge_batch(requests, skip_locked=skip_locked)
+
+    monkeypatch.setattr(merging, "charge_batch", locked_at_first)
+    keys = [f"k{number}" for number in range(4)]
+    assert kinds(report_together(events(*(call(tenant, key) for key in keys)))) == [Charged] * 4
+    stored = UsageEvent.objects.filter(customer_id=tenant.customer.pk).order_by("seq")
+    assert list(stored.values_list("idempotency_key", flat=True)) == keys
 
 
 def test_a_key_in_two_reports_counts_in_the_first_and_is_known_or_in_conflict_in_the_others(
