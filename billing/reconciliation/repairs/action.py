@@ -1,7 +1,7 @@
 """What a repair is: an action on a discrepancy that writes new rows, or what is derived, and says which.
 
 An action runs under the locks of the customer's payers and does all its work in `carry_out`. A preview is the
-same work, done and taken back: so it shows exactly what would be written.
+same work, done and taken back, or of a large customer only noted: so it shows exactly what would be written.
 """
 
 from __future__ import annotations

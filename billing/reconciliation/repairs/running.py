@@ -86,7 +86,7 @@ def preview_repair(discrepancy: Discrepancy, action: Action, *, reason: str = ""
             work.is_read_only = True
             action.carry_out(work)
             return _preview(work, action, None)
-    with transaction.atomic(), _taken_back():
+    with _taken_back():
         return _carry_out(discrepancy, action, reason, by, is_preview=True)[0]
 
 
@@ -96,7 +96,7 @@ def _post_and_take_back(discrepancy: Discrepancy, action: Action, reason: str, b
     with snapshot():
         work = _work_for(discrepancy, action, reason, by, is_preview=True)
     is_quick = action.rehearses and perf_counter() - begun <= REHEARSED_SECONDS
-    with transaction.atomic(), _taken_back():
+    with _taken_back():
         action.carry_out(work)
         return _preview(work, action, _check(work.discrepancy) if is_quick else None)
 
@@ -228,9 +228,12 @@ def _is_of(finding: Finding, row: Discrepancy) -> bool:
 
 @contextmanager
 def _taken_back() -> Iterator[None]:
-    """Whatever is written inside is undone at the end, even when nothing goes wrong."""
-    save = transaction.savepoint()
-    try:
-        yield
-    finally:
-        transaction.savepoint_rollback(save)
+    """Whatever is written inside is undone at the end, even when nothing goes wrong.
+
+    What was to happen when it commits does not: a month's partitions are undone too, and are not there.
+    """
+    with transaction.atomic():
+        try:
+            yield
+        finally:
+            transaction.set_rollback(True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -13,7 +16,7 @@ from billing.models import Discrepancy, OutboxMessage, Repair, Transfer
 from billing.reconciliation.alerts import tell_discrepancies
 from billing.reconciliation.repairs.running import actions_for, do_repair, find_action, preview_repair
 from billing.reconciliation.runs import request_run, run_unfinished
-from core import clock
+from core import clock, partitions
 from core.errors import Conflict
 from tests.accounts.caller import Caller, caller_with
 from tests.billing.outside.outside_world import call_by_key, count, listed
@@ -80,6 +83,21 @@ def test_what_is_missing_here_is_booked_for_the_payer_that_the_list_names(
     repair(the_one("payment_missing_here", discrepancies()), "book_payment")
     assert found() == []
     assert balance(tenant) == Decimal(wallet)
+
+
+def test_what_a_preview_made_is_not_taken_for_there(
+    caller: Caller,
+    tenant: Tenant,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Callable[[], AbstractContextManager[list[Any]]],
+) -> None:
+    """Partitions of a month that a preview makes are undone: the process must not count on them."""
+    listed(caller, {"id": "pi_1", "amount": "50", "billing_entity": tenant.payer.external_id})
+    row = the_one("payment_missing_here", discrepancies())
+    monkeypatch.setattr(partitions, "_ready", set())
+    with django_capture_on_commit_callbacks() as waiting:
+        assert preview_repair(row, find_action(row, "book_payment")).writes
+    assert waiting == []
 
 
 def test_without_a_payer_or_in_another_currency_nothing_is_booked(caller: Caller, tenant: Tenant) -> None:
