@@ -1,4 +1,4 @@
-"""Where the time of a charge goes: `python -m benchmarks.phases`, the tables of docs/performance.md.
+"""Where the time of a charge goes: `python -m benchmarks.phases`, by the size of its batch.
 
 Runs the charge path in one process and one thread, so that nothing waits for anything else, and reports the
 processor time of this process and of its database session by phase. Elapsed time is no measure here: it grows

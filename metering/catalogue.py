@@ -48,30 +48,18 @@ class CompiledMeter:
 class MeterCatalogue:
     """All meters that hear events, at one config version, as `read_in` (a transaction, or none) saw them."""
 
-    __slots__ = ("_by_event", "_by_id", "_by_key", "read_in")
+    __slots__ = ("_by_event", "read_in")
 
     def __init__(self, meters: Iterable[CompiledMeter]) -> None:
         by_event: defaultdict[str, list[CompiledMeter]] = defaultdict(list)
-        self._by_id: dict[int, CompiledMeter] = {}
-        self._by_key: dict[str, CompiledMeter] = {}
         for meter in meters:
             by_event[meter.definition.event].append(meter)
-            self._by_id[meter.id] = meter
-            self._by_key[meter.key] = meter
         self._by_event = {event: tuple(heard) for event, heard in by_event.items()}
         self.read_in = open_transaction()
 
     def meters_for(self, event_name: str) -> tuple[CompiledMeter, ...]:
         """The meters that listen to this event name, oldest first; their filters are still to be asked."""
         return self._by_event.get(event_name, ())
-
-    def with_id(self, meter_id: int) -> CompiledMeter | None:
-        """The meter of this row."""
-        return self._by_id.get(meter_id)
-
-    def with_key(self, key: str) -> CompiledMeter | None:
-        """The meter of this key."""
-        return self._by_key.get(key)
 
 
 _cached: tuple[int, MeterCatalogue] | None = None

@@ -11,11 +11,9 @@ from core.numbers import CONTEXT, ONE, ZERO
 from metering.catalogue import CompiledMeter
 from pricing.pricelist import PricedComponent
 from pricing.rating.engine import rate_event
-from pricing.rating.groups import group_text
+from pricing.rating.groups import NO_GROUP, group_text
 from pricing.rating.models.base import NotPriced
 from pricing.rating.state import EMPTY, State, Usage
-
-NO_GROUP = "[]"
 
 
 @dataclass(slots=True)

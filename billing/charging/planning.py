@@ -31,11 +31,10 @@ from metering.accept import accept_bounds
 from metering.catalogue import CompiledMeter, MeterCatalogue, meter_catalogue
 from metering.costing import CostBook, cost_book
 from pricing.pricelist import PayerPrices, PricedComponent, SegmentPrices, payer_prices
-from pricing.rating.groups import group_text
+from pricing.rating.groups import NO_GROUP, group_text
 from pricing.rating.state import Usage
 from pricing.store import CounterKey
 
-NO_DIMENSIONS: Final = "[]"
 UNPRICED: Final = "unpriced"
 
 
@@ -287,7 +286,7 @@ def _may_hear(item: Planned, meters: MeterCatalogue) -> Sequence[Heard]:
     if hold is None or hold.amount is None or event.properties:
         return ()
     known = {one.meter.id for one in item.heard}
-    return [Heard(one, NO_DIMENSIONS, ZERO) for one in meters.meters_for(event.event) if one.id not in known]
+    return [Heard(one, NO_GROUP, ZERO) for one in meters.meters_for(event.event) if one.id not in known]
 
 
 def _hear(meter: CompiledMeter, item: Planned, segments: Sequence[SegmentPrices]) -> Heard | None:
@@ -297,7 +296,7 @@ def _hear(meter: CompiledMeter, item: Planned, segments: Sequence[SegmentPrices]
     if contribution is None:
         return None
     group = meter.group(event.properties)
-    dimensions = group_text(group) if group else NO_DIMENSIONS
+    dimensions = group_text(group)
     if not isinstance(contribution, str):
         return Heard(meter, dimensions, contribution)
     payer = item.attribution.payer
@@ -328,7 +327,7 @@ def _month_start(instant: datetime, time_zone: str) -> datetime:
 def _line(item: Planned, segment: SegmentPrices, component: PricedComponent, heard: Heard) -> PlannedLine:
     names, payer = component.rating.group_dimensions, item.attribution.payer
     assert payer is not None
-    dimensions, usage = NO_DIMENSIONS, Usage(heard.quantity, cost=item.cost)
+    dimensions, usage = NO_GROUP, Usage(heard.quantity, cost=item.cost)
     if names:
         usage = Usage(heard.quantity, component.dimensions(item.request.event.properties), item.cost)
         dimensions = group_text(component.rating.group_of(usage))

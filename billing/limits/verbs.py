@@ -281,16 +281,3 @@ def payer_of(owner: Owner, now: datetime) -> BillingEntity | None:
     running = PayerAssignment.objects.filter(is_running, workspace_id=workspace_id or 0)
     found = running.select_related("billing_entity").first()
     return None if found is None else found.billing_entity
-
-
-def owner_of_limit(limit: SpendLimit) -> Owner:
-    """The owner of a stored limit."""
-    return Owner(
-        limit.level,
-        limit.customer_id,
-        limit.api_key,
-        limit.workspace,
-        limit.organization,
-        limit.billing_entity,
-        limit.meter,
-    )

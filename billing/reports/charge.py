@@ -24,6 +24,7 @@ from core.numbers import CONTEXT
 from metering.models import UsageEvent
 from pricing.models import Component
 from pricing.rating.component import read_component
+from pricing.sheet import MODEL_WORDS
 
 AROUND: Final = timedelta(seconds=2)
 """How far the instant in an id may be from `recorded_at`, so that only one or two partitions are read."""
@@ -43,6 +44,11 @@ class ChargeLine:
     def amount(self) -> Decimal:
         """What this line costs."""
         return Decimal(self.stored["amount"])
+
+    @property
+    def words(self) -> str:
+        """What its model of pricing means."""
+        return MODEL_WORDS[self.component.definition["model"]]
 
 
 @dataclass(frozen=True, slots=True)

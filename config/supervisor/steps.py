@@ -46,6 +46,7 @@ def migrate(say: Say) -> None:
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if plan:
+        say(f"Tables: applying {len(plan)} migrations")
         began = time.monotonic()
         call_command("migrate", interactive=False, verbosity=0)
         say(f"Tables: {len(plan)} migrations applied ({time.monotonic() - began:.1f} s)")

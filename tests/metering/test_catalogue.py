@@ -57,14 +57,6 @@ def test_a_meter_is_ready_to_be_asked() -> None:
     assert meter.group({"model": "m"}) == ("m",)
 
 
-def test_a_meter_is_found_by_id_and_key() -> None:
-    row = a_meter("tokens")
-    found = load_meter_catalogue()
-    assert found.with_id(row.pk) is found.with_key("tokens")
-    assert found.with_id(-1) is None
-    assert found.with_key("x") is None
-
-
 @pytest.mark.parametrize(
     ("frozen_at", "archived_at", "hears"), [(None, None, True), (None, NOW, False), (NOW, NOW, True)]
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 
 from accounts.models import Customer, Membership, User
@@ -12,10 +12,10 @@ from accounts.permissions import STAFF_GROUPS
 from accounts.users import add_member, add_to_staff, create_user, renew_password
 from core.api.references import find_referenced
 from core.audit import Source, audited
-from core.errors import TollgateError
+from core.commands import TollgateCommand
 
 
-class Command(BaseCommand):
+class Command(TollgateCommand):
     """Writes a new password, and nothing else, to standard output: it is told this once."""
 
     help = (
@@ -41,12 +41,9 @@ class Command(BaseCommand):
         """Make the user, or add to their rights; CommandError (exit code 1) says what is wrong."""
         if options["role"] and not options["customer"]:
             raise CommandError("--role is of a member: give --customer as well.")
-        try:
-            with audited(Source.COMMAND, "manage.py create_user"), transaction.atomic():
-                user, password = self._user(options)
-                says = self._admit(user, options)
-        except TollgateError as error:
-            raise CommandError(error.message) from error
+        with audited(Source.COMMAND, "manage.py create_user"), transaction.atomic():
+            user, password = self._user(options)
+            says = self._admit(user, options)
         if password is None:
             self.stderr.write(f"{user.email} {says}, and keeps the password.")
             return

@@ -7,16 +7,18 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any, Final
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import CommandError
 
 from billing.access_log.retrying import Retried, retry_lines, waiting_lines
+from billing.models import AccessLog
 from core.audit import Source, audited
+from core.commands import TollgateCommand
 
 SHOWN_MAX: Final = 10
 NAME: Final = "retry_access_log"
 
 
-class Command(BaseCommand):
+class Command(TollgateCommand):
     """Try lines of access logs again."""
 
     help = (
@@ -33,7 +35,10 @@ class Command(BaseCommand):
         """Settle what can be settled now."""
         lines = waiting_lines()
         if options["file"]:
-            lines = lines.filter(log__path=str(Path(options["file"]).absolute()))
+            logs = AccessLog.objects.filter(path=str(Path(options["file"]).absolute()))
+            if not logs.exists():
+                raise CommandError(f"No log was read from {options['file']}.")
+            lines = lines.filter(log__in=logs)
         with audited(Source.COMMAND, NAME):
             retried = retry_lines(lines, by=NAME)
         self._tell(retried)

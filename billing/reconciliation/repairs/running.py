@@ -41,7 +41,7 @@ class Preview:
     """What a repair would write, and what the check says before and after it. `facts` goes into `do_repair`.
 
     `after` None: the sides agree; whether they would is not known (`is_known` False) of what cannot be taken
-    back. `others_before`, `others_after`: what else the link finds of the customer.
+    back.
     """
 
     action: Action
@@ -50,8 +50,6 @@ class Preview:
     before: Finding
     after: Finding | None
     is_known: bool
-    others_before: int
-    others_after: int
     seq: int | None = None
 
 
@@ -163,8 +161,6 @@ def _preview(work: Work, action: Action, after: Sequence[Finding] | None) -> Pre
         work.finding,
         None if after is None else _same(after, row),
         is_known=after is not None,
-        others_before=len(work.findings) - 1,
-        others_after=len([one for one in after or () if not _is_of(one, row)]),
         seq=work.seq,
     )
 

@@ -9,7 +9,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from accounts.keys import issue_api_key
@@ -94,6 +94,16 @@ def test_a_line_that_cannot_be_settled_still_says_why_and_waits_on(log: Path) ->
     assert "1 x unread: There is no auth_ object" in err
     assert AccessLog.objects.get().unread == waiting_lines().count() == 2
     assert set(UnreadLine.objects.values_list("tried_at", "settled_at")) == {(clock.now(), None)}
+
+
+@pytest.mark.django_db
+def test_a_log_that_was_never_read_is_a_mistake(log: Path) -> None:
+    unread(tenant(), log)
+    with pytest.raises(CommandError, match="No log was read from"):
+        run(str(log) + "x")
+    assert run(str(log))[2] == 1
+    mend()
+    assert run(str(log))[0] == "1 lines tried again: 1 settled (1 events), 0 wait on.\n"
 
 
 @pytest.mark.django_db

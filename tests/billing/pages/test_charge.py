@@ -119,7 +119,7 @@ def test_an_event_that_several_components_price_has_a_panel_for_each(staff: Clie
     tenant = make_tenant(version, balance="10")
     charged(tenant, "a", properties={"tokens": 1})
     text = read(staff, charged(tenant, "b", properties={"tokens": 1, "size": "<i>"}))
-    assert "per_unit on tokens for size <i>" in text
+    assert "One price for every unit · tokens for size <i>" in text
     assert "the package was begun, and paid, before" in text
 
 
