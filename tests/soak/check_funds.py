@@ -75,7 +75,7 @@ def check_funds(journal: Journal, books: Books, world: World) -> Iterator[str]:
     asks = {(one.payer, one.seq) for one in books.charges if one.is_first and one.key in asked}
     usage = {(one.payer, one.seq) for one in books.charges if one.counted > 0}
     for payer in world.payers.values():
-        limits = Limits((payer.credit_limit or ZERO, *_credit_limits(journal, payer)))
+        limits = Limits((payer.first or ZERO, *_credit_limits(journal, payer)))
         yield from _follow(books, payer, limits, asks, usage)
     for payer_row in world.strict_payers:
         for seq, stated in sorted((at[1], row) for at, row in books.overspend.items() if at[0] == payer_row):

@@ -12,7 +12,7 @@ RECENT: Final = 200
 
 @dataclass(slots=True)
 class Payer:
-    """Who pays. `credit_limit`: of an invoiced one; `row` is its row's id."""
+    """Who pays; `row` is its row's id. `credit_limit`: of an invoiced one, as set last; `first`: before."""
 
     id: str
     row: int
@@ -20,6 +20,7 @@ class Payer:
     settlement: str
     credit_limit: Decimal | None
     subscription: str
+    first: Decimal | None = None
 
     @property
     def is_prepaid(self) -> bool:
@@ -127,5 +128,5 @@ def _bound(made: dict[str, Any]) -> Bound:
 
 
 def _payer(made: dict[str, Any]) -> Payer:
-    limit = made["credit_limit"]
-    return Payer(**made | {"credit_limit": None if limit is None else Decimal(limit)})
+    limit = None if made["credit_limit"] is None else Decimal(made["credit_limit"])
+    return Payer(**made | {"credit_limit": limit, "first": limit})

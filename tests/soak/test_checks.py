@@ -201,6 +201,20 @@ def test_reported_usage_may_overspend_what_is_stated_and_a_grant_covers_it(
     assert len(list(check_funds(journal, books, world))) == 1
 
 
+def test_what_was_owed_before_a_credit_limit_rose_is_measured_by_the_first(
+    journal: Journal, world: World
+) -> None:
+    (payer,) = world.customers[0].payers
+    payer.settlement, payer.credit_limit, payer.first = "invoice_only", Decimal(9), Decimal(1)
+    note(journal, "credit", {}, 200, body={"credit_limit": "9"}, about={"payer": PAYER})
+    books = books_of(charged(amount="3"))
+    books.transfers[1][1:] = [Moved(1, 2, "usage", "receivable", "revenue", Decimal(3), None, False)]
+    books.overspend = {(1, 2): (Decimal(2), "reported")}
+    assert list(check_funds(journal, books, world)) == []
+    books.overspend[1, 2] = (Decimal(1), "reported")
+    assert len(list(check_funds(journal, books, world))) == 1
+
+
 def test_money_that_was_promised_twice_is_seen(journal: Journal, world: World) -> None:
     act = charge(journal)
     act.answer["balance"] = BALANCE | {"available": "-0.01"}
