@@ -55,12 +55,18 @@ OPEN: Final = """
         SELECT c, b FROM unnest(%s::bigint[], %s::bigint[]) AS t(c, b) WHERE NOT EXISTS (
             SELECT FROM billing_ledgeraccount a
             WHERE a.customer_id = c AND a.billing_entity_id = b AND a.kind = 'wallet')),
+    known AS MATERIALIZED (
+        SELECT c, a.billing_entity_id AS b FROM (SELECT DISTINCT c FROM new) AS t, LATERAL (
+            SELECT billing_entity_id FROM billing_ledgeraccount WHERE customer_id = t.c AND kind = 'wallet'
+            ORDER BY billing_entity_id LIMIT 2) AS a),
     met AS MATERIALIZED (
-        SELECT FROM (SELECT DISTINCT c FROM new ORDER BY c) AS t, LATERAL (
-            SELECT FROM billing_ledgeraccount a WHERE a.customer_id = t.c AND a.kind = 'wallet'
-            ORDER BY a.billing_entity_id LIMIT 2 FOR UPDATE) AS known)
+        SELECT c, b FROM known
+        JOIN billing_ledgeraccount a ON a.customer_id = c AND a.billing_entity_id = b AND a.kind = 'wallet'
+        ORDER BY c, b FOR UPDATE)
     INSERT INTO billing_ledgeraccount (customer_id, billing_entity_id, kind, balance, held, seq)
-    SELECT c, b, 'wallet', 0, 0, 0 FROM new WHERE (SELECT count(*) FROM met) >= 0 ORDER BY c, b
+    SELECT c, b, 'wallet', 0, 0, 0 FROM new
+    WHERE c NOT IN (SELECT c FROM (SELECT c, b FROM known EXCEPT SELECT c, b FROM met) AS busy)
+    ORDER BY c, b
     ON CONFLICT DO NOTHING"""
 OWED: Final = """
     SELECT a.customer_id, a.billing_entity_id, a.balance
@@ -116,14 +122,15 @@ def open_missing(
 ) -> bool:
     """Make the wallet rows of payers that never had one; whether a lock is due then.
 
-    Under SKIP LOCKED a missing row may be there and held by another transaction: then nothing is made, nobody
-    is waited for, and nothing is due.
+    Under SKIP LOCKED a missing row may be there and held by another transaction, or those that a new one has
+    to meet may be held: then it is not made, nobody is waited for, and nothing is due.
     """
     there = {(row[0], row[1]) for row in locked}
     missing = [payer for payer in payers if payer not in there]
     if not missing:
         return False
-    made = execute(raw, OPEN, key_arrays(missing, "nn"))
+    how = OPEN.replace("FOR UPDATE", "FOR UPDATE SKIP LOCKED") if skip_locked else OPEN
+    made = execute(raw, how, key_arrays(missing, "nn"))
     return made.rowcount > 0 or not skip_locked
 
 

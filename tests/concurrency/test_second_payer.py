@@ -26,7 +26,8 @@ from billing.models import LedgerAccount, LimitCounter
 from billing.wallets import top_up
 from core import clock
 from pricing.models import PlanVersion, Subscription
-from tests.billing.world import START, Tenant, charge, make_meter, make_tenant, make_version
+from tests.billing.test_batching import locked_elsewhere
+from tests.billing.world import START, Tenant, charge, make_meter, make_tenant, make_version, request
 
 NOW = START + timedelta(days=10)
 PRICE = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "1"}
@@ -155,3 +156,18 @@ def test_without_the_wait_both_would_be_charged(
     create_limit(owner_of(organization=organization), Decimal(10))
     monkeypatch.setattr(ledger, "OPEN", ledger.OPEN.replace("FOR UPDATE", ""))
     assert race(monkeypatch, first, organization) == [Charged, Charged]
+
+
+def test_a_second_payer_that_has_to_wait_holds_up_nobody_else(version: PlanVersion) -> None:
+    first, other = make_tenant(version, balance="100"), make_tenant(version, balance="100")
+    second = second_payer(first, in_organization(first))
+    requests = [
+        (place, request(tenant, "new", properties={"tokens": 7}))
+        for place, tenant in enumerate((second, other))
+    ]
+    with locked_elsewhere(first):
+        outcomes = path.charge_batch(requests, skip_locked=True)
+    assert [(place, type(outcome)) for place, outcome in outcomes.items()] == [(1, Charged)]
+    assert not LedgerAccount.objects.filter(billing_entity_id=second.payer.pk).exists()
+    top_up(second.payer, Decimal(100))
+    assert type(charge(second, "later", properties={"tokens": 7})) is Charged
