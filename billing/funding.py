@@ -100,7 +100,7 @@ class Funds:
 
         What holds do not count on of limited grants, the grants for everything keep that burn last.
         """
-        if not self.held or not any(grant.components for grant in self.grants):
+        if not self.held or not self._has_limited:
             return {}
         kept = dict(self.reserved)
         left = self.held_anywhere
@@ -109,6 +109,10 @@ class Funds:
                 kept[grant.id] = min(left, grant.remaining)
                 left = subtract(left, kept[grant.id])
         return kept
+
+    @property
+    def _has_limited(self) -> bool:
+        return any(grant.components for grant in self.grants)
 
     @property
     def held_anywhere(self) -> Decimal:
@@ -122,9 +126,8 @@ class Funds:
         """What of a grant may expire: holds keep what they need until they end."""
         if not self.held:
             return grant.remaining
-        kept = self.kept()
-        if kept:
-            return subtract(grant.remaining, kept.get(grant.id, ZERO))
+        if self._has_limited:
+            return subtract(grant.remaining, self.kept().get(grant.id, ZERO))
         return min(grant.remaining, max(ZERO, subtract(self.wallet, self.held)))
 
 

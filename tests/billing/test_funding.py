@@ -98,3 +98,11 @@ def test_value_goes_back_to_the_latest_payer_first() -> None:
 
 def test_what_nobody_is_known_to_have_paid_goes_to_the_wallet() -> None:
     assert give_back("tok", Decimal(3), []) == [Part("tok", "wallet", Decimal(-3))]
+
+
+def test_what_is_good_for_one_thing_only_expires_beside_a_hold_for_another() -> None:
+    images = grant(1, "0.58", components=frozenset({"images"}))
+    funds = Funds("wallet_then_invoice", None, None, Decimal("0.58"), Decimal("3.28"), grants=[images])
+    assert funds.free_of(images) == Decimal("0.58")
+    funds.count_on(images.id, Decimal("0.08"))
+    assert funds.free_of(images) == Decimal("0.50")
