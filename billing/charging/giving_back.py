@@ -20,13 +20,11 @@ from core.numbers import CONTEXT, ZERO, plain
 from core.sql import execute, number_array
 
 # All that moved money for a line: usage, what its close and late usage settled, what coupons gave back of it.
-PAID: Final = """
+MOVED: Final = """
     WITH line AS (
         SELECT %s::bigint AS customer_id, %s::bigint AS billing_entity_id, %s AS key, id, period_id
-        FROM pricing_segment WHERE id = %s)
-    SELECT f->>'account', (f->>'grant')::bigint, sum((f->>'amount')::numeric),
-           max(ARRAY[seq, n]) FILTER (WHERE (f->>'amount')::numeric > 0)
-    FROM (
+        FROM pricing_segment WHERE id = %s),
+    part AS (
         SELECT c.seq, f, n
         FROM line JOIN billing_charge c USING (customer_id, billing_entity_id),
             jsonb_array_elements(c.funding) WITH ORDINALITY AS t(f, n)
@@ -40,9 +38,16 @@ PAID: Final = """
         SELECT c.seq, f, n
         FROM line JOIN billing_couponcredit c ON c.period_id = line.period_id AND c.segment_id = line.id
                 AND c.key = line.key,
-            jsonb_array_elements(c.funding) WITH ORDINALITY AS t(f, n)) AS part
-    WHERE f->>'account' <> 'leakage'
+            jsonb_array_elements(c.funding) WITH ORDINALITY AS t(f, n))"""
+_BY_PAYER: Final = """
+    SELECT f->>'account', (f->>'grant')::bigint, sum((f->>'amount')::numeric),
+           max(ARRAY[seq, n]) FILTER (WHERE (f->>'amount')::numeric > 0)
+    FROM part WHERE f->>'account' <> 'leakage'
     GROUP BY 1, 2 ORDER BY 4"""
+_BY_OPERATOR: Final = """
+    SELECT COALESCE(sum((f->>'amount')::numeric), 0) FROM part WHERE f->>'account' = 'leakage'"""
+PAID: Final = MOVED + _BY_PAYER
+BORNE: Final = MOVED + _BY_OPERATOR
 GRANTS: Final = """
     SELECT customer_id, billing_entity_id, id, kind, priority, effective_at, expires_at, components,
            remaining, true
@@ -54,6 +59,10 @@ COVERING: Final = """
     WHERE customer_id = %s AND billing_entity_id = %s AND (covered > 0 OR id = ANY(%s::bigint[]))
     ORDER BY booked_at DESC, id DESC"""
 subtract = CONTEXT.subtract
+Paid = Callable[[str, int], list[Part]]
+"""Who paid for a component in a segment, latest last."""
+Borne = Callable[[str, int], Decimal]
+"""What the operator bears of a component in a segment: captures were capped, or late usage absorbed."""
 
 
 def give_back_lines(
@@ -65,38 +74,77 @@ def give_back_lines(
     """
 
     def paid(component: str, segment: int) -> list[Part]:
-        here = [part for part in pending if (part.component, part.segment) == (component, segment)]
-        return merge_paid(read_paid(raw, book, component, segment), here)
+        return merge_paid(read_paid(raw, book, component, segment), parts_of(pending, component, segment))
 
-    return give_back_to(raw, book, rated, paid)
+    def borne(component: str, segment: int) -> Decimal:
+        here = parts_of(pending, component, segment)
+        return add_borne(read_borne(raw, book, component, segment), here)
+
+    return give_back_to(raw, book, rated, paid, borne)
 
 
 def give_back_to(
-    raw: psycopg.Connection[Any],
-    book: PayerBook,
-    rated: RatedItem,
-    paid: Callable[[str, int], list[Part]],
+    raw: psycopg.Connection[Any], book: PayerBook, rated: RatedItem, paid: Paid, borne: Borne
 ) -> list[Part]:
-    """The same, where `paid` knows who paid for a component in a segment, latest last."""
+    """The same, where `paid` and `borne` know who has to get it.
+
+    More can fall than payers paid: what a capped capture used slides down the tiers when other usage goes.
+    The rest is the operator's, who bore that capture.
+    """
     parts: list[Part] = []
-    for (component, amount), segment in zip(rated.amounts, rated.segments, strict=True):
-        if amount < 0:
-            parts += give_back(component, amount.copy_negate(), paid(component, segment), segment)
+    for at, ((component, amount), segment) in enumerate(zip(rated.amounts, rated.segments, strict=True)):
+        if amount >= 0:
+            continue
+        payers, fall = paid(component, segment), amount.copy_negate()
+        rest = subtract(fall, sum((max(ZERO, part.amount) for part in payers), ZERO))
+        back = min(rest, CONTEXT.add(borne(component, segment), _returned(rated, at))) if rest > 0 else ZERO
+        if back > 0:
+            parts.append(_return_absorbed(rated, at, back))
+            fall = subtract(fall, back)
+        if fall:
+            parts += give_back(component, fall, payers, segment)
     restore(raw, book, parts)
     return parts
 
 
-def give_back_absorbed(rated: RatedItem) -> list[Part]:
-    """The parts that a reversal returns to the operator, who bore what a capture cost beyond its hold."""
+def give_back_absorbed(rated: RatedItem, borne: Borne) -> list[Part]:
+    """The parts that a reversal returns to the operator, who bore what a capture cost beyond its hold.
+
+    The lines say how much that was; by now it may be less, or the line has not as much to give.
+    """
     parts = []
     for at, line in enumerate(rated.lines):
+        if "absorbed" not in line:
+            continue
         component, amount = rated.amounts[at]
-        back = min(Decimal(line.get("absorbed", 0)), amount.copy_negate())
+        back = min(Decimal(line["absorbed"]), amount.copy_negate(), borne(component, rated.segments[at]))
+        rated.lines[at] = {name: value for name, value in line.items() if name != "absorbed"}
         if back > 0:
-            rated.amounts[at] = (component, CONTEXT.add(amount, back))
-            rated.lines[at] = line | {"absorbed": plain(back.copy_negate())}
-            parts.append(Part(component, LEAKAGE, back.copy_negate(), None, rated.segments[at]))
+            parts.append(_return_absorbed(rated, at, back))
     return parts
+
+
+def _return_absorbed(rated: RatedItem, at: int, back: Decimal) -> Part:
+    """The part that returns `back` > 0 of a line to the operator; the line notes it."""
+    component, amount = rated.amounts[at]
+    rated.amounts[at] = (component, CONTEXT.add(amount, back))
+    rated.lines[at] = rated.lines[at] | {"absorbed": plain(subtract(_returned(rated, at), back))}
+    return Part(component, LEAKAGE, back.copy_negate(), None, rated.segments[at])
+
+
+def _returned(rated: RatedItem, at: int) -> Decimal:
+    """What a line has returned to the operator already: 0 or less."""
+    return Decimal(rated.lines[at].get("absorbed", 0))
+
+
+def parts_of(parts: Sequence[Part], component: str, segment: int) -> list[Part]:
+    """Those that moved money for a component in a segment."""
+    return [part for part in parts if (part.component, part.segment) == (component, segment)]
+
+
+def add_borne(stored: Decimal, pending: Sequence[Part]) -> Decimal:
+    """What the operator bears after `pending` too."""
+    return sum((part.amount for part in pending if part.account == LEAKAGE), stored)
 
 
 def restore(raw: psycopg.Connection[Any], book: PayerBook, parts: Sequence[Part]) -> None:
@@ -113,6 +161,12 @@ def read_paid(raw: psycopg.Connection[Any], book: PayerBook, component: str, seg
     """
     found = execute(raw, PAID, (*book.payer, component, segment))
     return [Part(component, account, amount, grant_id, segment) for account, grant_id, amount, _ in found]
+
+
+def read_borne(raw: psycopg.Connection[Any], book: PayerBook, component: str, segment: int) -> Decimal:
+    """What the operator bears of a component in a segment by what is stored."""
+    ((borne,),) = execute(raw, BORNE, (*book.payer, component, segment))
+    return Decimal(borne)
 
 
 def merge_paid(stored: Sequence[Part], pending: Sequence[Part]) -> list[Part]:

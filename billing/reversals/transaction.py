@@ -71,6 +71,7 @@ class Work:
     costs: dict[UUID, KnownCost]
     caps: dict[UUID, Decimal]
     paid: dict[tuple[str, int], list[Part]] = field(default_factory=dict)
+    borne: dict[tuple[str, int], Decimal] = field(default_factory=dict)
     moved: list[Part] = field(default_factory=list)
     reversals: dict[int, tuple[Reversal, list[StandingCharge]]] = field(default_factory=dict)
     charged: list[Charged] = field(default_factory=list)
@@ -81,6 +82,17 @@ class Work:
         payer = item.attribution.payer
         assert payer is not None
         return self.known.books[payer.customer_id, payer.id]
+
+    def borne_of(self, item: Planned) -> giving_back.Borne:
+        """What the operator bears of components in segments, with what is not written yet; read once each."""
+
+        def borne(component: str, segment: int) -> Decimal:
+            key = (component, segment)
+            if key not in self.borne:
+                self.borne[key] = giving_back.read_borne(self.raw, self.book_of(item), component, segment)
+            return giving_back.add_borne(self.borne[key], giving_back.parts_of(self.moved, *key))
+
+        return borne
 
 
 def run(
@@ -175,7 +187,7 @@ def _take_back(work: Work, item: Planned) -> None:
     rated = work.undoing.undo(item, charges)
     item.late_segments |= work.undoing.closed & {line["segment"] for line in rated.lines}
     absorbed = late.settle_item(work.raw, item, work.known, rated) if item.late_segments else []
-    absorbed += giving_back.give_back_absorbed(rated)
+    absorbed += giving_back.give_back_absorbed(rated, work.borne_of(item))
     parts = _fund(work, item, book, rated) + absorbed
     for key in work.undoing.apply(item, charges, rated):
         batch.uniques[key] = batch.uniques.get(key, 0) - 1
@@ -228,24 +240,21 @@ def _fund(work: Work, item: Planned, book: PayerBook, rated: RatedItem) -> list[
         key = (component, segment)
         if key not in work.paid or segment in item.late_segments:  # its coupons may just have moved too
             known = giving_back.read_paid(work.raw, book, component, segment)
-            work.paid[key] = giving_back.merge_paid(known, _parts_of(work.moved, key))  # not written yet
+            here = giving_back.parts_of(work.moved, component, segment)  # not written yet
+            work.paid[key] = giving_back.merge_paid(known, here)
         return work.paid[key]
 
     parts = deciding.fund(item, book, rated)
     if any(amount < 0 for _, amount in rated.amounts):
         parts = late.take_coupons_back(work.batch, item, book, rated, parts)
-        parts += giving_back.give_back_to(work.raw, book, rated, paid)
+        parts += giving_back.give_back_to(work.raw, book, rated, paid, work.borne_of(item))
     return parts
 
 
 def _note_paid(work: Work, parts: Sequence[Part]) -> None:
     work.moved += parts
     for key, known in work.paid.items():
-        work.paid[key] = giving_back.merge_paid(known, _parts_of(parts, key))
-
-
-def _parts_of(parts: Sequence[Part], key: tuple[str, int]) -> list[Part]:
-    return [part for part in parts if (part.component, part.segment) == key]
+        work.paid[key] = giving_back.merge_paid(known, giving_back.parts_of(parts, *key))
 
 
 def _take_usage(work: Work, item: Planned, row: UsageEvent, rated: RatedItem) -> None:

@@ -228,6 +228,9 @@ class Calls:
         authorization: Authorization | None = None,
     ) -> dict[str, Any]:
         """Take it in. The answer's balance is that of this entry; what is breakage after it goes after it."""
+        if segment is not None:
+            for line in lines:
+                line.absorbed = segment.payments.bear(line.component, line.amount, line.absorbed)
         parts = parts + self._give_back(segment, lines)
         self._pay(payer, segment, parts)
         self.spends.append(spent)

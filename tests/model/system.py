@@ -73,7 +73,9 @@ class System(Holds):
             for line in record.lines:
                 component = by_key[line.component]
                 amount = segment.cost(component, left) - segment.cost(component, segment.events)
-                absorbed = -max(ZERO, min(line.absorbed, -amount))
+                absorbed = segment.payments.bear(
+                    line.component, amount, line.absorbed if amount < 0 else ZERO
+                )
                 lines.append(Priced(line.component, line.meter, amount, absorbed))
             segment.events[:] = left
         asked = record.spent.asked

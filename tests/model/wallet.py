@@ -259,6 +259,8 @@ class Payments:
 
     def __init__(self) -> None:
         self._paid: dict[str, dict[tuple[str, Grant | None], Decimal]] = {}
+        self.borne: dict[str, Decimal] = {}
+        """What the operator bears of each component."""
 
     def note(self, parts: Sequence[Part]) -> None:
         """Parts that were paid or given back."""
@@ -266,6 +268,22 @@ class Payments:
             paid, key = self._paid.setdefault(part.component, {}), (part.account, part.grant)
             known = paid.pop(key, ZERO) if part.amount > 0 else paid.get(key, ZERO)
             paid[key] = known + part.amount
+
+    def paid(self, component: str) -> Decimal:
+        """What payers have paid for the component and not got back."""
+        return sum((max(ZERO, one) for one in self._paid.get(component, {}).values()), ZERO)
+
+    def bear(self, component: str, amount: Decimal, absorbed: Decimal) -> Decimal:
+        """Note what the operator bears of a line that costs `amount`, and give it.
+
+        Of one that falls it gets back what it `absorbed` of it, and what falls beyond all that payers paid.
+        """
+        borne = self.borne.get(component, ZERO)
+        if amount < 0:
+            own = max(ZERO, min(absorbed, -amount, borne))
+            absorbed = -own - min(max(ZERO, -amount - own - self.paid(component)), borne - own)
+        self.borne[component] = borne + absorbed
+        return absorbed
 
     def give_back(self, component: str, amount: Decimal) -> list[Part]:
         """Return `amount` > 0 to who paid for the component, latest first; else it is the wallet's."""

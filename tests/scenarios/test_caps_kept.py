@@ -123,6 +123,24 @@ def test_a_reversal_gives_back_no_more_than_was_paid(life: LifeStory, capped: Ca
     assert (life.settled(payer), capped.absorbed(payer)) == (100, 0)
 
 
+def test_what_falls_beyond_all_that_was_paid_is_the_operators(life: LifeStory, capped: Capped) -> None:
+    tiers = [{"up_to": "100", "unit_price": "0.01"}, {"up_to": None, "unit_price": "0.05"}]
+    graduated = {"key": "tokens", "meter": "tokens", "model": "graduated", "tiers": tiers}
+    payer = capped.payer(life.plan(graduated))
+    first = capped.call(payer, "1", tokens=100)
+    second = capped.call(payer, "1", tokens=100)
+    assert (life.settled(payer), capped.absorbed(payer)) == (98, -4)
+    customer = life.api.get(f"/v1/billing-entities/{payer}").json()["customer"]
+    back = life.api.make("/v1/reversals", event=first, customer=customer, reason="r")
+    assert back["amount"] == "-5"  # 100 tokens stand, at the first tier
+    assert (life.settled(payer), capped.absorbed(payer)) == (100, -1)
+    back = life.api.make("/v1/reversals", event=second, customer=customer, reason="r")
+    assert back["amount"] == "-1"
+    assert (life.settled(payer), capped.absorbed(payer)) == (100, 0)
+    life.api.make("/v1/top-ups", billing_entity=payer, amount="1")
+    assert life.settled(payer) == 101
+
+
 def test_a_coupon_takes_nothing_off_what_the_operator_bore(life: LifeStory, capped: Capped) -> None:
     payer = capped.payer()
     coupon(life, life.start(payer, capped.version), percent="100", periods=1)
