@@ -20,6 +20,7 @@ from tests.soak.members import Bound, Customer, World
 
 ZERO: Final = Decimal(0)
 FOREVER: Final = float("inf")
+DAY_SECONDS: Final = 86_400
 ROLLING: Final = timedelta(hours=23)
 """Well within the rolling windows that are set: older usage may or may not count."""
 
@@ -34,7 +35,10 @@ class Setting(NamedTuple):
 
 @dataclass
 class Watched:
-    """A limit, with all that it was ever set to; before its first setting there is none."""
+    """A limit, with all that it was ever set to; before its first setting there is none.
+
+    Of windows that were over by then it says nothing of what had been spent: docs/algorithms/limits.md.
+    """
 
     bound: Bound
     settings: list[Setting] = field(default_factory=list)
@@ -49,6 +53,13 @@ class Watched:
         possible = [one for one in self.settings if one.sent_at <= until and one.answered_at >= first]
         amounts = [one.amount for one in possible]
         return None if None in amounts else max(amount for amount in amounts if amount is not None)
+
+    def surely_counts(self, charge: Charged, window: datetime) -> bool:
+        """Whether a charge counts in the limit's window, which it does in an earlier one only if it came
+        after the first setting."""
+        first = min(self.settings, key=lambda one: one.answered_at)
+        is_over = self.bound.window == "day" and window.timestamp() + DAY_SECONDS <= first.answered_at
+        return not is_over or charge.recorded_at.timestamp() >= first.answered_at
 
 
 class Spent(NamedTuple):
@@ -99,12 +110,13 @@ def _check_limit(
         window = window_of(watched.bound, charge)
         if window is not None and counts_in(watched.bound, charge, customer):
             windows[window].append((charge, _spent(charge, told)))
-    for spent in windows.values():
+    for window, spent in windows.items():
+        counted = [one for charge, one in spent if watched.surely_counts(charge, window)]
         for charge, one in spent:
             if not charge.is_first or one.amount <= 0 or not _is_plain(told.get(charge.key, ())):
                 continue
             most = watched.most(one.since, one.until)
-            before = spent_before(one, [other for _, other in spent])
+            before = spent_before(one, counted)
             if most is not None and before + one.amount > most:
                 yield (
                     f"limit {watched.bound} stood at {most} at most; {charge.key} took {one.amount}"

@@ -237,6 +237,22 @@ def test_an_ask_while_the_limit_was_being_raised_is_given_the_benefit(journal: J
     assert list(check_limits(journal, books_of(charged("a", "2", 2), charged("b", "1.5", 3)), world)) == []
 
 
+@pytest.mark.parametrize(("set_at", "seen"), [(0.2, 1), (0.8, 0)])
+def test_what_an_earlier_day_had_spent_before_a_limit_was_set_counts_for_nobody(
+    journal: Journal, world: World, set_at: float, seen: int
+) -> None:
+    times, about = {"sent_at": at(0), "answered_at": at(set_at)}, {"customer": "acme", "workspace": 1}
+    note(journal, "new_limit", {"id": "lim_2"}, body={"amount": "3"}, times=times, about=about)
+    charge(journal, "a", "2")
+    charge(journal, "b", "1.5")
+    world.customers[0].limits.clear()
+    before = NOW - timedelta(days=20)
+    one, other = charged("a", "2", 2, occurred_at=before), charged("b", "1.5", 3, occurred_at=before)
+    later = other._replace(recorded_at=NOW + timedelta(seconds=0.9))
+    found = list(check_limits(journal, books_of(one, later), world))
+    assert ["b took 1.5 when 2 was spent already" in line for line in found] == [True] * seen
+
+
 def test_a_limit_that_counts_otherwise_is_seen(journal: Journal, world: World) -> None:
     books = books_of(charged())
     books.counters["lim_1"][NOW.replace(hour=0)] = Decimal("1.5")
