@@ -154,7 +154,8 @@ class Crowd:
     @property
     def charged(self) -> dict[str, Decimal]:
         """All charges that were acknowledged."""
-        return {key: amount for client in self.clients for key, amount in client.charged.items()}
+        copies = [client.charged.copy() for client in self.clients]  # at once: the clients go on
+        return {key: amount for charged in copies for key, amount in charged.items()}
 
     @property
     def reported(self) -> list[str]:
