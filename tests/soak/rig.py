@@ -81,8 +81,7 @@ class Rig(Installation):
         return self.kills[-1]
 
     def _kill_web_worker(self) -> None:
-        children = psutil.Process(self.web_group).children()
-        workers = [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
+        workers = [child for child in psutil.Process(self.web_group).children() if _is_worker(child)]
         if workers:
             self._chance.choice(workers).kill()
 
@@ -101,3 +100,11 @@ class Rig(Installation):
     def _kill_postgres(self) -> None:
         self.postgres.kill9()
         self.postgres.start()
+
+
+def _is_worker(child: psutil.Process) -> bool:
+    """Whether it is one of the web server's workers, and there still."""
+    try:
+        return "resource_tracker" not in " ".join(child.cmdline())
+    except psutil.NoSuchProcess:  # it was just made to find something out, or replaced
+        return False

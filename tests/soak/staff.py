@@ -24,6 +24,7 @@ MIX: Final = {
 STRICT_ONLY_ADDS: Final = ("reverse",)
 """What may take money that nobody asked for: not of strict customers."""
 REST_SECONDS: Final = 1.5
+DECIMALS: Final = 12
 FOUND: Final = (201, 404, 409)
 
 
@@ -52,6 +53,7 @@ class Staff(Client):
         amount = limit.amount + more
         if limit.how == "moved":
             amount = max(Decimal(0), limit.amount * Decimal(self.dice.choice(["0.9", "1", "1"])) + more)
+            amount = round(amount, DECIMALS)  # or each tenth off would add one
         body, path = {"amount": f"{amount:f}"}, f"/v1/spend-limits/{limit.id}"
         act = await self.ask(
             "limit", path, body, allowed=(200,), method="PATCH", key=self.new_key(), limit=limit.id
