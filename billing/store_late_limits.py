@@ -103,11 +103,17 @@ class SpendQuestion(NamedTuple):
     meter_key: str | None
     meter_event: str | None = None
 
+    @property
+    def owners(self) -> tuple[object, ...]:
+        """Whose calls they are, as both statements ask it."""
+        payers = None if self.payers is None else number_array(self.payers)
+        workspaces = None if self.workspaces is None else number_array(self.workspaces)
+        return (workspaces, payers, payers, payers, workspaces, self.api_key_id, self.api_key_id)
+
 
 def spent_before(raw: Session, counter: CounterRange, question: SpendQuestion) -> list[CounterChange]:
     """What charges that stand already add to a counter, by row."""
-    since, payers = question.since, None if question.payers is None else number_array(question.payers)
-    workspaces = None if question.workspaces is None else number_array(question.workspaces)
+    since = question.since
     params = (
         question.slot_minutes,
         since,
@@ -121,13 +127,7 @@ def spent_before(raw: Session, counter: CounterRange, question: SpendQuestion) -
         since,
         since,
         question.until,
-        workspaces,
-        payers,
-        payers,
-        payers,
-        workspaces,
-        question.api_key_id,
-        question.api_key_id,
+        *question.owners,
     )
     return [
         CounterChange(counter, starts_at, used, 0) for starts_at, used in execute(raw, SPENT_BEFORE, params)
@@ -136,8 +136,6 @@ def spent_before(raw: Session, counter: CounterRange, question: SpendQuestion) -
 
 def hold_too(raw: Session, customer_id: int, counter: str, question: SpendQuestion, now: datetime) -> None:
     """Let the open holds of those whom a new limit bounds count in it. Their payers are locked."""
-    payers = None if question.payers is None else number_array(question.payers)
-    workspaces = None if question.workspaces is None else number_array(question.workspaces)
     params = (
         question.meter_key,
         question.meter_key,
@@ -145,13 +143,7 @@ def hold_too(raw: Session, customer_id: int, counter: str, question: SpendQuesti
         customer_id,
         now,
         question.currency,
-        workspaces,
-        payers,
-        payers,
-        payers,
-        workspaces,
-        question.api_key_id,
-        question.api_key_id,
+        *question.owners,
         counter,
         counter,
     )
