@@ -3,7 +3,7 @@
 What is loaded by now stays for the life of the process: the garbage collector need not look at it again.
 And a batch of a thousand events makes tens of thousands of short-lived objects that reference counting
 frees; at Python's own threshold the collector would walk them forty times, at a third of a batch's time.
-Where the system has it, the process is scheduled as a batch: docs/adr/0029-web-processes-interrupt-nobody.md.
+The threads that answer requests interrupt nobody (`core.scheduling`).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from contextlib import suppress
 from typing import Final
 
 from django.core.wsgi import get_wsgi_application
 
 from config.environment import METRICS_DIR
+from core.scheduling import interrupt_nobody
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(METRICS_DIR)  # several processes count together
@@ -36,6 +36,4 @@ gc.collect()
 gc.freeze()
 gc.set_threshold(GC_THRESHOLD, 20, 50)
 sys.setswitchinterval(SWITCH_SECONDS)
-if hasattr(os, "sched_setscheduler"):  # Linux; threads that are made from here on have it too
-    with suppress(OSError):  # a container may forbid it
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+interrupt_nobody()

@@ -18,6 +18,7 @@ from billing.charging.path import charge_batch
 from billing.charging.promised import read_captures
 from billing.charging.queues import LoopTicket, Queue, ThreadTicket, Ticket
 from billing.charging.requests import Asked, ChargeRequest, UnreadCapture
+from core.scheduling import interrupt_as_ever
 from core.sql import drop_broken_connection
 
 BATCH_MAX: Final = 64
@@ -57,9 +58,11 @@ def _requests(batch: Sequence[Ticket[Asked, Outcome]]) -> list[tuple[int, Charge
     return [(place, one.asked) for place, one in enumerate(batch) if isinstance(one.asked, ChargeRequest)]
 
 
-_everyone: Final = ChargeQueue(ThreadPoolExecutor(1, "charges"), skip_locked=True)
+_everyone: Final = ChargeQueue(
+    ThreadPoolExecutor(1, "charges", initializer=interrupt_as_ever), skip_locked=True
+)
 _lanes: Final[dict[str, ChargeQueue]] = {}
-_lane_leaders: Final = ThreadPoolExecutor(LANES_MAX, "lanes")
+_lane_leaders: Final = ThreadPoolExecutor(LANES_MAX, "lanes", initializer=interrupt_as_ever)
 
 
 def charge_one(asked: Asked) -> Outcome:

@@ -27,6 +27,13 @@ def test_a_web_process_interrupts_nobody() -> None:
     assert run("import config.wsgi;" + POLICY).stdout == allowed.stdout == f"{os.SCHED_BATCH}\n"
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="this system schedules otherwise")
+def test_who_leads_charges_interrupts_as_ever() -> None:
+    leader = "import config.wsgi, os; from billing.charging import batching\n"
+    asked = "print(batching._everyone._leaders.submit(os.sched_getscheduler, 0).result())"
+    assert run(leader + asked).stdout == run(POLICY).stdout
+
+
 def test_a_machine_that_forbids_it_serves_all_the_same() -> None:
     forbid = "import os\ndef no(*a): raise PermissionError\nos.sched_setscheduler = no\n"
     done = run(forbid + "import config.wsgi; print(callable(config.wsgi.application))")
