@@ -5,22 +5,24 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-_usual: int | None = None
-"""The policy under which this process was started, once it has another."""
+_is_batch = False
+"""Whether this process made a batch of itself: what an operator has started as one stays one."""
 
 
 def interrupt_nobody() -> None:
-    """Schedule this thread, and those that it makes from here on, as a batch, where the system has that."""
-    global _usual
-    if hasattr(os, "sched_setscheduler"):
+    """Schedule this thread, and those that it makes from here on, as a batch, where the system has that.
+
+    A process that was started under another policy than the usual one keeps it.
+    """
+    global _is_batch
+    if hasattr(os, "sched_setscheduler") and os.sched_getscheduler(0) == os.SCHED_OTHER:
         with suppress(OSError):  # a container may forbid it
-            usual = os.sched_getscheduler(0)
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-            _usual = usual
+            _is_batch = True
 
 
 def interrupt_as_ever() -> None:
-    """Schedule this thread as the process was before `interrupt_nobody`: it comes back with locks in hand."""
-    if _usual is not None:
+    """Schedule this thread as usual again: it comes back with locks in hand."""
+    if _is_batch:
         with suppress(OSError):
-            os.sched_setscheduler(0, _usual, os.sched_param(0))
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))

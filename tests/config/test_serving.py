@@ -34,6 +34,14 @@ def test_who_leads_charges_interrupts_as_ever() -> None:
     assert run(leader + asked).stdout == run(POLICY).stdout
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="this system schedules otherwise")
+def test_what_is_started_to_run_when_nobody_else_does_stays_so() -> None:
+    idle = ASKED.replace("BATCH", "IDLE")
+    leader = "import config.wsgi; from billing.charging import batching\n"
+    asked = "print(batching._everyone._leaders.submit(os.sched_getscheduler, 0).result())"
+    assert run(idle + leader + asked).stdout == run(idle + POLICY).stdout
+
+
 def test_a_machine_that_forbids_it_serves_all_the_same() -> None:
     forbid = "import os\ndef no(*a): raise PermissionError\nos.sched_setscheduler = no\n"
     done = run(forbid + "import config.wsgi; print(callable(config.wsgi.application))")
