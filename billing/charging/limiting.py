@@ -163,12 +163,13 @@ class Limiting:
 
     def count(self, item: Planned, rated: RatedAmounts) -> None:
         """Count an item that is booked, whatever it asked, and note the thresholds that it reaches."""
-        may_be_absorbed = item.request.authorization is not None or item.stored is not None
+        bounds = self.bounds.get(item.index, ())
+        is_absorbed = bool(bounds) and any("absorbed" in line for line in rated.lines)
         whole = rated.amount
-        for bound in self.bounds.get(item.index, ()):
+        for bound in bounds:
             limit, tally, starts_at = bound
             amount = whole if limit.meter_key is None else amount_for(limit, rated)
-            if may_be_absorbed:
+            if is_absorbed:
                 amount = subtract(amount, absorbed_of(limit, rated))
             if amount:
                 tally.add(amount, starts_at)
@@ -364,7 +365,7 @@ def amount_for(limit: Limit, rated: RatedAmounts) -> Decimal:
 
 
 def absorbed_of(limit: Limit, rated: RatedAmounts) -> Decimal:
-    """What of it the operator bears, because a capture was capped: nobody has spent that."""
+    """What of it the operator bears (of what falls: gets back): nobody has spent that."""
     amount = ZERO
     for line in rated.lines:
         if "absorbed" in line and limit.meter_key in (None, line["meter"]):

@@ -141,6 +141,23 @@ def test_what_falls_beyond_all_that_was_paid_is_the_operators(life: LifeStory, c
     assert life.settled(payer) == 101
 
 
+def test_a_call_that_makes_others_cheaper_gives_limits_back_what_they_had_counted(
+    life: LifeStory, capped: Capped
+) -> None:
+    tiers = [{"up_to": "100", "unit_price": "0.1"}, {"up_to": None, "unit_price": "0.01"}]
+    payer = capped.payer(life.plan({"key": "tokens", "meter": "tokens", "model": "volume", "tiers": tiers}))
+    limit = life.api.make("/v1/spend-limits", billing_entity=payer, amount="50")["id"]
+    capped.call(payer, "1", tokens=100)
+    assert (capped.absorbed(payer), used(life, limit)) == (-9, 1)
+    cheaper = life.charge(payer, tokens=1)  # all 101 at the lower price: 1.01 in place of 10
+    assert (cheaper, life.settled(payer)) == ("-1", 100)
+    assert (capped.absorbed(payer), used(life, limit)) == (Decimal("-1.01"), 0)
+
+
+def used(story: LifeStory, limit: str) -> Decimal:
+    return Decimal(story.api.get(f"/v1/spend-limits/{limit}").json()["used"])
+
+
 def test_a_coupon_takes_nothing_off_what_the_operator_bore(life: LifeStory, capped: Capped) -> None:
     payer = capped.payer()
     coupon(life, life.start(payer, capped.version), percent="100", periods=1)
