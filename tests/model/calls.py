@@ -140,11 +140,16 @@ class Calls:
             owners |= {"workspace": body["workspace"], "organization": self.workspaces[body["workspace"]]}
         if "api_key" in body:
             owners["api_key"] = body["api_key"]
+        by_meter = self._by_meter(lines)
+        return Spent(owners, payer.currency, sum(by_meter.values(), ZERO), by_meter, at, now, asked)
+
+    @staticmethod
+    def _by_meter(lines: Sequence[Priced]) -> dict[str, Decimal]:
+        """What lines cost their payer, by meter."""
         by_meter: dict[str, Decimal] = {}
         for line in lines:
             by_meter[line.meter] = by_meter.get(line.meter, ZERO) + line.amount - line.absorbed
-        amount = sum(by_meter.values(), ZERO)
-        return Spent(owners, payer.currency, amount, by_meter, at, now, asked)
+        return by_meter
 
     def _refusal(
         self, body: Event, payer: Payer, spent: Spent, parts: Sequence[Part], at: datetime, now: datetime
@@ -231,6 +236,8 @@ class Calls:
         if segment is not None:
             for line in lines:
                 line.absorbed = segment.payments.bear(line.component, line.amount, line.absorbed)
+            spent.by_meter = self._by_meter(lines)
+            spent.amount = sum(spent.by_meter.values(), ZERO)
         parts = parts + self._give_back(segment, lines)
         self._pay(payer, segment, parts)
         self.spends.append(spent)
