@@ -3,7 +3,7 @@
 What is loaded by now stays for the life of the process: the garbage collector need not look at it again.
 And a batch of a thousand events makes tens of thousands of short-lived objects that reference counting
 frees; at Python's own threshold the collector would walk them forty times, at a third of a batch's time.
-The threads that answer requests interrupt nobody (`core.scheduling`).
+While there is much to do, the threads that answer requests interrupt nobody (`core.scheduling`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 from django.core.wsgi import get_wsgi_application
 
 from config.environment import METRICS_DIR
-from core.scheduling import interrupt_nobody
+from core.scheduling import interrupt_nobody_while_busy
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(METRICS_DIR)  # several processes count together
@@ -36,4 +36,4 @@ gc.collect()
 gc.freeze()
 gc.set_threshold(GC_THRESHOLD, 20, 50)
 sys.setswitchinterval(SWITCH_SECONDS)
-interrupt_nobody()
+interrupt_nobody_while_busy()

@@ -1,28 +1,73 @@
-"""Which threads interrupt others when they wake: docs/adr/0029-web-processes-interrupt-nobody.md."""
+"""Which threads of a busy process interrupt others when they wake: docs/adr/0029-busy-processes.md."""
 
 from __future__ import annotations
 
 import os
+import threading
+import time
 from contextlib import suppress
+from typing import Final
 
-_is_batch = False
-"""Whether this process made a batch of itself: what an operator has started as one stays one."""
+EVERY_SECONDS: Final = 1.0
+BUSY: Final = 0.25
+"""A process that had so much of one processor is busy."""
+QUIET_SECONDS: Final = 10.0
+"""So long it has to be quiet to be scheduled as usual again."""
+
+_as_ever: Final[set[int]] = set()
+"""The threads that interrupt others whatever happens."""
+_is_watched = False
 
 
-def interrupt_nobody() -> None:
-    """Schedule this thread, and those that it makes from here on, as a batch, where the system has that.
+class Bustle:
+    """Whether a process is busy, from the processor time that it has had: at once, and until it is quiet."""
+
+    def __init__(self, used: float) -> None:
+        self.is_busy = False
+        self._used = used
+        self._quiet = 0.0
+
+    def note(self, used: float, seconds: float) -> bool:
+        """Take in that it has had `used` by now, `seconds` after the last time; whether that changes it."""
+        is_quiet = used - self._used < BUSY * seconds
+        self._used = used
+        self._quiet = self._quiet + seconds if is_quiet else 0.0
+        was_busy = self.is_busy
+        self.is_busy = not is_quiet or (was_busy and self._quiet < QUIET_SECONDS)
+        return self.is_busy != was_busy
+
+
+def interrupt_nobody_while_busy() -> None:
+    """Schedule this process's threads as a batch while it is busy, where the system has that.
 
     A process that was started under another policy than the usual one keeps it.
     """
-    global _is_batch
+    global _is_watched
     if hasattr(os, "sched_setscheduler") and os.sched_getscheduler(0) == os.SCHED_OTHER:
-        with suppress(OSError):  # a container may forbid it
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-            _is_batch = True
+        _is_watched = True
+        threading.Thread(target=_watch, name="scheduling", daemon=True).start()
 
 
 def interrupt_as_ever() -> None:
-    """Schedule this thread as usual again: it comes back with locks in hand."""
-    if _is_batch:
-        with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    """Never schedule this thread as a batch: it comes back with locks in hand."""
+    thread = threading.get_native_id()
+    _as_ever.add(thread)
+    if _is_watched:  # who made it may be a batch just now
+        _schedule(thread, os.SCHED_OTHER)
+
+
+def _watch() -> None:
+    bustle, at = Bustle(time.process_time()), time.monotonic()
+    while True:
+        time.sleep(EVERY_SECONDS)
+        before, at = at, time.monotonic()
+        if bustle.note(time.process_time(), at - before):
+            policy = os.SCHED_BATCH if bustle.is_busy else os.SCHED_OTHER
+            for thread in map(int, os.listdir("/proc/self/task")):
+                if thread not in _as_ever:
+                    _schedule(thread, policy)
+
+
+def _schedule(thread: int, policy: int) -> None:
+    with suppress(OSError):  # a container may forbid it, or the thread is over
+        os.sched_setscheduler(thread, policy, os.sched_param(0))

@@ -1,4 +1,4 @@
-"""What a web process is tuned for, seen in one that loaded the application."""
+"""How a web process is scheduled, seen in one that loaded the application."""
 
 from __future__ import annotations
 
@@ -10,8 +10,25 @@ import pytest
 
 from config.environment import BASE_DIR
 
-POLICY = "import os; print(os.sched_getscheduler(0))"
-ASKED = "import os; os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0));"
+BEGIN = """
+import os, threading, time
+from core import scheduling
+scheduling.EVERY_SECONDS = scheduling.QUIET_SECONDS = 0.2
+"""
+SERVE = """
+import config.wsgi
+from billing.charging import batching
+leader = batching._everyone._leaders
+def policies():
+    return os.sched_getscheduler(0), leader.submit(os.sched_getscheduler, 0).result()
+def busy(seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+"""
+LIVE = "busy(1); print(*policies()); time.sleep(1.5); print(*policies())"
+ALLOWED = "import os; os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))"
+needs_linux = pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="Linux schedules so")
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
@@ -19,30 +36,24 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=BASE_DIR, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="this system schedules otherwise")
-def test_a_web_process_interrupts_nobody() -> None:
-    allowed = run(ASKED + POLICY)
-    if allowed.returncode:
+@needs_linux
+def test_a_busy_process_interrupts_nobody_but_who_leads_charges_does() -> None:
+    if run(ALLOWED).returncode:
         pytest.skip("this machine lets no process choose how it is scheduled")
-    assert run("import config.wsgi;" + POLICY).stdout == allowed.stdout == f"{os.SCHED_BATCH}\n"
+    done = run(BEGIN + SERVE + LIVE)
+    usual, batch = os.SCHED_OTHER, os.SCHED_BATCH
+    assert done.stdout.splitlines() == [f"{batch} {usual}", f"{usual} {usual}"], done.stderr
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="this system schedules otherwise")
-def test_who_leads_charges_interrupts_as_ever() -> None:
-    leader = "import config.wsgi, os; from billing.charging import batching\n"
-    asked = "print(batching._everyone._leaders.submit(os.sched_getscheduler, 0).result())"
-    assert run(leader + asked).stdout == run(POLICY).stdout
+@needs_linux
+def test_what_an_operator_starts_to_run_when_nobody_else_does_stays_so() -> None:
+    idle = "os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))"
+    done = run(BEGIN + idle + SERVE + LIVE)
+    assert done.stdout.splitlines() == [f"{os.SCHED_IDLE} {os.SCHED_IDLE}"] * 2, done.stderr
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="this system schedules otherwise")
-def test_what_is_started_to_run_when_nobody_else_does_stays_so() -> None:
-    idle = ASKED.replace("BATCH", "IDLE")
-    leader = "import config.wsgi; from billing.charging import batching\n"
-    asked = "print(batching._everyone._leaders.submit(os.sched_getscheduler, 0).result())"
-    assert run(idle + leader + asked).stdout == run(idle + POLICY).stdout
-
-
+@needs_linux
 def test_a_machine_that_forbids_it_serves_all_the_same() -> None:
-    forbid = "import os\ndef no(*a): raise PermissionError\nos.sched_setscheduler = no\n"
-    done = run(forbid + "import config.wsgi; print(callable(config.wsgi.application))")
-    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
+    forbid = "def no(*a): raise PermissionError\nos.sched_setscheduler = no"
+    done = run(BEGIN + forbid + SERVE + LIVE + "\nprint(callable(config.wsgi.application))")
+    assert done.stdout.splitlines()[-1:] == ["True"], done.stderr
