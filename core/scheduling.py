@@ -16,6 +16,8 @@ QUIET_SECONDS: Final = 10.0
 
 _as_ever: Final[set[int]] = set()
 """The threads that interrupt others whatever happens."""
+_turn: Final = threading.Lock()
+"""A thread that becomes one of them is not made a batch at the same time."""
 _is_watched = False
 
 
@@ -50,10 +52,10 @@ def interrupt_nobody_while_busy() -> None:
 
 def interrupt_as_ever() -> None:
     """Never schedule this thread as a batch: it comes back with locks in hand."""
-    thread = threading.get_native_id()
-    _as_ever.add(thread)
-    if _is_watched:  # who made it may be a batch just now
-        _schedule(thread, os.SCHED_OTHER)
+    with _turn:
+        _as_ever.add(threading.get_native_id())
+        if _is_watched:  # who made it may be a batch just now
+            _schedule(threading.get_native_id(), os.SCHED_OTHER)
 
 
 def _watch() -> None:
@@ -62,10 +64,14 @@ def _watch() -> None:
         time.sleep(EVERY_SECONDS)
         before, at = at, time.monotonic()
         if bustle.note(time.process_time(), at - before):
-            policy = os.SCHED_BATCH if bustle.is_busy else os.SCHED_OTHER
-            for thread in map(int, os.listdir("/proc/self/task")):
-                if thread not in _as_ever:
-                    _schedule(thread, policy)
+            _schedule_all(os.SCHED_BATCH if bustle.is_busy else os.SCHED_OTHER)
+
+
+def _schedule_all(policy: int) -> None:
+    with _turn:
+        for thread in map(int, os.listdir("/proc/self/task")):
+            if thread not in _as_ever:
+                _schedule(thread, policy)
 
 
 def _schedule(thread: int, policy: int) -> None:

@@ -14,6 +14,7 @@ BEGIN = """
 import os, threading, time
 from core import scheduling
 scheduling.EVERY_SECONDS = scheduling.QUIET_SECONDS = 0.2
+scheduling.BUSY = 0.02
 """
 SERVE = """
 import config.wsgi
@@ -21,12 +22,15 @@ from billing.charging import batching
 leader = batching._everyone._leaders
 def policies():
     return os.sched_getscheduler(0), leader.submit(os.sched_getscheduler, 0).result()
-def busy(seconds):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        pass
+def until(wanted, wait):
+    end = time.monotonic() + SECONDS_MAX
+    while os.sched_getscheduler(0) != wanted and time.monotonic() < end:
+        wait()
+    print(*policies())
+SECONDS_MAX = 20
 """
-LIVE = "busy(1); print(*policies()); time.sleep(1.5); print(*policies())"
+LIVE = "until(os.SCHED_BATCH, lambda: None); until(os.SCHED_OTHER, lambda: time.sleep(0.5))"
+FEW_SECONDS = "SECONDS_MAX = 1\n"
 ALLOWED = "import os; os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))"
 needs_linux = pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="Linux schedules so")
 
@@ -48,12 +52,12 @@ def test_a_busy_process_interrupts_nobody_but_who_leads_charges_does() -> None:
 @needs_linux
 def test_what_an_operator_starts_to_run_when_nobody_else_does_stays_so() -> None:
     idle = "os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))"
-    done = run(BEGIN + idle + SERVE + LIVE)
+    done = run(BEGIN + idle + SERVE + FEW_SECONDS + LIVE)
     assert done.stdout.splitlines() == [f"{os.SCHED_IDLE} {os.SCHED_IDLE}"] * 2, done.stderr
 
 
 @needs_linux
 def test_a_machine_that_forbids_it_serves_all_the_same() -> None:
     forbid = "def no(*a): raise PermissionError\nos.sched_setscheduler = no"
-    done = run(BEGIN + forbid + SERVE + LIVE + "\nprint(callable(config.wsgi.application))")
+    done = run(BEGIN + forbid + SERVE + FEW_SECONDS + LIVE + "\nprint(callable(config.wsgi.application))")
     assert done.stdout.splitlines()[-1:] == ["True"], done.stderr
