@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 EVERY_SECONDS: Final = 1.0
@@ -58,12 +59,24 @@ def interrupt_as_ever() -> None:
             _schedule(threading.get_native_id(), os.SCHED_OTHER)
 
 
+@contextmanager
+def starting_a_program() -> Iterator[None]:
+    """Let what this thread starts here be scheduled as usual: it would be a batch for as long as it runs."""
+    thread, was_leader = threading.get_native_id(), threading.get_native_id() in _as_ever
+    interrupt_as_ever()
+    try:
+        yield
+    finally:
+        if not was_leader:
+            _as_ever.discard(thread)  # the next look makes it what the others are
+
+
 def _watch() -> None:
     bustle, at = Bustle(time.process_time()), time.monotonic()
     while True:
         time.sleep(EVERY_SECONDS)
         before, at = at, time.monotonic()
-        if bustle.note(time.process_time(), at - before):
+        if bustle.note(time.process_time(), at - before) or bustle.is_busy:  # there may be new threads
             _schedule_all(os.SCHED_BATCH if bustle.is_busy else os.SCHED_OTHER)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config.embedded.errors import ServerError, reason
+from core.scheduling import starting_a_program
 
 _POLL_SECONDS = 0.02
 
@@ -38,7 +39,7 @@ class ServerProcess:
 def launch(name: str, command: list[str], folder: Path, log: Path) -> ServerProcess:
     """Start `command` in `folder`, in a session of its own so that Ctrl-C does not reach it."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
+    with log.open("ab") as output, starting_a_program():
         offset = output.tell()
         process = subprocess.Popen(
             command,
