@@ -102,6 +102,6 @@ def _joined(known: Entitlement | None, terms: EntitlementTerms) -> Entitlement:
 def _used(ranges: dict[str, CounterRange], now: datetime) -> dict[str, Decimal]:
     if not ranges:
         return {}
-    features = {one: feature for feature, one in ranges.items()}
-    ordered, answer = read_limit_counters(driver(), list(features), now)
-    return {features[ordered[position - 1]]: metered or ZERO for position, *_, metered, _ in answer}
+    features = list(ranges)
+    answer = read_limit_counters(driver(), list(ranges.values()), now)
+    return {features[position - 1]: metered or ZERO for position, *_, metered, _ in answer}

@@ -16,10 +16,28 @@ LOCK_LIMITS: Final = """
     ORDER BY array_position(
         ARRAY['api_key', 'workspace', 'meter', 'organization', 'billing_entity'], l.level::text), l.id
     FOR NO KEY UPDATE OF l"""
-# A window of one row is looked up; of a rolling one, the slots are summed. A quota that was not counted yet,
-# or not all the while, has what its meter's buckets have, and may miss holds (of those that name no amount).
+# Rows that were met before, by their ids, at a third of the price of their names and instants; of rolling
+# windows, the sums of their slots; what open holds of the customers reserve, by counter.
+READ_WINDOWS: Final = """
+    SELECT c.id, NULL::bigint, NULL::text, c.used, c.alerted, NULL::timestamptz, c.ctid
+    FROM unnest(%s::bigint[]) AS t(id) JOIN billing_limitcounter c ON c.id = t.id
+    UNION ALL
+    SELECT NULL, t.n, NULL, c.used, c.alerted, c.oldest, c.place
+    FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::timestamptz[])
+        WITH ORDINALITY AS t(customer, counter, since, slot, n), LATERAL (
+        SELECT sum(used) AS used, max(alerted) AS alerted, min(starts_at) FILTER (WHERE used <> 0) AS oldest,
+               max(ctid) FILTER (WHERE starts_at = t.slot) AS place
+        FROM billing_limitcounter
+        WHERE customer_id = t.customer AND counter = t.counter AND starts_at >= t.since
+        OFFSET 0) AS c
+    UNION ALL
+    SELECT NULL, NULL, h.counter, sum(h.amount), NULL, NULL, NULL
+    FROM unnest(%s::bigint[]) AS t(id) JOIN billing_limithold h ON h.customer_id = t.id AND h.expires_at > %s
+    GROUP BY h.counter"""
+# A quota that was not counted yet, or not all the while, has what its meter's buckets have, and may miss
+# holds (of those that name no amount).
 READ_COUNTERS: Final = """
-    SELECT t.n, c.used, c.alerted, NULL::timestamptz, c.ctid, c.used IS NULL,
+    SELECT t.n, c.id, c.used, c.alerted, c.ctid,
         (SELECT sum(amount) FROM billing_limithold h
          WHERE h.customer_id = t.customer AND h.counter = t.counter AND h.expires_at > %s),
         CASE WHEN t.meter <> 0 AND (t.is_resumed OR c.used IS NULL) THEN (
@@ -37,21 +55,6 @@ READ_COUNTERS: Final = """
         WITH ORDINALITY AS t(customer, counter, since, until, payer, meter, is_resumed, n)
     LEFT JOIN billing_limitcounter c
         ON c.customer_id = t.customer AND c.counter = t.counter AND c.starts_at = t.since"""
-READ_SLOTS: Final = """
-    UNION ALL
-    SELECT t.n + %s::int, c.used, c.alerted, c.oldest, c.place, c.slots = 0,
-        (SELECT sum(amount) FROM billing_limithold h
-         WHERE h.customer_id = t.customer AND h.counter = t.counter AND h.expires_at > %s),
-        NULL::numeric, false
-    FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::timestamptz[])
-        WITH ORDINALITY AS t(customer, counter, since, slot, n), LATERAL (
-        SELECT sum(used) AS used, max(alerted) AS alerted, count(*) AS slots,
-               min(starts_at) FILTER (WHERE used <> 0) AS oldest,
-               max(ctid) FILTER (WHERE starts_at = t.slot) AS place
-        FROM billing_limitcounter
-        WHERE customer_id = t.customer AND counter = t.counter AND starts_at >= t.since
-        OFFSET 0) AS c"""
-READ_BOTH: Final = READ_COUNTERS + READ_SLOTS
 # Who has read a row under its lock finds it again where it lies, at half the price of looking it up; nobody
 # moves it meanwhile. If one did, the division by zero would undo the transaction.
 MOVE_COUNTERS: Final = """
@@ -95,6 +98,7 @@ PRUNE_SLOTS: Final = """
         AND c.starts_at < %s::timestamptz - make_interval(hours => 2 * l.hours + 24)"""
 
 
+LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
 FAR: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """The end of a window that has none."""
 
@@ -104,10 +108,22 @@ class CounterRange:
 
     A quota's has `payer_id` and `meter_id`, whose buckets it begins with; `is_resumed`: it may have been
     counted for a while only, so that they are looked at again. `slot` is where of it what is asked counts. It
-    is kept from batch to batch with its texts, for the same window is read again and again.
+    is kept from batch to batch with its texts, for the same window is read again and again. `key`: its name
+    with that of its window; two of one key count in the same rows. `row`: the id of its row, once read.
     """
 
-    __slots__ = ("counter", "customer_id", "is_resumed", "is_rolling", "since", "slot", "texts", "until")
+    __slots__ = (
+        "counter",
+        "customer_id",
+        "is_resumed",
+        "is_rolling",
+        "key",
+        "row",
+        "since",
+        "slot",
+        "texts",
+        "until",
+    )
 
     def __init__(
         self,
@@ -128,6 +144,8 @@ class CounterRange:
         self.is_rolling = until == FAR
         self.is_resumed = is_resumed
         self.slot = since if slot is None else slot
+        self.key = f"{counter} {since.isoformat()}"
+        self.row = 0
         self.texts = (
             str(customer_id),
             f'"{counter}"',
@@ -144,13 +162,21 @@ class CounterRange:
 
 
 class CounterChange(NamedTuple):
-    """What is added to one row of a counter: that which begins at `starts_at`. `place`: where it was read."""
+    """What is added to one row of a counter: that which begins at `starts_at`."""
 
     range: CounterRange
     starts_at: datetime
     used: Decimal
     alerted: int
-    place: str | None = None
+
+
+class MovedRow(NamedTuple):
+    """What is added to a row that was read under its lock: at this place, of this customer."""
+
+    place: str
+    customer_id: int
+    used: Decimal
+    alerted: int
 
 
 class AlertRow(NamedTuple):
@@ -176,22 +202,35 @@ def send_limit_lock(raw: Session, limit_ids: Iterable[int]) -> None:
     execute(raw, LOCK_LIMITS, (number_array(limit_ids),))
 
 
-def read_limit_counters(
-    raw: Session, ranges: Sequence[CounterRange], now: datetime
-) -> tuple[list[CounterRange], Answer]:
-    """The ranges in another order, and (position in it from 1, used, highest threshold fired, oldest slot,
-    place of the row at `slot`, whether it is new, held, metered, whether open holds are missing in it) of
-    each; one statement.
+def read_limit_counters(raw: Session, ranges: Sequence[CounterRange], now: datetime) -> Answer:
+    """(position in the ranges from 1, id of the row, used, highest threshold fired, place, held, metered,
+    whether open holds are missing in it) of each; id, used, threshold and place are null where there is no
+    row yet. None of the ranges is rolling. One statement.
 
-    `metered` is what the buckets have of a quota that is new or resumed: that is what is used of it. Only
-    rolling windows have an oldest slot.
+    `metered` is what the buckets have of a quota that is new or resumed: that is what is used of it.
     """
-    whole = [one for one in ranges if not one.is_rolling]
-    rolling = [one for one in ranges if one.is_rolling]
-    params = [now, now, *columns_of(whole, 7)]
-    if rolling:
-        params += [len(whole), now, *columns_of(rolling, 4)]
-    return [*whole, *rolling], execute(raw, READ_BOTH if rolling else READ_COUNTERS, params)
+    return execute(raw, READ_COUNTERS, (now, now, *columns_of(ranges, 7)))
+
+
+def read_windows(
+    raw: Session, known: Sequence[CounterRange], rolling: Sequence[CounterRange], now: datetime
+) -> Answer:
+    """Rows of three kinds, by one statement: (id, -, -, used, highest threshold fired, -, place) of the known
+    ranges, whose `row` was read before, where it is there still; (-, position from 1, -, used, threshold,
+    oldest slot with spend, place of the row at `slot`) of each rolling one, null where nothing is; and of
+    what open holds of their customers reserve (-, -, counter, amount, -, -, -), be it theirs or not.
+    """
+    customers = dict.fromkeys([one.texts[0] for one in (*known, *rolling)])
+    return execute(
+        raw,
+        READ_WINDOWS,
+        (
+            number_array([one.row for one in known]),
+            *columns_of(rolling, 4),
+            "{" + ",".join(customers) + "}",
+            now,
+        ),
+    )
 
 
 def columns_of(ranges: Sequence[CounterRange], number: int) -> list[Any]:
@@ -200,27 +239,35 @@ def columns_of(ranges: Sequence[CounterRange], number: int) -> list[Any]:
     return ["{" + ",".join(column) + "}" for column in columns[:number]]
 
 
-def add_limit_counters(raw: Session, changes: Sequence[CounterChange]) -> None:
-    """Add to counters whose limits (or payers) are locked: one statement for rows that were read since then,
-    one for those that may not be there."""
-    known = [one for one in changes if one.place is not None]
-    if known:
-        places = '{"' + '","'.join([one.place or "" for one in known]) + '"}'
-        customers = "{" + ",".join([one.range.texts[0] for one in known]) + "}"
-        execute(raw, MOVE_COUNTERS, (places, customers, *_amounts(known), len(known)))
-    if len(known) == len(changes):
-        return
-    new = [one for one in changes if one.place is None]
-    keys = (
-        "{" + ",".join([one.range.texts[0] for one in new]) + "}",
-        "{" + ",".join([one.range.texts[1] for one in new]) + "}",
-        instant_array([one.starts_at for one in new]),
+def move_limit_counters(raw: Session, rows: Sequence[MovedRow]) -> None:
+    """Add to rows that were read under their locks; one statement."""
+    places, customers, used, alerted = zip(*rows, strict=True)
+    execute(
+        raw,
+        MOVE_COUNTERS,
+        (
+            '{"' + '","'.join(places) + '"}',
+            number_array(customers),
+            number_array(used),
+            number_array(alerted),
+            len(rows),
+        ),
     )
-    execute(raw, ADD_COUNTERS, (*keys, *_amounts(new)))
 
 
-def _amounts(changes: Sequence[CounterChange]) -> tuple[str, str]:
-    return number_array([one.used for one in changes]), number_array([one.alerted for one in changes])
+def add_limit_counters(raw: Session, changes: Sequence[CounterChange]) -> None:
+    """Add to counters whose limits (or payers) are locked, be their rows there or not; one statement."""
+    execute(
+        raw,
+        ADD_COUNTERS,
+        (
+            "{" + ",".join([one.range.texts[0] for one in changes]) + "}",
+            "{" + ",".join([one.range.texts[1] for one in changes]) + "}",
+            instant_array([one.starts_at for one in changes]),
+            number_array([one.used for one in changes]),
+            number_array([one.alerted for one in changes]),
+        ),
+    )
 
 
 def fire_alerts(raw: Session, rows: Sequence[AlertRow], now: datetime) -> None:

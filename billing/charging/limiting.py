@@ -24,9 +24,12 @@ from billing.store_limits import (
     AlertRow,
     CounterChange,
     CounterRange,
+    MovedRow,
     add_limit_counters,
     fire_alerts,
+    move_limit_counters,
     read_limit_counters,
+    read_windows,
     send_limit_lock,
 )
 from core.numbers import CONTEXT, ZERO
@@ -76,53 +79,45 @@ class Limiting:
     """The limits and quotas of one batch. `is_empty`: no payer of it has any, so there is nothing to ask.
 
     `behind`: the counters of quotas that miss open holds. `is_first`: an account was opened for it, for which
-    nobody who came meanwhile could wait.
+    nobody who came meanwhile could wait. `windows`: what was asked of rows that are known, by their
+    ids, and of rolling windows; `unmet`: of those that this process has not met.
     """
 
     now: datetime
     needs: Needs = field(default_factory=Needs)
     bounds: dict[int, list[Bound]] = field(default_factory=dict)
-    tallies: dict[tuple[str, datetime], Tally] = field(default_factory=dict)
+    tallies: dict[str, Tally] = field(default_factory=dict)
     alerts: list[AlertRow] = field(default_factory=list)
     behind: set[str] = field(default_factory=set)
     is_empty: bool = True
     is_first: bool = False
+    windows: tuple[dict[int, Tally], list[Tally], Answer] | None = None
+    unmet: tuple[list[Tally], Answer] | None = None
 
-    def send(self, pipe: Pipeline) -> Answer | None:
-        """Lock the limits and read what they and the quotas have used; the wallets are locked before."""
+    def send(self, pipe: Pipeline) -> None:
+        """Lock the limits and ask what they and the quotas have used; the wallets are locked before."""
         if not self.tallies:
-            return None
-        limits = [tally.limit for tally in self.tallies.values() if tally.limit is not None]
+            return
+        tallies = self.tallies.values()
+        limits = [tally.limit for tally in tallies if tally.limit is not None]
         limit_ids = [limit.id for limit in limits if limit.is_locked or (self.is_first and limit.is_shared)]
         if limit_ids:
             send_limit_lock(pipe, limit_ids)
-        _, answer = read_limit_counters(pipe, [tally.range for tally in self.in_order()], self.now)
-        return answer
+        known = {row: tally for tally in tallies if (row := tally.range.row) and not tally.range.is_resumed}
+        rolling = [tally for tally in tallies if tally.range.is_rolling]
+        if known or rolling:
+            windows = ([tally.range for tally in known.values()], [tally.range for tally in rolling])
+            self.windows = (known, rolling, read_windows(pipe, *windows, self.now))
+        if len(known) + len(rolling) < len(tallies):
+            met = {*known.values(), *rolling}
+            unmet = [tally for tally in tallies if tally not in met]
+            self.unmet = (unmet, read_limit_counters(pipe, [tally.range for tally in unmet], self.now))
 
-    def in_order(self) -> list[Tally]:
-        """The tallies as they are read: those of rolling windows last."""
-        rolling = [tally for tally in self.tallies.values() if tally.range.is_rolling]
-        return [tally for tally in self.tallies.values() if not tally.range.is_rolling] + rolling
-
-    def receive(self, answer: Answer | None) -> None:
-        """Take in what was read."""
-        if answer is None:
-            return
-        tallies = self.in_order()
-        for position, used, alerted, oldest, place, is_new, held, metered, misses_holds in answer:
-            tally = tallies[position - 1]
-            tally.place = place
-            if held is not None:
-                tally.held = held
-            if not is_new:
-                tally.used, tally.alerted, tally.oldest = used, alerted, oldest
-            if metered is not None and metered != tally.used:
-                tally.add(subtract(metered, tally.used), tally.range.since)
-            if misses_holds:
-                self.behind.add(tally.range.counter)
-            limit = tally.limit
-            if limit is not None:
-                tally.next_step = limit.next_step(alerted) if alerted else limit.first_step
+    def receive(self) -> bool:
+        """Take in what was read. False when a row that was known is gone: plan anew."""
+        if self.unmet is not None:
+            _meet(*self.unmet, self.behind)
+        return self.windows is None or _take_in(*self.windows)
 
     def quotas_behind(self) -> dict[str, tuple[CounterRange, CompiledMeter]]:
         """The quotas that miss open holds, by counter, with the meters that they bound."""
@@ -212,19 +207,19 @@ class Limiting:
 
     def write(self, pipe: Pipeline) -> None:
         """Write what was counted and fire the alerts."""
-        changes = [
-            CounterChange(
-                tally.range,
-                starts_at,
-                used,
-                tally.alerted if tally.alerted_in is not None and starts_at == tally.alerted_in else 0,
-                tally.place if starts_at == tally.range.slot else None,
-            )
-            for tally in self.tallies.values()
-            for starts_at, used in tally.changes.items()
-        ]
-        if changes:
-            add_limit_counters(pipe, changes)
+        moved, added = [], []
+        for tally in self.tallies.values():
+            range_ = tally.range
+            for starts_at, used in tally.changes.items():
+                alerted = tally.alerted if starts_at == tally.alerted_in else 0
+                if tally.place is not None and starts_at == range_.slot:
+                    moved.append(MovedRow(tally.place, range_.customer_id, used, alerted))
+                else:
+                    added.append(CounterChange(range_, starts_at, used, alerted))
+        if moved:
+            move_limit_counters(pipe, moved)
+        if added:
+            add_limit_counters(pipe, added)
         fire_alerts(pipe, self.alerts, self.now)
 
     def _note_reached(self, bound: Bound, item: Planned) -> None:
@@ -253,18 +248,55 @@ class Limiting:
         tally.next_step = limit.next_step(tally.alerted)
 
 
+def _take_in(known: Mapping[int, Tally], rolling: Sequence[Tally], rows: Answer) -> bool:
+    """What was read of windows; False when one that was known is gone."""
+    number, reserved = 0, {}
+    for row, position, counter, used, alerted, oldest, place in rows:
+        if row is not None:
+            number += 1
+            known[row].take_in(used, alerted, place)
+        elif counter is not None:
+            reserved[counter] = used
+        elif used is not None:
+            tally = rolling[position - 1]
+            tally.take_in(used, alerted, place)
+            tally.oldest = oldest
+    if number < len(known):
+        for tally in known.values():
+            tally.range.row = 0
+        return False
+    for tally in (*known.values(), *rolling) if reserved else ():
+        tally.held = reserved.get(tally.range.counter, ZERO)
+    return True
+
+
+def _meet(tallies: Sequence[Tally], rows: Answer, behind: set[str]) -> None:
+    """What was read of windows of one row that this process has not met; their ids are kept."""
+    for position, row, used, alerted, place, held, metered, misses_holds in rows:
+        tally = tallies[position - 1]
+        tally.held = held or ZERO
+        if row is not None:
+            tally.range.row = row
+            tally.take_in(used, alerted, place)
+        if metered is not None and metered != tally.used:
+            tally.add(subtract(metered, tally.used), tally.range.since)
+        if misses_holds:
+            behind.add(tally.range.counter)
+
+
 def plan_limits(items: Sequence[Planned], versions: Mapping[int, int], now: datetime) -> Limiting:
     """The limits that the items of a batch count in, at these config versions of their customers."""
     limiting = Limiting(now, plan_needs(items))
+    tallies = limiting.tallies
     for needs in limiting.needs.by_item.values():
         for need in needs:
-            if need.range is not None:
-                key = (need.range.counter, need.range.since)
-                need.tally = limiting.tallies.get(key)
+            range_ = need.range
+            if range_ is not None:
+                need.tally = tallies.get(range_.key)
                 if need.tally is None:
-                    need.tally = limiting.tallies[key] = Tally(need.range)
-                if need.range.is_resumed:
-                    need.tally.range = need.range
+                    need.tally = tallies[range_.key] = Tally(range_)
+                if range_.is_resumed:
+                    need.tally.range = range_
     books = read_limits(items, versions)
     if books:
         for item in items:
@@ -275,8 +307,7 @@ def plan_limits(items: Sequence[Planned], versions: Mapping[int, int], now: date
                 continue  # it costs nothing
             here = books.get(found.payer.customer_id)
             if here is not None:
-                limits = here.at(found.api_key_id, found.workspace_id, found.payer.id)
-                limiting.bounds[item.index] = _bounds(limiting, limits, item, found.payer.currency)
+                limiting.bounds[item.index] = _bounds(tallies, here, item, now)
     limiting.is_empty = not (limiting.bounds or limiting.needs.by_item)
     return limiting
 
@@ -303,25 +334,24 @@ def _find_homes(items: Iterable[Planned], books: dict[int, LimitBook]) -> None:
         books[customer_id] = find_homes(books[customer_id], workspace_ids)
 
 
-def _bounds(limiting: Limiting, limits: Iterable[Limit], item: Planned, currency: str) -> list[Bound]:
-    tallies, now, instant = limiting.tallies, limiting.now, item.request.event.occurred_at
+def _bounds(tallies: dict[str, Tally], book: LimitBook, item: Planned, now: datetime) -> list[Bound]:
+    found, instant = item.attribution, item.request.event.occurred_at
+    payer = found.payer
+    assert payer is not None
+    caller = (found.api_key_id, found.workspace_id, payer.id)
     period = item.segments[0].period if item.segments else None
     bounds = []
     is_report = item.request.mode is Mode.REPORT
-    for limit in limits:
-        if limit.currency != currency:
-            continue
+    for limit, counted, slot in book.course(caller, payer.currency, instant, now, period).counted:
         if limit.meter_key is not None and not _may_be_of(limit, item):
             continue
-        counted, slot, _ = limit.counted_at(instant, now, period)
         if is_report and limit.hours:
             slot = slot_at(_rolls_at(item, now), limit.hours)
             if slot < counted.since:
                 continue  # it had left the window before it was told
-        key = (limit.counter, counted.since)
-        tally = tallies.get(key)
+        tally = tallies.get(counted.key)
         if tally is None:
-            tally = tallies[key] = Tally(counted, limit)
+            tally = tallies[counted.key] = Tally(counted, limit)
         bounds.append(Bound(limit, tally, slot))
     return bounds
 

@@ -93,7 +93,7 @@ def lock_and_read(
     with Pipeline(raw) as pipe:
         execute(pipe, BY_KEY)
         locks = send_lock(pipe, payers, skip_locked=skip_locked)
-        limits = limiting.send(pipe)
+        limiting.send(pipe)
         versions = execute(pipe, VERSIONS, (number_array(plan.customer_versions),))
         found_keys = find_keys(pipe, keys)
         found_counters = read_counters(pipe, counters)
@@ -106,7 +106,8 @@ def lock_and_read(
     locked = locks.fetchall()
     if open_missing(raw, payers, locked, skip_locked=skip_locked):
         return lock_and_read(raw, plan, now, skip_locked=skip_locked, is_first=True)
-    limiting.receive(limits)
+    if not limiting.receive():
+        raise StaleConfig([], is_global=False)
     known = Known(limiting)
     for customer_id, key, payload_hash, event_id, recorded_at in found_keys:
         known.keys[customer_id, key] = KnownKey(payload_hash, event_id, recorded_at)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -15,30 +14,37 @@ from core.numbers import CONTEXT, ZERO
 add = CONTEXT.add
 
 
-@dataclass(slots=True, eq=False)
 class Tally:
     """What one window has used: read under the lock, then kept up item by item.
 
     `held`: by open holds, whose calls may come in any window. `oldest`: the first slot of a rolling window
     that holds spend. `changes`: what to add, by row; `place`: where the row at the range's slot was read.
-    `next_step`: what is used when the next alert fires.
+    `next_step`: what is used when the next alert fires. What most never set is the class's.
     """
 
-    range: CounterRange
-    limit: Limit | None = None
-    used: Decimal = ZERO
-    held: Decimal = ZERO
-    alerted: int = 0
-    oldest: datetime | None = None
-    changes: dict[datetime, Decimal] = field(default_factory=dict)
+    used = ZERO
+    held = ZERO
+    alerted = 0
     alerted_in: datetime | None = None
+    oldest: datetime | None = None
     place: str | None = None
-    next_step: Decimal = NEVER
+
+    def __init__(self, range_: CounterRange, limit: Limit | None = None) -> None:
+        self.range = range_
+        self.limit = limit
+        self.changes: dict[datetime, Decimal] = {}
+        self.next_step = NEVER if limit is None else limit.first_step
 
     @property
     def taken(self) -> Decimal:
         """What is used or held."""
         return add(self.used, self.held) if self.held else self.used
+
+    def take_in(self, used: Decimal, alerted: int, place: str | None) -> None:
+        """What was read: what is used, the highest threshold that has fired, and where."""
+        self.used, self.alerted, self.place = used, alerted, place
+        if alerted and self.limit is not None:
+            self.next_step = self.limit.next_step(alerted)
 
     def add(self, amount: Decimal, starts_at: datetime) -> None:
         """Count an amount in the row that begins at `starts_at`."""

@@ -18,13 +18,15 @@ from django.db.models import Count
 from accounts.models import BillingEntity, Organization, Workspace
 from billing.limits.windows import HUNDRED, Window, day_at, month_at, rolling_at, slot_at, slot_length
 from billing.models import SpendLimit
-from billing.store_limits import CounterRange
+from billing.store_limits import FAR, LONG_AGO, CounterRange
 from core.ids import public_id
 from core.numbers import CONTEXT
 from core.sql import open_transaction, still_holds
 from pricing.cycles import Period
 
 CUSTOMERS_MAX: Final = 100_000
+COURSES_MAX: Final = 10_000
+"""Of one customer."""
 NEVER: Final = Decimal("Infinity")
 Level = SpendLimit.Level
 _PREFIXES: Final = {
@@ -124,6 +126,28 @@ class Limit:
         return Counted(CounterRange(self.customer_id, self.counter, *window), window.starts_at, reason)
 
 
+class Course(NamedTuple):
+    """Where the calls of one key, workspace and payer count, as long as none of their windows moves on: of
+    calls that occur from `since` until `until`, seen from `seen_since` until `seen_until`, under the payer's
+    `period`.
+    """
+
+    counted: tuple[tuple[Limit, CounterRange, datetime], ...]
+    period: Period | None
+    since: datetime
+    until: datetime
+    seen_since: datetime
+    seen_until: datetime
+
+    def holds(self, instant: datetime, now: datetime, period: Period | None) -> bool:
+        """Whether a call at `instant`, asked at `now`, counts there."""
+        return (
+            self.period is period
+            and self.since <= instant < self.until
+            and self.seen_since <= now < self.seen_until
+        )
+
+
 @dataclass(slots=True)
 class LimitBook:
     """A customer's standing limits by whose they are, at one config version.
@@ -141,6 +165,47 @@ class LimitBook:
     homes: dict[int, int | None] = field(default_factory=dict)
     read_in: object | None = field(default_factory=open_transaction, repr=False, compare=False)
     _found: dict[tuple[int | None, int | None, int], tuple[Limit, ...]] = field(default_factory=dict)
+    _courses: dict[tuple[int | None, int | None, int], Course] = field(default_factory=dict)
+
+    def course(
+        self,
+        caller: tuple[int | None, int | None, int],
+        currency: str,
+        instant: datetime,
+        now: datetime,
+        period: Period | None,
+    ) -> Course:
+        """Where a call at `instant` of a caller (key, workspace, payer) counts, kept for those that follow.
+
+        `currency` is the payer's: limits in another one are passed over.
+        """
+        course = self._courses.get(caller)
+        if course is None or not course.holds(instant, now, period):
+            if len(self._courses) > COURSES_MAX:
+                self._courses.clear()
+            course = self._courses[caller] = self._plot(caller, currency, instant, now, period)
+        return course
+
+    def _plot(
+        self,
+        caller: tuple[int | None, int | None, int],
+        currency: str,
+        instant: datetime,
+        now: datetime,
+        period: Period | None,
+    ) -> Course:
+        limits = [limit for limit in self.at(*caller) if limit.currency == currency]
+        counted = [(limit, *limit.counted_at(instant, now, period)[:2]) for limit in limits]
+        whole = [range_ for limit, range_, _ in counted if not limit.hours]
+        slots = [(slot, slot + slot_length(limit.hours)) for limit, _, slot in counted if limit.hours]
+        return Course(
+            tuple(counted),
+            period,
+            max((range_.since for range_ in whole), default=LONG_AGO),
+            min((range_.until for range_ in whole), default=FAR),
+            max((since for since, _ in slots), default=LONG_AGO),
+            min((until for _, until in slots), default=FAR),
+        )
 
     def at(self, api_key_id: int | None, workspace_id: int | None, payer_id: int) -> tuple[Limit, ...]:
         """The limits of a call, in the order in which they refuse. The workspace's home is known."""
@@ -202,7 +267,7 @@ def find_homes(book: LimitBook, workspace_ids: Iterable[int]) -> LimitBook:
     homes = dict.fromkeys(workspace_ids) | dict(rows.values_list("pk", "organization_id"))
     here = open_transaction()
     if here is not None and book.read_in is not here:
-        return replace(book, homes=book.homes | homes, read_in=here, _found={})
+        return replace(book, homes=book.homes | homes, read_in=here, _found={}, _courses={})
     book.homes.update(homes)
     return book
 

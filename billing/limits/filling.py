@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from billing.limits.catalogue import limit_of
 from billing.limits.present import present_windows
-from billing.limits.windows import slot_leaves_at
+from billing.limits.windows import Window, slot_leaves_at
 from billing.models import SpendLimit
-from billing.store_limits import FAR, CounterRange, read_limit_counters
+from billing.store_limits import FAR, CounterRange, read_limit_counters, read_windows
 from core.numbers import CONTEXT, ZERO
 from core.sql import driver
 
@@ -37,14 +37,7 @@ def fills_of(limits: Iterable[SpendLimit], now: datetime) -> dict[int, Fill]:
     if not rows:
         return {}
     windows = present_windows(rows.values(), now)
-    ranges = {
-        CounterRange(rows[pk].customer_id, rows[pk].counter, *window): pk for pk, window in windows.items()
-    }
-    ordered, answer = read_limit_counters(driver(), list(ranges), now)
-    found = {
-        ranges[ordered[position - 1]]: (used or ZERO, held or ZERO, oldest)
-        for position, used, _, oldest, _, _, held, *_ in answer
-    }
+    found = _read(rows, windows, now)
     fills = {}
     for pk, window in windows.items():
         used, held, oldest = found[pk]
@@ -54,3 +47,33 @@ def fills_of(limits: Iterable[SpendLimit], now: datetime) -> dict[int, Fill]:
         remaining = CONTEXT.subtract(CONTEXT.subtract(rows[pk].amount, used), held)
         fills[pk] = Fill(used, held, remaining, window.starts_at, resets_at)
     return fills
+
+
+def _read(
+    limits: Mapping[int, SpendLimit], windows: Mapping[int, Window], now: datetime
+) -> dict[int, tuple[Decimal, Decimal, datetime | None]]:
+    """What is used and held, and the oldest slot with spend, by the limit's id; at most two statements."""
+    ranges = {
+        pk: CounterRange(limits[pk].customer_id, limits[pk].counter, *window)
+        for pk, window in windows.items()
+    }
+    found: dict[int, tuple[Decimal, Decimal, datetime | None]] = dict.fromkeys(ranges, (ZERO, ZERO, None))
+    whole = [pk for pk, one in ranges.items() if not one.is_rolling]
+    if whole:
+        answer = read_limit_counters(driver(), [ranges[pk] for pk in whole], now)
+        for position, _, used, _, _, held, *_ in answer:
+            found[whole[position - 1]] = (used or ZERO, held or ZERO, None)
+    rolling = [pk for pk, one in ranges.items() if one.is_rolling]
+    if rolling:
+        reserved: dict[str, Decimal] = {}
+        for _, position, counter, used, _, oldest, _ in read_windows(
+            driver(), [], [ranges[pk] for pk in rolling], now
+        ):
+            if counter is not None:
+                reserved[counter] = used
+            else:
+                found[rolling[position - 1]] = (used or ZERO, ZERO, oldest)
+        for pk in rolling:
+            used, _, oldest = found[pk]
+            found[pk] = (used, reserved.get(limits[pk].counter, ZERO), oldest)
+    return found

@@ -22,16 +22,8 @@ class Migration(migrations.Migration):
             name="LimitCounter",
             fields=[
                 (
-                    "pk",
-                    models.CompositePrimaryKey(
-                        "customer_id",
-                        "counter",
-                        "starts_at",
-                        blank=True,
-                        editable=False,
-                        primary_key=True,
-                        serialize=False,
-                    ),
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("customer_id", models.BigIntegerField()),
                 ("counter", models.TextField()),
@@ -39,6 +31,13 @@ class Migration(migrations.Migration):
                 ("used", core.fields.AmountField(decimal_places=18, default=0, max_digits=60)),
                 ("alerted", models.PositiveSmallIntegerField(default=0)),
             ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("customer_id", "counter", "starts_at"), name="one_counter_per_window"
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="SpendLimit",

@@ -690,4 +690,5 @@ class Migration(migrations.Migration):
                 fields=("bill", "billing_entity_id"), name="one_share_per_payer"
             ),
         ),
+        migrations.RunSQL("ALTER TABLE billing_periodmargin SET (fillfactor = 60)", migrations.RunSQL.noop),
     ]

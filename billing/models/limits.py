@@ -123,12 +123,18 @@ class LimitCounter(models.Model):
     fired, in percent.
     """
 
-    pk = models.CompositePrimaryKey("customer_id", "counter", "starts_at")
     customer_id = models.BigIntegerField()
     counter = models.TextField()
     starts_at = models.DateTimeField()
     used = AmountField(default=0)
     alerted = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["customer_id", "counter", "starts_at"], name="one_counter_per_window"
+            )
+        ]
 
 
 class LimitHold(models.Model):

@@ -228,7 +228,7 @@ def stored(tenant: Tenant) -> dict[str, Any]:
         return [without(row, *OWN) for row in found.filter(**own).order_by(*order).values()]
 
     windows = [
-        without(dict(row), "customer_id", "counter") | {"of": limits.get(row["counter"], "quota")}
+        without(dict(row), "id", "customer_id", "counter") | {"of": limits.get(row["counter"], "quota")}
         for row in LimitCounter.objects.filter(**own).values()
     ]
 

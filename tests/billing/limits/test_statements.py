@@ -120,6 +120,8 @@ def test_the_number_is_fixed_whatever_there_is(version: PlanVersion, sent: list[
     for _ in range(3):
         grant_credit(tenant.payer, Decimal(1))
     run(calls(tenant, 1, workspace=None, api_key=secret), sent)
+    met = run(calls(tenant, 1, workspace=None, api_key=secret), sent)
+    assert len(met) == len(one_limit) + 1  # rows that it has not met are looked up by name
     for number in (1, 2, 40):
         assert len(run(calls(tenant, number, workspace=None, api_key=secret), sent)) == len(one_limit)
 
@@ -129,11 +131,13 @@ def test_a_customers_only_payer_locks_no_limit(version: PlanVersion, sent: list[
     run(calls(tenant, 1), sent)
     plain = run(calls(tenant, 1), sent)
     secret = bound_everything(tenant)
-    run(calls(tenant, 1, workspace=None, api_key=secret), sent)
+    for _ in range(2):
+        run(calls(tenant, 1, workspace=None, api_key=secret), sent)
     alone = run(calls(tenant, 5, workspace=None, api_key=secret), sent)
     assert len(alone) == len(plain) + 2  # read, write
     add_payer(tenant)
-    run(calls(tenant, 1, workspace=None, api_key=secret), sent)
+    for _ in range(2):
+        run(calls(tenant, 1, workspace=None, api_key=secret), sent)
     assert len(run(calls(tenant, 5, workspace=None, api_key=secret), sent)) == len(plain) + 3
 
 
@@ -198,3 +202,27 @@ def test_a_counter_that_lies_elsewhere_than_it_was_read_undoes_the_transaction(
     assert moved == [1]
     assert isinstance(outcome, Charged)
     assert LimitCounter.objects.get(counter=limit.counter).used == Decimal("0.04")
+
+
+def test_a_row_that_was_met_and_is_gone_is_looked_up_by_name_again(
+    version: PlanVersion, sent: list[str]
+) -> None:
+    """As after a restore, or where the transaction that made it was undone."""
+    tenant = make_tenant(version, balance="100")
+    limit = create_limit(owner_of(workspace=tenant.workspace), Decimal("0.06"))
+    for _ in range(2):
+        run(calls(tenant, 1), sent)
+    LimitCounter.objects.all().delete()
+    outcomes = [charge_many(calls(tenant, 1))[0] for _ in range(4)]
+    assert [isinstance(outcome, Charged) for outcome in outcomes] == [True, True, True, False]
+    assert LimitCounter.objects.get(counter=limit.counter).used == Decimal("0.06")
+
+
+def test_what_one_process_has_met_another_may_have_changed(version: PlanVersion) -> None:
+    tenant = make_tenant(version, balance="100")
+    limit = create_limit(owner_of(workspace=tenant.workspace), Decimal("0.10"))
+    for _ in range(2):
+        charge_many(calls(tenant, 1))
+    LimitCounter.objects.filter(counter=limit.counter).update(used=Decimal("0.07"))
+    outcomes = [charge_many(calls(tenant, 1))[0] for _ in range(2)]
+    assert [isinstance(outcome, Charged) for outcome in outcomes] == [True, False]
