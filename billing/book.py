@@ -147,7 +147,7 @@ class PayerBook:
             self.changed_grants[grant.id] = GrantChange(grant)
         self.transfers.append(
             f"{self.payer[0]}\t{self.payer[1]}\t{seq}\t0\t{recorded_at}\t{USAGE}\t{reference}"
-            f"\t{WALLET}\t{REVENUE}\t{amount}\t{grant.id}"
+            f"\t{WALLET}\t{REVENUE}\t{amount!s}\t{grant.id}"
         )
         self._move(WALLET, amount.copy_negate(), seq)
         self._move(REVENUE, amount, seq)

@@ -153,7 +153,7 @@ def transfer_row(
     grant = NULL if grant_id is None else grant_id
     return (
         f"{payer[0]}\t{payer[1]}\t{seq}\t{position}\t{recorded_at}\t{reason}\t{reference}"
-        f"\t{source}\t{destination}\t{amount}\t{grant}"
+        f"\t{source}\t{destination}\t{amount!s}\t{grant}"
     )
 
 

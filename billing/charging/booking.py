@@ -229,8 +229,8 @@ def add_charge(batch: Batch, item: Planned, charged: Charged, parts: Sequence[Pa
     batch.charges.append(
         f"{payer.customer_id}\t{item.id_text}\t{batch.recorded_at}\t{charged.seq}\t{payer.id}"
         f"\t{_number(item.attribution.workspace_id)}\t{event_id}\t{event_recorded_at}\t{item.occurred_at}"
-        f"\t{charged.amount}\t{charged.currency}\t{_json(charged.lines)}\t[{funding}]"
-        f"\t{charged.settled}\t{charged.held}\t{charged.available}"
+        f"\t{charged.amount!s}\t{charged.currency}\t{_json(charged.lines)}\t[{funding}]"
+        f"\t{charged.settled!s}\t{charged.held!s}\t{charged.available!s}"
     )
 
 
