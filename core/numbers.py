@@ -95,7 +95,7 @@ def parse_decimal(value: object, param: str, decimals_max: int) -> Decimal:
             "invalid_decimal", f'{param} must be a number in plain notation, such as "12.5" or "-3".', param
         )
     number = Decimal(value)
-    if not fits(number, decimals_max):
+    if not (is_plain and len(value) <= decimals_max) and not fits(number, decimals_max):
         raise InvalidRequest(
             "number_out_of_range",
             f"{param} may have at most {INTEGER_DIGITS_MAX} integer digits and {decimals_max} decimals.",

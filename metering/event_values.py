@@ -37,6 +37,7 @@ _INT_LIMIT: Final = 10**INTEGER_DIGITS_MAX
 _ENCODE: Final = msgspec.json.Encoder(decimal_format="number").encode
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]").search
 _FINGERPRINT: Final = re.compile("[0-9a-fA-F]{64}").fullmatch
+_PLAIN_AMOUNT: Final = re.compile(r"(?=.*[1-9])[0-9]{1,20}(?:\.[0-9]{1,18})?").fullmatch
 _COST_FIELDS: Final = frozenset({"vendor", "amount", "currency"})
 
 
@@ -129,7 +130,21 @@ def check_costs(value: object) -> tuple[CostPart, ...]:
         raise InvalidRequest("invalid_type", "costs must be a list.", "costs")
     if len(value) > COSTS_MAX:
         raise InvalidRequest("too_many_costs", f"An event may have {COSTS_MAX} costs.", "costs")
-    return tuple(_check_cost(part, f"costs[{index}]") for index, part in enumerate(value))
+    return tuple(
+        [_plain_cost(part) or _check_cost(part, f"costs[{index}]") for index, part in enumerate(value)]
+    )
+
+
+def _plain_cost(part: object) -> CostPart | None:
+    """A part that is fine at first sight."""
+    if type(part) is not dict or part.keys() != _COST_FIELDS:
+        return None
+    vendor, amount, currency = part["vendor"], part["amount"], part["currency"]
+    if type(vendor) is not str or not 0 < len(vendor) <= VENDOR_LENGTH_MAX or not vendor.isprintable():
+        return None
+    if type(amount) is not str or not _PLAIN_AMOUNT(amount) or type(currency) is not str:
+        return None
+    return CostPart(vendor, Decimal(amount), currency) if currency in ISO_DECIMALS else None
 
 
 def _check_cost(part: object, param: str) -> CostPart:

@@ -15,6 +15,8 @@ from core.errors import InvalidRequest
 from core.numbers import INTEGER_DIGITS_MAX, QUANTITY_DECIMALS_MAX, ZERO, fits, plain
 
 _NUMERIC = re.compile(r"[ \t\r\n]*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[ \t\r\n]*").fullmatch
+# What `number_text` would give again, as numbers in texts are mostly written.
+_CANONICAL = re.compile(r"0|-?(?:[1-9][0-9]*(?:\.[0-9]*[1-9])?|0\.[0-9]*[1-9])").fullmatch
 _MAY_BEGIN_A_NUMBER: Final = frozenset("0123456789+-. \t\r\n")
 _TEXT_LENGTH_MAX: Final = 1000
 _INT_LIMIT: Final = 10**INTEGER_DIGITS_MAX
@@ -108,6 +110,8 @@ def _canonical(value: Any, numeric_texts: bool, depth: int) -> Any:
     if kind is str:
         if not numeric_texts or value[:1] not in _MAY_BEGIN_A_NUMBER:
             return value
+        if len(value) < _PLAIN_DIGITS_MAX and _CANONICAL(value):
+            return value
         number = _decimal_in_text(value)
         return value if number is None else number_text(number)
     if kind is int:
@@ -120,7 +124,9 @@ def _canonical(value: Any, numeric_texts: bool, depth: int) -> Any:
         depth += 1
         if kind is dict or isinstance(value, Mapping):
             return {
-                name: _canonical(item, numeric_texts, depth)
+                name: item
+                if type(item) is str and item[:1] not in _MAY_BEGIN_A_NUMBER
+                else _canonical(item, numeric_texts, depth)
                 for name, item in value.items()
                 if item is not None
             }
