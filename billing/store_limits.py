@@ -60,9 +60,8 @@ READ_COUNTERS: Final = """
 MOVE_COUNTERS: Final = """
     WITH moved AS (
         UPDATE billing_limitcounter c
-        SET used = c.used + t.used, alerted = GREATEST(c.alerted, t.alerted)
-        FROM unnest(%s::tid[], %s::bigint[], %s::numeric[], %s::smallint[])
-            AS t(place, customer, used, alerted)
+        SET used = c.used + t.used
+        FROM unnest(%s::tid[], %s::bigint[], %s::numeric[]) AS t(place, customer, used)
         WHERE c.ctid = t.place AND c.customer_id = t.customer
         RETURNING 1)
     SELECT 1 / (count(*) = %s::int)::int FROM moved"""
@@ -170,15 +169,6 @@ class CounterChange(NamedTuple):
     alerted: int
 
 
-class MovedRow(NamedTuple):
-    """What is added to a row that was read under its lock: at this place, of this customer."""
-
-    place: str
-    customer_id: int
-    used: Decimal
-    alerted: int
-
-
 class AlertRow(NamedTuple):
     """A threshold that was crossed; `limit_id` 0 = of no limit."""
 
@@ -239,20 +229,11 @@ def columns_of(ranges: Sequence[CounterRange], number: int) -> list[Any]:
     return ["{" + ",".join(column) + "}" for column in columns[:number]]
 
 
-def move_limit_counters(raw: Session, rows: Sequence[MovedRow]) -> None:
-    """Add to rows that were read under their locks; one statement."""
-    places, customers, used, alerted = zip(*rows, strict=True)
-    execute(
-        raw,
-        MOVE_COUNTERS,
-        (
-            '{"' + '","'.join(places) + '"}',
-            number_array(customers),
-            number_array(used),
-            number_array(alerted),
-            len(rows),
-        ),
-    )
+def move_limit_counters(raw: Session, rows: Sequence[tuple[str, str, Decimal]]) -> None:
+    """Add to rows that were read under their locks: (place, customer as text, what is used more) of each."""
+    places, customers, used = zip(*rows, strict=True)
+    columns = ('{"' + '","'.join(places) + '"}', "{" + ",".join(customers) + "}", number_array(used))
+    execute(raw, MOVE_COUNTERS, (*columns, len(rows)))
 
 
 def add_limit_counters(raw: Session, changes: Sequence[CounterChange]) -> None:

@@ -24,7 +24,6 @@ from billing.store_limits import (
     AlertRow,
     CounterChange,
     CounterRange,
-    MovedRow,
     add_limit_counters,
     fire_alerts,
     move_limit_counters,
@@ -158,9 +157,12 @@ class Limiting:
 
     def count(self, item: Planned, rated: RatedAmounts) -> None:
         """Count an item that is booked, whatever it asked, and note the thresholds that it reaches."""
-        bounds = self.bounds.get(item.index, ())
-        is_absorbed = bool(bounds) and any("absorbed" in line for line in rated.lines)
-        whole = rated.amount
+        bounds = self.bounds.get(item.index)
+        if bounds is None:
+            return
+        whole, is_absorbed = rated.amount, False
+        for line in rated.lines:
+            is_absorbed = is_absorbed or "absorbed" in line
         for bound in bounds:
             limit, tally, starts_at = bound
             amount = whole if limit.meter_key is None else amount_for(limit, rated)
@@ -207,15 +209,16 @@ class Limiting:
 
     def write(self, pipe: Pipeline) -> None:
         """Write what was counted and fire the alerts."""
-        moved, added = [], []
+        moved: list[tuple[str, str, Decimal]] = []
+        added: list[CounterChange] = []
         for tally in self.tallies.values():
             range_ = tally.range
             for starts_at, used in tally.changes.items():
-                alerted = tally.alerted if starts_at == tally.alerted_in else 0
-                if tally.place is not None and starts_at == range_.slot:
-                    moved.append(MovedRow(tally.place, range_.customer_id, used, alerted))
+                has_fired = tally.alerted_in is not None and tally.alerted_in == starts_at
+                if tally.place is not None and starts_at == range_.slot and not has_fired:
+                    moved.append((tally.place, range_.texts[0], used))
                 else:
-                    added.append(CounterChange(range_, starts_at, used, alerted))
+                    added.append(CounterChange(range_, starts_at, used, tally.alerted if has_fired else 0))
         if moved:
             move_limit_counters(pipe, moved)
         if added:

@@ -51,7 +51,7 @@ class Tally:
         self.used = add(self.used, amount)
         known = self.changes.get(starts_at)
         self.changes[starts_at] = amount if known is None else add(known, amount)
-        if amount and (self.oldest is None or starts_at < self.oldest):
+        if self.range.is_rolling and amount and (self.oldest is None or starts_at < self.oldest):
             self.oldest = starts_at
 
 
