@@ -17,7 +17,7 @@ LOCK_LIMITS: Final = """
         ARRAY['api_key', 'workspace', 'meter', 'organization', 'billing_entity'], l.level::text), l.id
     FOR NO KEY UPDATE OF l"""
 # Rows that were met before, by their ids, at a third of the price of their names and instants; of rolling
-# windows, the sums of their slots; what open holds of the customers reserve, by counter.
+# windows, the sums of their slots; what open holds reserve of either, by counter.
 READ_WINDOWS: Final = """
     SELECT c.id, NULL::bigint, NULL::text, c.used, c.alerted, NULL::timestamptz, c.ctid
     FROM unnest(%s::bigint[]) AS t(id) JOIN billing_limitcounter c ON c.id = t.id
@@ -32,7 +32,8 @@ READ_WINDOWS: Final = """
         OFFSET 0) AS c
     UNION ALL
     SELECT NULL, NULL, h.counter, sum(h.amount), NULL, NULL, NULL
-    FROM unnest(%s::bigint[]) AS t(id) JOIN billing_limithold h ON h.customer_id = t.id AND h.expires_at > %s
+    FROM unnest(%s::bigint[], %s::text[]) AS t(customer, counter)
+    JOIN billing_limithold h ON h.customer_id = t.customer AND h.counter = t.counter AND h.expires_at > %s
     GROUP BY h.counter"""
 # A quota that was not counted yet, or not all the while, has what its meter's buckets have, and may miss
 # holds (of those that name no amount).
@@ -207,17 +208,17 @@ def read_windows(
 ) -> Answer:
     """Rows of three kinds, by one statement: (id, -, -, used, highest threshold fired, -, place) of the known
     ranges, whose `row` was read before, where it is there still; (-, position from 1, -, used, threshold,
-    oldest slot with spend, place of the row at `slot`) of each rolling one, null where nothing is; and of
-    what open holds of their customers reserve (-, -, counter, amount, -, -, -), be it theirs or not.
+    oldest slot with spend, place of the row at `slot`) of each rolling one, null where nothing is; and where
+    open holds reserve something (-, -, counter, amount, -, -, -).
     """
-    customers = dict.fromkeys([one.texts[0] for one in (*known, *rolling)])
+    counters = {one.counter: one for one in (*known, *rolling)}
     return execute(
         raw,
         READ_WINDOWS,
         (
             number_array([one.row for one in known]),
             *columns_of(rolling, 4),
-            "{" + ",".join(customers) + "}",
+            *columns_of(list(counters.values()), 2),
             now,
         ),
     )
