@@ -24,18 +24,21 @@ RECENT: Final = 1000
 """How many of a payer's running numbers are looked at before all that may concern a segment is."""
 
 # All that moved money for a line: usage, what its close and late usage settled, what coupons gave back of it.
-# The scalar subqueries are known before the scan, so partitions of months before them are not opened.
+# The scalar subqueries are known before the scan, so partitions of months before them are not opened. In the
+# first that is, ids (which begin with the millisecond they were made in) tell what to pass over.
 _MOVED: Final = """
     WITH line AS (
         SELECT %s::bigint AS customer_id, %s::bigint AS billing_entity_id, %s AS key, %s::bigint AS after,
-            id, period_id, starts_at - %s::interval AS since
-        FROM pricing_segment WHERE id = %s),
+            segment.id, period_id, since, (lpad(to_hex((extract(epoch FROM since) * 1000)::bigint), 12, '0')
+                || repeat('0', 20))::uuid AS first_id
+        FROM pricing_segment segment, LATERAL (SELECT starts_at - %s::interval AS since) AS bound
+        WHERE segment.id = %s),
     part AS (
         SELECT c.seq, f, n
         FROM billing_charge c, jsonb_array_elements(c.funding) WITH ORDINALITY AS t(f, n)
         WHERE c.customer_id = (SELECT customer_id FROM line)
             AND c.billing_entity_id = (SELECT billing_entity_id FROM line)
-            AND c.seq > (SELECT after FROM line) AND c.recorded_at >= (SELECT since FROM line)
+            AND c.recorded_at >= (SELECT since FROM line) AND {which}
             AND f->>'component' = (SELECT key FROM line) AND (f->>'segment')::bigint = (SELECT id FROM line)
         UNION ALL
         SELECT c.seq, f, n
@@ -58,8 +61,11 @@ _BY_OPERATOR: Final = """
     WHERE f->>'account' = 'leakage' AND (SELECT EXISTS (
         SELECT FROM line JOIN billing_ledgeraccount a USING (customer_id, billing_entity_id)
         WHERE a.kind = 'leakage'))"""
-PAID: Final = _MOVED + _BY_PAYER
-BORNE: Final = _MOVED + _BY_OPERATOR
+_LATELY: Final = _MOVED.replace("{which}", "c.seq > (SELECT after FROM line)")
+_WHOLE: Final = _MOVED.replace("{which}", "c.id >= (SELECT first_id FROM line)")
+PAID_LATELY: Final = _LATELY + _BY_PAYER
+PAID: Final = _WHOLE + _BY_PAYER
+BORNE: Final = _WHOLE + _BY_OPERATOR
 
 
 class Payers(NamedTuple):
@@ -104,11 +110,13 @@ def read_payers(
     """
     after = book.seq_read - RECENT
     lately = Payers(_read(raw, book, place, after), after <= 0).after(pending)
-    return lately if lately.suffices(fall) else Payers(_read(raw, book, place, 0), True).after(pending)
+    return lately if lately.suffices(fall) else Payers(_read(raw, book, place), True).after(pending)
 
 
-def _read(raw: psycopg.Connection[Any], book: PayerBook, place: tuple[str, int], after: int) -> list[Part]:
-    found = execute(raw, PAID, _params(book, place, after))
+def _read(
+    raw: psycopg.Connection[Any], book: PayerBook, place: tuple[str, int], after: int | None = None
+) -> list[Part]:
+    found = execute(raw, PAID if after is None else PAID_LATELY, _params(book, place, after or 0))
     return [Part(place[0], account, amount, grant_id, place[1]) for account, grant_id, amount, _ in found]
 
 
