@@ -25,12 +25,14 @@ RECENT: Final = 1000
 
 # All that moved money for a line: usage, what its close and late usage settled, what coupons gave back of it.
 # The scalar subqueries are known before the scan, so partitions of months before them are not opened. In the
-# first that is, ids (which begin with the millisecond they were made in) tell what to pass over.
+# first that is, ids (which begin with the millisecond they were made in, cut from a float: hence less 1) tell
+# what to pass over.
 _MOVED: Final = """
     WITH line AS (
         SELECT %s::bigint AS customer_id, %s::bigint AS billing_entity_id, %s AS key, %s::bigint AS after,
-            segment.id, period_id, since, (lpad(to_hex((extract(epoch FROM since) * 1000)::bigint), 12, '0')
-                || repeat('0', 20))::uuid AS first_id
+            segment.id, period_id, since,
+            (lpad(to_hex(floor(extract(epoch FROM since) * 1000)::bigint - 1), 12, '0')
+             || repeat('0', 20))::uuid AS first_id
         FROM pricing_segment segment, LATERAL (SELECT starts_at - %s::interval AS since) AS bound
         WHERE segment.id = %s),
     part AS (
