@@ -98,13 +98,21 @@ RESERVED: Final = """
         WHERE customer_id = t.c AND billing_entity_id = t.b AND status = 'authorized'
         OFFSET 0) AS a, jsonb_each_text(a.reserved) AS r
     GROUP BY 1, 2, 3"""
-# What was absorbed of an event's charges nobody has paid.
+# What was absorbed of an event's charges nobody has paid. They are its own, what was made of it later, and
+# what took those back: each is looked up by its key.
 CAPS: Final = """
     SELECT a.event_id, a.capped_at, coalesce((
         SELECT sum((f->>'amount')::numeric)
-        FROM billing_charge c, jsonb_array_elements(c.funding) AS f
-        WHERE c.customer_id = a.customer_id AND c.billing_entity_id = a.billing_entity_id
-            AND c.event_id = a.event_id AND f->>'account' <> 'leakage'), 0)
+        FROM (
+            SELECT a.event_id AS id, a.event_recorded_at AS recorded_at
+            UNION SELECT r.charge_id, r.recorded_at
+            FROM billing_rerating r WHERE r.customer_id = a.customer_id AND r.event_id = a.event_id
+            UNION SELECT unnest(ARRAY[v.charge_id, v.replaced_by]), v.recorded_at
+            FROM billing_reversal v WHERE v.customer_id = a.customer_id AND v.event_id = a.event_id) made
+        JOIN billing_charge c ON c.customer_id = a.customer_id AND c.id = made.id
+            AND c.recorded_at = made.recorded_at,
+            jsonb_array_elements(c.funding) AS f
+        WHERE f->>'account' <> 'leakage'), 0)
     FROM billing_authorization a
     WHERE a.customer_id = %s AND a.event_id = ANY(%s::uuid[]) AND a.capped_at IS NOT NULL"""
 DUE: Final = """

@@ -13,6 +13,7 @@ from uuid import UUID
 import psycopg
 
 from billing.ledger import PayerId
+from core.ids import first_uuid7
 from core.jsonio import decode_json
 from core.sql import execute, number_array, text_array
 from pricing.store import CounterKey
@@ -35,7 +36,7 @@ FOLDED: Final = """
     SELECT (line->>'segment')::bigint, (line->>'component_id')::bigint, line->>'dimensions', c.id,
            (line->>'quantity')::numeric
     FROM billing_charge c, jsonb_array_elements(c.lines) AS line
-    WHERE c.customer_id = %s AND c.billing_entity_id = %s AND c.recorded_at >= %s
+    WHERE c.customer_id = %s AND c.billing_entity_id = %s AND c.recorded_at >= %s AND c.id >= %s
         AND (line->>'segment')::bigint = ANY(%s::bigint[])
         AND (line->>'component_id')::bigint = ANY(%s::bigint[])
         AND NOT line ? 'reverses'
@@ -73,7 +74,7 @@ def folded_quantities(
     wanted = set(keys)
     segments, components = {key.segment_id for key in wanted}, {key.component_id for key in wanted}
     found: dict[CounterKey, list[tuple[UUID, Decimal]]] = {key: [] for key in wanted}
-    params = (*payer, since, number_array(segments), number_array(components))
+    params = (*payer, since, first_uuid7(since), number_array(segments), number_array(components))
     for segment_id, component_id, dimensions, charge_id, quantity in execute(raw, FOLDED, params):
         key = CounterKey(payer[0], segment_id, component_id, dimensions)
         if key in wanted:

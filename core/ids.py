@@ -113,6 +113,11 @@ def new_uuids7(at: datetime, count: int) -> list[UUID]:
     return made
 
 
+def first_uuid7(at: datetime) -> UUID:
+    """The least UUIDv7 of an instant: what is made then or later has a larger one."""
+    return UUID(int=int(at.timestamp() * 1000) << 80)
+
+
 def uuid7_at(uuid: UUID) -> datetime:
     """The millisecond in which a UUIDv7 was made: its row's partition."""
     return datetime.fromtimestamp((uuid.int >> 80) / 1000, UTC)

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from core.pipeline import Pipeline
+from core.pipeline import Answer, Pipeline
 from core.sql import HotTable
 
 
@@ -82,6 +82,37 @@ def counted() -> Iterator[Statements]:
     ):
         yield found
         note_django()
+
+
+def rows_read(node: Mapping[str, Any], table: str) -> int:
+    """How many rows of a table (and its partitions) a plan that was run looked at, those that were filtered
+    out too. `node`: of EXPLAIN (ANALYZE, FORMAT JSON)."""
+    own = 0
+    if str(node.get("Relation Name", "")).startswith(table):
+        seen = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+        own = round(seen * node["Actual Loops"])
+    return own + sum(rows_read(child, table) for child in node.get("Plans", ()))
+
+
+@contextmanager
+def rows_read_straight(table: str) -> Iterator[list[int]]:
+    """Note how many rows of a table each query looks at that the block sends straight on libpq."""
+    found: list[int] = []
+    run = Pipeline.run
+
+    def noting_run(pipeline: Pipeline) -> None:
+        for query, params, _ in pipeline._queue:
+            if table in query and query.lstrip().startswith(("SELECT", "WITH")):
+                explained, answer = Pipeline(pipeline.connection), Answer()
+                explained._queue.append((f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", params, answer))
+                run(explained)
+                ((plan,),) = answer
+                plan = json.loads(plan) if isinstance(plan, str) else plan
+                found.append(rows_read(plan[0]["Plan"], table))
+        run(pipeline)
+
+    with mock.patch.object(Pipeline, "run", noting_run):
+        yield found
 
 
 def statements_of(client: Client, address: str, headers: Mapping[str, str] | None = None) -> int:

@@ -1,7 +1,7 @@
 """Negative lines: value goes back to those who paid for the component in this segment, latest first.
 
 Rare (a volume tier is reached, usage is reversed), so who paid is asked of the stored charges when it
-happens, one statement per line.
+happens, mostly by one statement per line (`billing.store_paid`).
 """
 
 from __future__ import annotations
@@ -16,38 +16,10 @@ from billing.book import PayerBook, grant_from_row
 from billing.charging.deciding import RatedItem
 from billing.funding import Part, give_back
 from billing.ledger import LEAKAGE, WALLET
+from billing.store_paid import read_borne, read_payers
 from core.numbers import CONTEXT, ZERO, plain
 from core.sql import execute, number_array
 
-# All that moved money for a line: usage, what its close and late usage settled, what coupons gave back of it.
-MOVED: Final = """
-    WITH line AS (
-        SELECT %s::bigint AS customer_id, %s::bigint AS billing_entity_id, %s AS key, id, period_id
-        FROM pricing_segment WHERE id = %s),
-    part AS (
-        SELECT c.seq, f, n
-        FROM line JOIN billing_charge c USING (customer_id, billing_entity_id),
-            jsonb_array_elements(c.funding) WITH ORDINALITY AS t(f, n)
-        WHERE f->>'component' = line.key AND (f->>'segment')::bigint = line.id
-        UNION ALL
-        SELECT c.seq, f, n
-        FROM line JOIN billing_closingline c ON c.period_id = line.period_id AND c.segment_id = line.id
-                AND c.key = line.key,
-            jsonb_array_elements(c.funding) WITH ORDINALITY AS t(f, n)
-        UNION ALL
-        SELECT c.seq, f, n
-        FROM line JOIN billing_couponcredit c ON c.period_id = line.period_id AND c.segment_id = line.id
-                AND c.key = line.key,
-            jsonb_array_elements(c.funding) WITH ORDINALITY AS t(f, n))"""
-_BY_PAYER: Final = """
-    SELECT f->>'account', (f->>'grant')::bigint, sum((f->>'amount')::numeric),
-           max(ARRAY[seq, n]) FILTER (WHERE (f->>'amount')::numeric > 0)
-    FROM part WHERE f->>'account' <> 'leakage'
-    GROUP BY 1, 2 ORDER BY 4"""
-_BY_OPERATOR: Final = """
-    SELECT COALESCE(sum((f->>'amount')::numeric), 0) FROM part WHERE f->>'account' = 'leakage'"""
-PAID: Final = MOVED + _BY_PAYER
-BORNE: Final = MOVED + _BY_OPERATOR
 GRANTS: Final = """
     SELECT customer_id, billing_entity_id, id, kind, priority, effective_at, expires_at, components,
            remaining, true
@@ -59,8 +31,8 @@ COVERING: Final = """
     WHERE customer_id = %s AND billing_entity_id = %s AND (covered > 0 OR id = ANY(%s::bigint[]))
     ORDER BY booked_at DESC, id DESC"""
 subtract = CONTEXT.subtract
-Paid = Callable[[str, int], list[Part]]
-"""Who paid for a component in a segment, latest last."""
+Paid = Callable[[str, int, Decimal], list[Part]]
+"""Who paid for a component in a segment, latest last, as far as it takes to give an amount back."""
 Borne = Callable[[str, int], Decimal]
 """What the operator bears of a component in a segment: captures were capped, or late usage absorbed."""
 
@@ -73,12 +45,13 @@ def give_back_lines(
     `pending` are the parts of this transaction, not yet stored.
     """
 
-    def paid(component: str, segment: int) -> list[Part]:
-        return merge_paid(read_paid(raw, book, component, segment), parts_of(pending, component, segment))
+    def paid(component: str, segment: int, fall: Decimal) -> list[Part]:
+        here = parts_of(pending, component, segment)
+        return read_payers(raw, book, (component, segment), fall, here).parts
 
     def borne(component: str, segment: int) -> Decimal:
         here = parts_of(pending, component, segment)
-        return add_borne(read_borne(raw, book, component, segment), here)
+        return add_borne(read_borne(raw, book, (component, segment)), here)
 
     return give_back_to(raw, book, rated, paid, borne)
 
@@ -95,7 +68,8 @@ def give_back_to(
     for at, ((component, amount), segment) in enumerate(zip(rated.amounts, rated.segments, strict=True)):
         if amount >= 0:
             continue
-        payers, fall = paid(component, segment), amount.copy_negate()
+        fall = amount.copy_negate()
+        payers = paid(component, segment, fall)
         rest = subtract(fall, sum((max(ZERO, part.amount) for part in payers), ZERO))
         back = min(rest, CONTEXT.add(borne(component, segment), _returned(rated, at))) if rest > 0 else ZERO
         if back > 0:
@@ -151,36 +125,6 @@ def restore(raw: psycopg.Connection[Any], book: PayerBook, parts: Sequence[Part]
     """Make the book ready to take the (negative) parts: the grants that they return to are in it."""
     _bring_grants(raw, book, parts)
     _uncover(raw, book, parts)
-
-
-def read_paid(raw: psycopg.Connection[Any], book: PayerBook, component: str, segment: int) -> list[Part]:
-    """Who paid for a component in a segment by what is stored, latest last; nothing absorbed is among it.
-
-    That is its usage, what its close booked and what coupons gave back of both, so nobody gets back more than
-    it paid. One to whom more returned than it paid has an amount below 0.
-    """
-    found = execute(raw, PAID, (*book.payer, component, segment))
-    return [Part(component, account, amount, grant_id, segment) for account, grant_id, amount, _ in found]
-
-
-def read_borne(raw: psycopg.Connection[Any], book: PayerBook, component: str, segment: int) -> Decimal:
-    """What the operator bears of a component in a segment by what is stored."""
-    ((borne,),) = execute(raw, BORNE, (*book.payer, component, segment))
-    return Decimal(borne)
-
-
-def merge_paid(stored: Sequence[Part], pending: Sequence[Part]) -> list[Part]:
-    """Who paid after `pending` too; the operator, who absorbs, is no payer."""
-    merged = {(part.account, part.grant_id): part for part in stored}
-    for part in pending:
-        if part.account == LEAKAGE:
-            continue
-        key = (part.account, part.grant_id)
-        known = merged.get(key, part._replace(amount=ZERO))
-        if part.amount > 0:
-            merged.pop(key, None)  # it is the latest now
-        merged[key] = part._replace(amount=CONTEXT.add(known.amount, part.amount))
-    return list(merged.values())
 
 
 def _bring_grants(raw: psycopg.Connection[Any], book: PayerBook, parts: Sequence[Part]) -> None:

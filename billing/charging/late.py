@@ -20,7 +20,7 @@ from billing.book import PayerBook
 from billing.charging import deciding
 from billing.charging.booking import Batch, late_changes
 from billing.charging.deciding import RatedItem
-from billing.charging.giving_back import merge_paid, read_paid, restore
+from billing.charging.giving_back import restore
 from billing.charging.planning import Planned
 from billing.charging.reading import Known
 from billing.closing import coupons
@@ -39,6 +39,7 @@ from billing.closing.lines import (
 from billing.funding import Part, give_back
 from billing.ledger import LEAKAGE, PayerId
 from billing.models import ClosingLine, CouponCredit
+from billing.store_paid import merge_paid, read_payers
 from billing.wallets import open_book
 from core import clock
 from core.numbers import CONTEXT, ZERO, plain
@@ -235,17 +236,17 @@ def _give_back(period: BillingPeriod) -> GiveBack:
     """To those who paid for a component in its segment (or for the commitment), latest first."""
 
     def give(book: PayerBook, line: Line) -> list[Part]:
-        paid = _paid(book, period, line)
-        parts = give_back(line.key, line.addition.amount.copy_negate(), paid, line.segment_id)
+        fall = line.addition.amount.copy_negate()
+        parts = give_back(line.key, fall, _paid(book, period, line, fall), line.segment_id)
         restore(driver(), book, parts)
         return parts
 
     return give
 
 
-def _paid(book: PayerBook, period: BillingPeriod, line: Line) -> list[Part]:
+def _paid(book: PayerBook, period: BillingPeriod, line: Line, fall: Decimal) -> list[Part]:
     if line.segment_id is not None:
-        return read_paid(driver(), book, line.key, line.segment_id)
+        return read_payers(driver(), book, (line.key, line.segment_id), fall).parts
     rows = ClosingLine.objects.filter(period_id=period.pk, kind=COMMITMENT).order_by("pk")
     parts = [
         Part(line.key, item["account"], Decimal(item["amount"]), item["grant"])

@@ -18,7 +18,7 @@ from django.db.models import Sum
 
 from accounts.models import BillingEntity
 from billing.book import PayerBook
-from billing.charging.giving_back import merge_paid, read_paid, restore
+from billing.charging.giving_back import restore
 from billing.closing.booking import TICK
 from billing.closing.lines import ComponentClose, absorbed_by_line, component_closes, segments_of
 from billing.funding import Part, burn, give_back
@@ -26,6 +26,7 @@ from billing.hours import hour_start
 from billing.models import BookedFee, CouponCredit, Transfer
 from billing.store import MarginKey
 from billing.store_margins import add_margins
+from billing.store_paid import merge_paid, read_payers
 from core.ids import public_id
 from core.numbers import CONTEXT, ZERO, plain
 from core.sql import driver
@@ -164,7 +165,7 @@ def _book(
     event_id: UUID | None,
 ) -> CouponCredit:
     if amount > 0:
-        parts = give_back(line.key, amount, _paid(book, period, line), line.segment_id)
+        parts = give_back(line.key, amount, _paid(book, period, line, amount), line.segment_id)
         restore(driver(), book, parts)
     else:
         lines = [(line.key, amount.copy_negate())]
@@ -193,10 +194,10 @@ def _book(
     )
 
 
-def _paid(book: PayerBook, period: BillingPeriod, line: CouponLine) -> list[Part]:
-    """Who paid for the line, the latest last, less what coupons gave back of it."""
+def _paid(book: PayerBook, period: BillingPeriod, line: CouponLine, fall: Decimal) -> list[Part]:
+    """Who paid for the line, the latest last, less what coupons gave back of it; as far as `fall` takes."""
     if line.segment_id is not None:
-        return read_paid(driver(), book, line.key, line.segment_id)
+        return read_payers(driver(), book, (line.key, line.segment_id), fall).parts
     own = {"period_id": period.pk, "key": line.key}
     fees: Iterable[Any] = BookedFee.objects.filter(**own).order_by("seq")
     back: Iterable[Any] = CouponCredit.objects.filter(**own, segment_id=None).order_by("seq")

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
-from uuid import UUID
 
 from django.db.models import Sum
 
 from accounts.models import Customer
 from accounts.scoping import Viewer, visible
 from billing.models import MarginBucket
+from core.ids import first_uuid7
 from metering.models import UsageEvent
 
 EVENTS_MAX: Final = 20_000
@@ -66,7 +66,7 @@ def lag_report(viewer: Viewer, now: datetime) -> LagReport:
     # By customer, so that the primary key leads to the latest ids of each.
     customers = visible(Customer, viewer).values("pk")
     rows = visible(UsageEvent, viewer).filter(
-        customer_id__in=customers, id__gte=_first_uuid(since), recorded_at__gte=since
+        customer_id__in=customers, id__gte=first_uuid7(since), recorded_at__gte=since
     )
     lags: defaultdict[str, list[timedelta]] = defaultdict(list)
     for source, occurred_at, recorded_at in rows.values_list("source", "occurred_at", "recorded_at")[
@@ -113,8 +113,3 @@ def _window(viewer: Viewer, now: datetime) -> datetime:
         if seen > _ENOUGH:
             return min(row["hour"], now - _WINDOW_MIN)
     return now - _WINDOW_MAX
-
-
-def _first_uuid(at: datetime) -> UUID:
-    """The least UUIDv7 of an instant: ids of events made later are larger."""
-    return UUID(int=int(at.timestamp() * 1000) << 80)

@@ -38,6 +38,7 @@ from billing.reversals.usage import (
     settle_extremes,
 )
 from billing.store_authorizations import read_caps
+from billing.store_paid import Payers, read_borne, read_payers
 from billing.store_reversals import StandingCharge, standing_charges
 from core.errors import Conflict
 from core.ids import new_uuid7
@@ -70,7 +71,7 @@ class Work:
     rerated: set[UUID]
     costs: dict[UUID, KnownCost]
     caps: dict[UUID, Decimal]
-    paid: dict[tuple[str, int], list[Part]] = field(default_factory=dict)
+    paid: dict[tuple[str, int], Payers] = field(default_factory=dict)
     borne: dict[tuple[str, int], Decimal] = field(default_factory=dict)
     moved: list[Part] = field(default_factory=list)
     reversals: dict[int, tuple[Reversal, list[StandingCharge]]] = field(default_factory=dict)
@@ -89,7 +90,7 @@ class Work:
         def borne(component: str, segment: int) -> Decimal:
             key = (component, segment)
             if key not in self.borne:
-                self.borne[key] = giving_back.read_borne(self.raw, self.book_of(item), component, segment)
+                self.borne[key] = read_borne(self.raw, self.book_of(item), key)
             return giving_back.add_borne(self.borne[key], giving_back.parts_of(self.moved, *key))
 
         return borne
@@ -236,13 +237,14 @@ def _book(
 def _fund(work: Work, item: Planned, book: PayerBook, rated: RatedItem) -> list[Part]:
     """Who gets value back; and who pays, where what is left costs more."""
 
-    def paid(component: str, segment: int) -> list[Part]:
+    def paid(component: str, segment: int, fall: Decimal) -> list[Part]:
         key = (component, segment)
-        if key not in work.paid or segment in item.late_segments:  # its coupons may just have moved too
-            known = giving_back.read_paid(work.raw, book, component, segment)
-            here = giving_back.parts_of(work.moved, component, segment)  # not written yet
-            work.paid[key] = giving_back.merge_paid(known, here)
-        return work.paid[key]
+        known = work.paid.get(key)
+        # of a late segment coupons may just have moved too
+        if known is None or segment in item.late_segments or not known.suffices(fall):
+            here = giving_back.parts_of(work.moved, *key)  # not written yet
+            known = work.paid[key] = read_payers(work.raw, book, key, fall, here)
+        return known.parts
 
     parts = deciding.fund(item, book, rated)
     if any(amount < 0 for _, amount in rated.amounts):
@@ -254,7 +256,7 @@ def _fund(work: Work, item: Planned, book: PayerBook, rated: RatedItem) -> list[
 def _note_paid(work: Work, parts: Sequence[Part]) -> None:
     work.moved += parts
     for key, known in work.paid.items():
-        work.paid[key] = giving_back.merge_paid(known, giving_back.parts_of(parts, *key))
+        work.paid[key] = known.after(giving_back.parts_of(parts, *key))
 
 
 def _take_usage(work: Work, item: Planned, row: UsageEvent, rated: RatedItem) -> None:

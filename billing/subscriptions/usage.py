@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
 from uuid import UUID
 
 from django.conf import settings
@@ -15,12 +14,10 @@ from billing.models import Charge, Reversal
 from billing.rerating import rerate_events
 from billing.reversals import rerate_charges, rerate_usage
 from billing.store_subscriptions import UsageQuestion, used_since
-from core.ids import public_id
+from core.ids import first_uuid7, public_id
 from core.numbers import CONTEXT, ZERO
 from core.sql import driver
 from pricing.models import Component, PlanVersion, Segment, Subscription
-
-UUID7_SHIFT: Final = 80
 
 
 def charge_since_start(subscription: Subscription, now: datetime) -> Decimal:
@@ -45,7 +42,7 @@ def with_usage_since(wanted: Sequence[tuple[Subscription, datetime]], now: datet
     near = [each for each in wanted if each[1] <= now + settings.EVENT_AHEAD_MAX]
     for row, since in near:
         earliest = since - settings.EVENT_AHEAD_MAX
-        first = UUID(int=int(earliest.timestamp() * 1000) << UUID7_SHIFT) if since >= now else UUID(int=0)
+        first = first_uuid7(earliest) if since >= now else UUID(int=0)
         asked.append(UsageQuestion(row.customer_id, row.billing_entity_id, since, earliest, first))
     answers = used_since(driver(), asked)
     return {row.pk for (row, _), is_used in zip(near, answers, strict=True) if is_used}

@@ -22,6 +22,7 @@ from billing.reports.attention import denials, overspends
 from core import clock
 from core.partitions import ensure_partitions
 from tests.api_client import Api
+from tests.statements import rows_read
 
 pytestmark = pytest.mark.django_db
 CUSTOMERS, EACH = 40, 500
@@ -107,16 +108,8 @@ def touched(table: str, work: Callable[[], object]) -> int:
             cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + select.replace("%", "%%"))
             (found,) = cursor.fetchone()
         plan = found if isinstance(found, list) else json.loads(found)
-        total += _rows(plan[0]["Plan"], table)
+        total += rows_read(plan[0]["Plan"], table)
     return total
-
-
-def _rows(node: dict[str, Any], table: str) -> int:
-    own = 0
-    if str(node.get("Relation Name", "")).startswith(table):
-        seen = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
-        own = round(seen * node["Actual Loops"])
-    return own + sum(_rows(child, table) for child in node.get("Plans", ()))
 
 
 def listed(api: Api, path: str, **params: str) -> list[dict[str, Any]]:
