@@ -179,13 +179,14 @@ def prune_counters(now: datetime) -> int:
 
 
 def ceiling_of(limit: SpendLimit) -> Decimal | None:
-    """The lowest amount that staff's hard limits allow for the same level and window; None for no bound."""
+    """The lowest amount of staff's hard limits for the same level, window and currency; None for no bound."""
     same = {
         name: getattr(limit, f"{name}_id")
         for name in ("api_key", "workspace", "organization", "billing_entity", "meter")
     }
     rows = SpendLimit.objects.filter(
         Q(level=limit.level, window=limit.window, hours=limit.hours, set_by=SetBy.STAFF, kind=Kind.HARD),
+        currency=limit.currency,
         ended_at=None,
         **same,
     )
