@@ -155,6 +155,20 @@ def test_what_makes_no_sense_is_said_and_sets_nothing(
     assert not SpendLimit.objects.exists()
 
 
+def test_a_limit_that_stands_already_is_said_and_so_is_one_that_a_change_would_make_twice(
+    acme: Tenant, limit: SpendLimit
+) -> None:
+    client = member_of(acme, "owner")
+    asked = FORM | {"owner": acme.payer.public_id}
+    assert "The limit holds" in post(client, "/limits/new", asked)
+    assert "There is a limit of this kind" in post(client, "/limits/new", asked | {"amount": "4"}, 422)
+    assert "The limit holds" in post(client, "/limits/new", asked | {"kind": "soft"})
+    soft = SpendLimit.objects.get(set_by="customer", kind="soft")
+    hardened = {"amount": "4", "kind": "hard"}
+    assert "There is a limit of this kind" in post(client, f"/limits/{soft.public_id}", hardened, 422)
+    assert "Changed" in post(client, f"/limits/{soft.public_id}", hardened | {"kind": "soft"})
+
+
 def test_a_meter_is_a_payers(staff: Client, acme: Tenant) -> None:
     address = f"/customers/{acme.customer.public_id}/limits/new"
     data = FORM | {"owner": acme.workspace.public_id, "meter": "tokens"}
