@@ -25,6 +25,7 @@ MESSAGES: Final = {
     "insufficient_funds": "The balance does not cover this charge.",
     "margin_floor": "This would leave less of the revenue than the margin floor asks.",
 }
+BEYOND_HOLD: Final = "This costs more than is held; `over` may be cap or overdraft."
 
 
 def charge_answer(charged: Charged) -> dict[str, Any]:
@@ -78,7 +79,8 @@ def recorded_answer(recorded: Recorded) -> dict[str, Any]:
 
 def denial_answer(denied: Denied, request: HttpRequest) -> dict[str, Any]:
     """The body of a 402."""
-    error = PaymentRequired(denied.reason, MESSAGES[denied.reason])
+    is_capture = denied.level == "authorization"
+    error = PaymentRequired(denied.reason, BEYOND_HOLD if is_capture else MESSAGES[denied.reason])
     return {
         **error_body(error, request),
         "denial": {

@@ -62,7 +62,7 @@ def check_header_key(header: str | None, body: Any, default: str | None = None) 
     if header is not None and isinstance(body, dict) and header != (body.get("idempotency_key") or default):
         raise InvalidRequest(
             "idempotency_key_mismatch",
-            "The Idempotency-Key header differs from the body's idempotency_key, which rules.",
+            "The key is the body's idempotency_key; an Idempotency-Key header may only repeat it.",
             "Idempotency-Key",
         )
 

@@ -9,13 +9,15 @@ from decimal import Decimal
 from typing import Any, Final
 
 from accounts.credentials import IntegrationKeyRecord
+from accounts.directory import directory
 from billing.charging import CaptureTerms, ChargeRequest, HoldTerms, Mode, Over
 from billing.models import Authorization
 from core.errors import InvalidRequest, Unprocessable
 from core.ids import public_id
 from core.jsonio import decode_json
 from core.numbers import parse_price, plain
-from metering.events import parse_event
+from metering.event_values import check_text, normalise_api_key
+from metering.events import REFERENCE_LENGTH_MAX, parse_event
 
 EXPIRES_IN: Final = 600
 EXPIRES_IN_MAX: Final = 24 * 60 * 60
@@ -89,7 +91,7 @@ def capture_request(
     raw = {name: value for name, value in body.items() if value is not None}
     over = _over(raw.pop("over", None))
     authorized: dict[str, Any] = decode_json(row.payload_text.encode())  # type: ignore[attr-defined]
-    _check_same(raw, row, authorized)
+    _check_same(raw, row)
     event = parse_event(_event(raw, row, authorized), now)
     if "occurred_at" not in raw and row.status_at(now) == Authorization.Status.AUTHORIZED:
         event.occurred_at = row.occurred_at
@@ -106,14 +108,34 @@ def _over(value: Any) -> Over:
         raise InvalidRequest("invalid_choice", f"over must be one of {allowed}.", "over") from error
 
 
-def _check_same(raw: Mapping[str, Any], row: Authorization, authorized: Mapping[str, Any]) -> None:
-    """A capture may say again who calls and what for, but not otherwise."""
-    first = {name: authorized[name] for name in CALLER if name in authorized}
+def _check_same(raw: Mapping[str, Any], row: Authorization) -> None:
+    """A capture may say again who calls and what for, by any name that each has, but not otherwise."""
     if "event" in raw and row.event and raw["event"] != row.event:
         raise Unprocessable("mismatch", f"The authorization is for the event {row.event!r}.", "event")
-    for name in CALLER:
-        if name in raw and (name not in first or raw[name] != first[name]):
+    named = {name: _reference(name, raw[name]) for name in CALLER if name in raw}
+    if not named:
+        return
+    told = _told(named)
+    for name in named:
+        if told.get(name) != (row.customer_id, getattr(row, f"{name}_id")):
             raise Unprocessable("mismatch", f"The authorization names another {name}.", name)
+
+
+def _reference(name: str, value: Any) -> str:
+    return normalise_api_key(value) if name == "api_key" else check_text(value, name, REFERENCE_LENGTH_MAX)
+
+
+def _told(named: Mapping[str, str]) -> dict[str, tuple[int, int]]:
+    """(customer, id) of those callers that exist."""
+    workspaces, keys, payers = ({named[name]} if name in named else set() for name in CALLER)
+    found, told = directory.callers(workspaces, keys, payers), {}
+    for workspace in found.workspaces.values():
+        told["workspace"] = (workspace.config.customer_id, workspace.id)
+    for key in found.keys.values():
+        told["api_key"] = (key.config.customer_id, key.id)
+    for entry in found.payers.values():
+        told["billing_entity"] = (entry.config.customer_id, entry.payer.id)
+    return told
 
 
 def _event(raw: Mapping[str, Any], row: Authorization, authorized: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from billing.limits.catalogue import limit_of
-from billing.limits.present import present_windows
+from billing.limits.present import present_payers, present_windows
 from billing.limits.windows import Window, slot_leaves_at
 from billing.models import SpendLimit
 from billing.store_limits import FAR, CounterRange, read_limit_counters, read_windows
@@ -21,7 +21,7 @@ class Fill:
     """A limit's present window. `resets_at` of a rolling one: when its oldest spend leaves; None while empty.
 
     `held`: by open holds, which may become spend. `remaining` may be below zero: what is reported counts and
-    is never refused.
+    is never refused. `passed_over_in`: the currency in which is paid at its level now, where that is another.
     """
 
     used: Decimal
@@ -29,6 +29,7 @@ class Fill:
     remaining: Decimal
     starts_at: datetime
     resets_at: datetime | None
+    passed_over_in: str | None = None
 
 
 def fills_of(limits: Iterable[SpendLimit], now: datetime) -> dict[int, Fill]:
@@ -36,7 +37,8 @@ def fills_of(limits: Iterable[SpendLimit], now: datetime) -> dict[int, Fill]:
     rows = {limit.pk: limit for limit in limits}
     if not rows:
         return {}
-    windows = present_windows(rows.values(), now)
+    payers = present_payers(rows.values(), now)
+    windows = present_windows(rows.values(), now, payers)
     found = _read(rows, windows, now)
     fills = {}
     for pk, window in windows.items():
@@ -45,7 +47,9 @@ def fills_of(limits: Iterable[SpendLimit], now: datetime) -> dict[int, Fill]:
         if resets_at == FAR:
             resets_at = None if oldest is None else slot_leaves_at(oldest, limit_of(rows[pk]).hours)
         remaining = CONTEXT.subtract(CONTEXT.subtract(rows[pk].amount, used), held)
-        fills[pk] = Fill(used, held, remaining, window.starts_at, resets_at)
+        paid_in = payers[pk].currency if pk in payers else rows[pk].currency
+        other = paid_in if paid_in != rows[pk].currency else None
+        fills[pk] = Fill(used, held, remaining, window.starts_at, resets_at, other)
     return fills
 
 

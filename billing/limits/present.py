@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 from django.db.models import Q
 
@@ -18,17 +19,27 @@ from pricing.periods import cycle_of
 Level = SpendLimit.Level
 
 
-def present_windows(limits: Iterable[SpendLimit], now: datetime) -> dict[int, Window]:
+class Paying(NamedTuple):
+    """Who pays at the level of a limit now, and in what."""
+
+    payer_id: int
+    currency: str
+
+
+def present_windows(
+    limits: Iterable[SpendLimit], now: datetime, payers: Mapping[int, Paying] | None = None
+) -> dict[int, Window]:
     """The window of each limit (with its meter, key and workspace) that holds `now`, by the limit's id.
 
-    A rolling one has no end. A fixed number of statements.
+    A rolling one has no end. `payers` are those of `present_payers`, where they are known. A fixed number of
+    statements.
     """
     limits = list(limits)
-    payers = _payers(limits, now)
-    periods = billing_periods(set(payers.values()), now)
+    paying = present_payers(limits, now) if payers is None else payers
+    of = {pk: one.payer_id for pk, one in paying.items()}
+    periods = billing_periods(set(of.values()), now)
     return {
-        limit.pk: limit_of(limit).window_at(now, now, periods.get(payers.get(limit.pk, 0)))
-        for limit in limits
+        limit.pk: limit_of(limit).window_at(now, now, periods.get(of.get(limit.pk, 0))) for limit in limits
     }
 
 
@@ -50,20 +61,21 @@ def billing_periods(payer_ids: Iterable[int], now: datetime) -> dict[int, Period
     return {payer_id: there.get(row.pk) or cycle_of(row).period_at(now) for payer_id, row in first.items()}
 
 
-def _payers(limits: Iterable[SpendLimit], now: datetime) -> dict[int, int]:
-    """Who pays at the level of each limit now, where that is one payer."""
-    found: dict[int, int] = {}
+def present_payers(limits: Iterable[SpendLimit], now: datetime) -> dict[int, Paying]:
+    """Who pays at the level of each limit now, by the limit's id, where that is one payer. One statement."""
+    found: dict[int, Paying] = {}
     workspaces: dict[int, int] = {}
     for limit in limits:
         if limit.billing_entity_id is not None:
-            found[limit.pk] = limit.billing_entity_id
+            found[limit.pk] = Paying(limit.billing_entity_id, limit.currency)
         elif limit.workspace_id is not None:
             workspaces[limit.pk] = limit.workspace_id
         elif limit.api_key is not None:
             workspaces[limit.pk] = limit.api_key.workspace_id
     is_running = (Q(starts_at=None) | Q(starts_at__lte=now)) & (Q(ends_at=None) | Q(ends_at__gt=now))
     rows = PayerAssignment.objects.filter(is_running, workspace_id__in=set(workspaces.values()))
-    paying = dict(rows.values_list("workspace_id", "billing_entity_id"))
+    told = rows.values_list("workspace_id", "billing_entity_id", "billing_entity__currency")
+    paying = {workspace_id: Paying(payer_id, currency) for workspace_id, payer_id, currency in told}
     return found | {
         pk: paying[workspace_id] for pk, workspace_id in workspaces.items() if workspace_id in paying
     }

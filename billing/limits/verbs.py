@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final, TypedDict, Unpack
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from accounts.currencies import check_currency
 from accounts.models import ApiKey, BillingEntity, Organization, PayerAssignment, Workspace
@@ -29,12 +29,11 @@ Level, Kind, Span, SetBy = SpendLimit.Level, SpendLimit.Kind, SpendLimit.Window,
 THRESHOLD_MAX: Final = 1000
 HOURS_MAX: Final = 8784
 
-explain_constraint(
-    "one_limit_per_window",
-    Conflict,
+ALREADY: Final = (
     "already_exists",
     "There is a limit of this kind for this level and window already; change that one.",
 )
+explain_constraint("one_limit_per_window", Conflict, *ALREADY)
 
 
 class LimitTerms(TypedDict, total=False):
@@ -138,6 +137,7 @@ def create_limit(owner: Owner, amount: Decimal, **terms: Unpack[LimitTerms]) -> 
     with transaction.atomic():
         _lock_payers(owner.customer_id)
         _check_ceiling(limit)
+        _check_alone(limit)
         limit.save()
         count_what_was_spent(limit, now)
     return limit
@@ -146,7 +146,7 @@ def create_limit(owner: Owner, amount: Decimal, **terms: Unpack[LimitTerms]) -> 
 def change_limit(limit: SpendLimit, **changes: Unpack[LimitChanges]) -> SpendLimit:
     """Change a limit; what it has counted stays, and so do the alerts that the new amount has reached.
 
-    Raises Conflict for one that has ended, Unprocessable `above_ceiling` as `create_limit`.
+    Raises Conflict for one that has ended, Unprocessable and Conflict as `create_limit`.
     """
     now = clock.now()
     with transaction.atomic():
@@ -158,6 +158,7 @@ def change_limit(limit: SpendLimit, **changes: Unpack[LimitChanges]) -> SpendLim
         if "thresholds" in changes:
             limit.thresholds = _check_thresholds(changes["thresholds"])
         _check_ceiling(limit)
+        _check_alone(limit)
         limit.save(update_fields=list(LimitChanges.__annotations__))
         if "amount" in changes or "thresholds" in changes:
             remember_reached(limit, now)
@@ -179,17 +180,19 @@ def prune_counters(now: datetime) -> int:
 
 
 def ceiling_of(limit: SpendLimit) -> Decimal | None:
-    """The lowest amount that staff's hard limits allow for the same level and window; None for no bound."""
+    """The lowest amount of staff's hard limits for the same level, window and currency; None for no bound."""
+    rows = _beside(limit).filter(set_by=SetBy.STAFF, kind=Kind.HARD)
+    return rows.order_by("amount").values_list("amount", flat=True).first()
+
+
+def _beside(limit: SpendLimit) -> QuerySet[SpendLimit]:
+    """What stands at the level of a limit for the same window and currency."""
     same = {
         name: getattr(limit, f"{name}_id")
         for name in ("api_key", "workspace", "organization", "billing_entity", "meter")
     }
-    rows = SpendLimit.objects.filter(
-        Q(level=limit.level, window=limit.window, hours=limit.hours, set_by=SetBy.STAFF, kind=Kind.HARD),
-        ended_at=None,
-        **same,
-    )
-    return rows.order_by("amount").values_list("amount", flat=True).first()
+    terms = {name: getattr(limit, name) for name in ("level", "window", "hours", "currency")}
+    return SpendLimit.objects.filter(ended_at=None, **same, **terms)
 
 
 def _lock(limit: SpendLimit) -> SpendLimit:
@@ -217,6 +220,11 @@ def _check_ceiling(limit: SpendLimit) -> None:
     ceiling = ceiling_of(limit)
     if ceiling is not None and limit.amount > ceiling:
         raise Unprocessable("above_ceiling", "The operator's limit here is lower than this.", "amount")
+
+
+def _check_alone(limit: SpendLimit) -> None:
+    if _beside(limit).filter(set_by=limit.set_by, kind=limit.kind).exclude(pk=limit.pk).exists():
+        raise Conflict(*ALREADY)
 
 
 def _check_amount(amount: Decimal) -> Decimal:

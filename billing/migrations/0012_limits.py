@@ -468,6 +468,7 @@ class Migration(migrations.Migration):
                 models.F("meter"),
                 models.F("window"),
                 models.F("hours"),
+                models.F("currency"),
                 models.F("kind"),
                 models.F("set_by"),
                 condition=models.Q(("ended_at", None)),

@@ -25,8 +25,8 @@ class SpendLimit(models.Model):
 
     The level's own column names whose spend it is; a `meter` limit is that of a meter with one payer. A
     window is a billing period, a local day of `time_zone`, or the last `hours` hours. A soft limit only
-    notifies. What the customer sets (`set_by`) stays within what staff set for the same level and window.
-    Until `ended_at` it holds.
+    notifies. What the customer sets (`set_by`) stays within what staff set for the same level, window and
+    currency: payers of several currencies may come together at a level. Until `ended_at` it holds.
     """
 
     public_id = PublicId("lim")
@@ -100,6 +100,7 @@ class SpendLimit(models.Model):
                 F("meter"),
                 F("window"),
                 F("hours"),
+                F("currency"),
                 F("kind"),
                 F("set_by"),
                 condition=Q(ended_at=None),

@@ -22,7 +22,14 @@ LEVELS: Final[Mapping[str, str]] = {
     "organization": "Organization",
     "billing_entity": "Payer",
 }
-"""The levels that refuse, the nearest to the call first, in words."""
+"""The levels of limits, the nearest to the call first, in words."""
+REFUSING: Final[Mapping[str, str]] = {
+    **LEVELS,
+    "entitlement": "Entitlement",
+    "authorization": "Hold",
+    "subscription": "Subscription",
+}
+"""All levels that refuse: beside limits and funds a feature, a hold that is captured, a version's floor."""
 
 
 @dataclass(frozen=True, slots=True)

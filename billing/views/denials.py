@@ -18,7 +18,7 @@ from accounts.staff_pages import staff_page
 from billing.models import Denial, Overspend
 from billing.reports.comparing import currency_units
 from billing.reports.customer import CustomerFrame
-from billing.reports.refusals import LEVELS
+from billing.reports.refusals import REFUSING
 from billing.views.frame import frame_context, open_frame
 from billing.views.listings import DescribedListing
 from core.ids import hot_id
@@ -58,7 +58,7 @@ class OverspendRow:
 def level_cell(row: DenialRow, reader: Reader) -> str:
     """Which level refused, and whose it is."""
     names = {"billing_entity": row.payer.name, "workspace": row.workspace.name if row.workspace else ""}
-    words = LEVELS.get(row.denial.level, row.denial.level)
+    words = REFUSING.get(row.denial.level, row.denial.level)
     return with_sub(words, names.get(row.denial.level) or row.denial.level_id)
 
 

@@ -62,7 +62,9 @@ def fill_cell(row: LimitRow, reader: Reader) -> str:
 
 
 def kind_cell(row: LimitRow, reader: Reader) -> str:
-    """What happens at it; a hard one that is reached refuses now."""
+    """What happens at it: a hard one that is reached refuses now, none where another currency is paid."""
+    if row.fill.passed_over_in is not None:
+        return status_html("passed_over", f"Paid in {row.fill.passed_over_in}", "warn")
     if row.limit.kind == SpendLimit.Kind.SOFT:
         return status_html("soft", "Tells", "neutral")
     is_reached = (row.filled or ZERO) >= ONE

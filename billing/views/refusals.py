@@ -18,7 +18,7 @@ from accounts.scoping import Viewer, viewer_of, visible
 from accounts.staff_pages import staff_page
 from billing.models import Denial, Overspend
 from billing.reports.comparing import currency_units
-from billing.reports.refusals import LEVELS, Group, denial_groups, overspend_groups, sum_of
+from billing.reports.refusals import REFUSING, Group, denial_groups, overspend_groups, sum_of
 from billing.views.denials import DENIALS, OVERSPENDS, DenialRow, OverspendRow
 from core import clock
 from core.pages import columns
@@ -38,7 +38,7 @@ ALL_DENIALS: Final = replace(
     prefix="",
     columns=(CUSTOMER, *(one for one in DENIALS.columns if one.key != "payer_name")),
     filters=filter_by(
-        Words("reason", "reason", Denial.Reason.choices), Words("level", "level", list(LEVELS.items()))
+        Words("reason", "reason", Denial.Reason.choices), Words("level", "level", list(REFUSING.items()))
     ),
     row_url=lambda row: reverse("customer_denials", args=[row.payer.customer.public_id]),
     keeps=("period",),
@@ -94,7 +94,7 @@ def sums_context(period: str, groups: Sequence[Group], units: Mapping[str, Curre
         "form": PeriodForm(initial={"period": period}),
         "as_of": clock.now(),
         "groups": [
-            (group, LEVELS.get(group.words[-1], group.words[-1]), with_units(group.amounts, units))
+            (group, REFUSING.get(group.words[-1], group.words[-1]), with_units(group.amounts, units))
             for group in groups
         ],
         "number": sum(group.number for group in groups),

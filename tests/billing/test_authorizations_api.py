@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from billing.authorizations import expire_due
 from billing.models import Authorization, Charge, Denial, LedgerAccount, Overspend
 from metering.models import IdempotencyKey, UsageEvent
 from tests.billing.authorizing import NOW, Desk, desks, error_of
+from tests.billing.world import make_tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -96,6 +98,37 @@ def test_another_payload_under_the_key_is_a_conflict_that_names_the_field(
     answer = desk.api.post("/v1/authorizations", event | changed)
     assert (*error_of(answer), answer.json()["error"]["param"]) == (409, "idempotency_conflict", param)
     assert desk.api.post("/v1/authorizations", event | {"amount": "2.5"}).status_code == 200
+
+
+@pytest.mark.parametrize("held_by", ["workspace", "api_key"])
+def test_a_capture_may_say_again_who_calls_by_any_name(held_by: str) -> None:
+    desk, other = Desk("10"), make_tenant()
+    workspace, payer = desk.tenant.workspace, desk.tenant.payer
+    key = desk.api.make("/v1/api-keys", workspace=workspace.external_id, name="caller")
+    stranger = desk.api.make("/v1/api-keys", workspace=other.workspace.external_id, name="stranger")
+    names: dict[str, list[Any]] = {
+        "workspace": [workspace.external_id, workspace.public_id],
+        "billing_entity": [payer.external_id, payer.public_id],
+    }
+    others: dict[str, list[Any]] = {
+        "workspace": [other.workspace.external_id, other.workspace.public_id, "nobody"],
+        "billing_entity": [other.payer.public_id, "nobody"],
+        "api_key": [stranger["secret"], stranger["id"], "nobody"],
+    }
+    if held_by == "api_key":
+        fingerprint = sha256(key["secret"].encode()).hexdigest()
+        names |= {"api_key": [key["secret"], key["id"], fingerprint]}
+    else:
+        others["api_key"].append(key["secret"])
+    by = {"workspace": None, "api_key": key["secret"]} if held_by == "api_key" else {}
+    for name, value in ((name, value) for name, values in others.items() for value in values):
+        answer = desk.capture(desk.hold(1, **by), 1, **{name: value})
+        assert (*error_of(answer), answer.json()["error"]["param"]) == (422, "mismatch", name), value
+    for name, value in ((name, value) for name, values in names.items() for value in values):
+        hold = desk.hold(1, **by)
+        first, again = (desk.capture(hold, 1, **{name: value}) for _ in range(2))
+        assert (first.status_code, again.status_code) == (201, 200), (name, value, first.content)
+        assert desk.capture(hold, 1).json() == first.json()
 
 
 def test_keys_are_shared_with_charges_and_events() -> None:

@@ -56,6 +56,15 @@ def keys(api: Api, **params: str) -> list[str]:
     return [row["idempotency_key"] for row in listed(api, **params)]
 
 
+def test_a_capture_beyond_its_hold_is_not_blamed_on_the_balance(api: Api, tenant: Tenant) -> None:
+    body = {"idempotency_key": "h", "event": "completion", "workspace": tenant.workspace.external_id}
+    hold = api.post("/v1/authorizations", body | {"amount": "0.10"}).json()["id"]
+    refused = api.post(f"/v1/authorizations/{hold}/capture", {"properties": {"tokens": 11}}).json()
+    denial = {name: refused["denial"][name] for name in ("reason", "level", "id", "limit")}
+    assert denial == {"reason": "insufficient_funds", "level": "authorization", "id": hold, "limit": "0.1"}
+    assert refused["error"]["message"] == "This costs more than is held; `over` may be cap or overdraft."
+
+
 def test_a_denial_shows_who_was_refused_what_and_why(api: Api, tenant: Tenant) -> None:
     occurred = "2026-01-15T11:30:00Z"
     refused = send(api, tenant, "a", occurred_at=occurred)

@@ -88,11 +88,17 @@ def wait_until(page: Page, expression: str) -> None:
     raise AssertionError(f"never came true: {expression}")
 
 
+OUTSIDE_CARDS = """[...document.querySelectorAll(".is-cards .copy")].filter(button =>
+    button.getBoundingClientRect().right > button.closest("tr").getBoundingClientRect().right).length"""
+
+
 def layout_faults(page: Page) -> list[str]:
-    """The page itself never scrolls sideways."""
+    """The page itself never scrolls sideways, and no button lies outside of its card."""
     width = page.evaluate("document.documentElement.scrollWidth")
     window = page.evaluate("document.documentElement.clientWidth")
-    return [f"the page is {width}px wide in a window of {window}px"] if width > window else []
+    found = [f"the page is {width}px wide in a window of {window}px"] if width > window else []
+    outside = page.evaluate(OUTSIDE_CARDS)
+    return [*found, f"{outside} buttons lie outside of their cards"] if outside else found
 
 
 def axe_faults(page: Page) -> list[str]:

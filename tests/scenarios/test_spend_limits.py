@@ -6,6 +6,7 @@ import pytest
 
 from billing.models import Denial, OutboxMessage
 from tests.scenarios.limits import LimitStory, thresholds
+from tests.scenarios.money import per_unit
 
 pytestmark = pytest.mark.django_db
 
@@ -239,6 +240,28 @@ def test_a_customer_stays_within_what_staff_set(story: LimitStory) -> None:
     story.change(f"/v1/spend-limits/{staff['id']}", amount="30")
     story.change(f"/v1/spend-limits/{own['id']}", kind="soft", amount="20")
     assert story.denial(1)["limit"] == "30"
+
+
+def test_payers_of_two_currencies_are_bounded_in_each(story: LimitStory) -> None:
+    division = {"customer": story.customer, "organization": story.group}
+    yen = story.api.make("/v1/billing-entities", name="East", currency="JPY", overdraft="0", **division)["id"]
+    story.api.make("/v1/workspaces", external_id="east", billing_entity=yen, **division)
+    story.subscribe(yen, story.plan(per_unit("tokens", "1"), currency="JPY"))
+    story.top_up(yen, "5000")
+    story.limit("5", organization=story.group, currency="USD")
+    own = {"organization": story.group, "currency": "JPY", "set_by": "customer"}
+    story.limit("2000", **own, window="day")
+    of_yen = story.limit("1000", organization=story.group, currency="JPY")
+    refused = story.api.post("/v1/spend-limits", own | {"amount": "1001"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "above_ceiling")
+    story.limit("900", **own)
+    twice = story.api.post("/v1/spend-limits", own | {"amount": "1"})
+    assert (twice.status_code, twice.json()["error"]["code"]) == (409, "already_exists")
+    story.spend(900, "east")
+    assert story.denial(1, "east")["limit"] == "900"
+    story.spend(5)
+    assert story.denial(1)["limit"] == "5"
+    assert story.used(of_yen) == 900
 
 
 def test_a_moved_workspace_takes_its_limit_along(story: LimitStory) -> None:

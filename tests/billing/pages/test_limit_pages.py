@@ -12,7 +12,7 @@ from django.test import Client
 from accounts.models import Organization
 from accounts.users import add_member, create_user
 from billing.charging import Charged, Denied
-from billing.limits.verbs import create_limit, owner_of
+from billing.limits.verbs import create_limit, end_limit, owner_of
 from billing.models import Alert, SpendLimit
 from tests.billing.pages.conftest import NOW, Sign, signed
 from tests.billing.pages.reading import page, read, rows, words
@@ -54,6 +54,19 @@ def test_the_list_says_whose_it_is_and_how_full(staff: Client, acme: Tenant, lim
         *("4", "0.8"),
     )
     assert rows(staff, "/spend-limits?level=workspace&export=csv") == []
+
+
+def test_one_in_another_currency_than_is_paid_does_not_say_that_it_refuses(
+    staff: Client, acme: Tenant, limit: SpendLimit
+) -> None:
+    made = create_limit(owner_of(workspace=acme.workspace), D(5), currency="JPY")
+    (row,) = rows(staff, "/spend-limits?level=workspace&export=csv")
+    assert (row["limit_amount"], row["fill_used"]) == ("5", "0")
+    said = f"{acme.workspace.name} Workspace {acme.customer.name} JPY 5 each billing period 0% JPY 0"
+    assert f"{said} 1 Feb 2026, 00:00 EST Paid in USD" in read(staff, "/spend-limits")
+    create_limit(owner_of(workspace=acme.workspace), D(5), window="day", currency="USD")
+    end_limit(made)
+    assert "Paid in" not in read(staff, "/spend-limits")
 
 
 def test_a_full_one_refuses_now_and_its_alerts_are_listed(
@@ -140,6 +153,20 @@ def test_what_makes_no_sense_is_said_and_sets_nothing(
     text = post(staff, address, FORM | {"owner": acme.payer.public_id} | data, 422)
     assert says in text
     assert not SpendLimit.objects.exists()
+
+
+def test_a_limit_that_stands_already_is_said_and_so_is_one_that_a_change_would_make_twice(
+    acme: Tenant, limit: SpendLimit
+) -> None:
+    client = member_of(acme, "owner")
+    asked = FORM | {"owner": acme.payer.public_id}
+    assert "The limit holds" in post(client, "/limits/new", asked)
+    assert "There is a limit of this kind" in post(client, "/limits/new", asked | {"amount": "4"}, 422)
+    assert "The limit holds" in post(client, "/limits/new", asked | {"kind": "soft"})
+    soft = SpendLimit.objects.get(set_by="customer", kind="soft")
+    hardened = {"amount": "4", "kind": "hard"}
+    assert "There is a limit of this kind" in post(client, f"/limits/{soft.public_id}", hardened, 422)
+    assert "Changed" in post(client, f"/limits/{soft.public_id}", hardened | {"kind": "soft"})
 
 
 def test_a_meter_is_a_payers(staff: Client, acme: Tenant) -> None:

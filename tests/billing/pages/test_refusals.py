@@ -73,6 +73,15 @@ def test_it_is_narrowed_by_reason_and_level_within_its_period(staff: Client, ref
     assert "4 calls, worth" in read(staff, "/denials?period=week")
 
 
+def test_a_feature_is_a_level_too_in_words_and_to_look_for(staff: Client, refused: Tenant) -> None:
+    quota = {"feature": "few", "type": "metered", "meter": "tokens", "limit": "1", "reset": "month"}
+    refuse(make_tenant(make_version(PER_TOKEN, entitlements=[quota]), balance="50"), "e", 300)
+    assert "Entitlement Entitlement 1 1 USD 3.00" in read(staff, "/denials")
+    (row,) = rows(staff, "/denials?level=entitlement&export=csv")
+    assert row["denial_idempotency_key"] == "e"
+    assert rows(staff, "/denials?level=authorization&export=csv") == []
+
+
 def test_overspend_is_summed_by_cause(staff: Client, acme: Tenant) -> None:
     charge(acme, "a", Mode.REPORT, properties={"tokens": 4000})  # 10 + 0.005 * 2900 = 24.50 of 20
     charge(acme, "b", Mode.REPORT, properties={"tokens": 100})  # 0.50, all of it below
