@@ -245,7 +245,8 @@ def _draw(
     payer = item.attribution.payer
     assert payer is not None
     drawing.draw(item, known, rated)
-    parts = deciding.fund(item, known.books[payer.customer_id, payer.id], rated, batch.now)
+    paid_at = batch.now if item.is_of_lease else None
+    parts = deciding.fund(item, known.books[payer.customer_id, payer.id], rated, paid_at)
     return _book(raw, item, known, batch, rated, parts, absorbed)
 
 

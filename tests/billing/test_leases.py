@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from accounts.models import BillingEntity, PayerAssignment, Workspace
-from billing.models import Authorization, Charge, LedgerAccount, Overspend
+from billing.models import Authorization, Charge, CreditGrant, LedgerAccount, Overspend
+from billing.subscriptions import start_subscription
+from billing.wallets import grant_credit, top_up
 from core.numbers import plain
 from metering.models import UsageEvent
 from tests.billing.authorizing import Desk, desks, error_of, table
@@ -210,3 +212,24 @@ def test_a_bad_lease_names_its_field(fields: dict[str, Any], code: str, param: s
     body: dict[str, Any] = {"workspace": desk.tenant.workspace.external_id, "amount": "1"} | fields
     answer = desk.api.post("/v1/leases", body)
     assert (*error_of(answer), answer.json()["error"]["param"]) == (400, code, param)
+
+
+def test_a_call_that_another_pays_for_is_paid_with_what_was_good_when_it_happened() -> None:
+    """It is a report like any other: credit that came after it does not pay for it, as it would for a call
+    of the lease."""
+    desk = Leasing("10")
+    lease, customer = desk.drawn("5"), desk.tenant.payer.customer
+    fields = {"currency": "USD", "overdraft": Decimal(0), "created_at": desk.now}
+    heir = BillingEntity.objects.create(customer=customer, name="Heir", **fields)
+    start_subscription(heir, desk.version, starts_at=desk.now)
+    space = Workspace.objects.create(customer=customer, name="Other", created_at=desk.now)
+    PayerAssignment.objects.create(
+        customer=customer, workspace=space, billing_entity=heir, created_at=desk.now
+    )
+    first, happened_at = top_up(heir, Decimal(4)), desk.now.isoformat()
+    desk.later(seconds=10)
+    grants = [grant_credit(payer, Decimal(3), priority=1) for payer in (heir, desk.tenant.payer)]
+    desk.tell(lease, "2", workspace=space.public_id, occurred_at=happened_at)
+    desk.tell(lease, "1", occurred_at=happened_at)
+    left = CreditGrant.objects.in_bulk([first.pk, *(grant.pk for grant in grants)])
+    assert [grant.remaining for grant in left.values()] == [2, 3, 2]
