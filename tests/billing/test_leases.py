@@ -176,6 +176,20 @@ def test_calls_of_the_leases_workspace_are_paid_by_who_gave_it() -> None:
     assert UsageEvent.objects.get(workspace_id=other.pk).billing_entity_id == heir.pk
 
 
+def test_a_call_that_names_another_payer_is_not_charged_to_who_gave_a_lease_of_its_own() -> None:
+    desk = Leasing("10")
+    payer = desk.tenant.payer
+    fields = {"currency": "USD", "overdraft": Decimal(0), "created_at": desk.now}
+    other = BillingEntity.objects.create(customer=payer.customer, name="Other", **fields)
+    start_subscription(other, desk.version, starts_at=desk.now)
+    top_up(other, Decimal(4))
+    lease = desk.drawn("5", billing_entity=payer.public_id)
+    assert desk.tell(lease, "2", billing_entity=other.public_id)["held"] == "5"
+    assert desk.tell(lease, "1", billing_entity=payer.public_id)["held"] == "4"
+    wallets = LedgerAccount.objects.filter(kind="wallet").values_list("billing_entity_id", "balance")
+    assert dict(wallets) == {payer.pk: 9, other.pk: 2}
+
+
 def test_the_list_shows_leases_and_no_authorizations() -> None:
     desk = Leasing("10")
     hold = desk.hold(100)
