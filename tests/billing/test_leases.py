@@ -13,9 +13,11 @@ from accounts.models import BillingEntity, PayerAssignment, Workspace
 from billing.models import Authorization, Charge, CreditGrant, LedgerAccount, Overspend
 from billing.subscriptions import start_subscription
 from billing.wallets import grant_credit, top_up
+from core import clock
 from core.numbers import plain
 from metering.models import UsageEvent
-from tests.billing.authorizing import Desk, desks, error_of, table
+from tests.billing.authorizing import NOW, Desk, desks, error_of, table
+from tests.billing.world import make_meter, make_version
 
 pytestmark = pytest.mark.django_db
 DOCUMENT = Path(__file__).parents[2] / "docs/algorithms/leases.md"
@@ -247,3 +249,17 @@ def test_a_call_that_another_pays_for_is_paid_with_what_was_good_when_it_happene
     desk.tell(lease, "1", occurred_at=happened_at)
     left = CreditGrant.objects.in_bulk([first.pk, *(grant.pk for grant in grants)])
     assert [grant.remaining for grant in left.values()] == [2, 3, 2]
+
+
+def test_what_a_call_gives_back_is_not_reserved_again_and_no_exposure() -> None:
+    clock.use(lambda: NOW)
+    make_meter()
+    tiers = [{"up_to": "300", "unit_price": "0.01"}, {"up_to": None, "unit_price": "0.005"}]
+    volume = {"key": "tok", "meter": "tokens", "model": "volume", "tiers": tiers}
+    desk = Leasing("10", version=make_version([volume]))
+    lease = desk.drawn("5")
+    assert desk.tell(lease, "3")["exposure"] == "2"
+    shown = desk.tell(lease, "1")  # 400 at 0.005: 1 less than before
+    assert (shown["used"], shown["held"], shown["exposure"]) == ("2", "2", "2")
+    desk.later(seconds=60)
+    assert desk.lease(lease)["exposure"] == "3"
