@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from billing.wallets import grant_credit, top_up
 from core import clock
 from core.numbers import plain
 from metering.models import UsageEvent
-from tests.billing.authorizing import NOW, Desk, desks, error_of, table
+from tests.billing.authorizing import NOW, PER_TOKEN, Desk, desks, error_of, table
 from tests.billing.world import make_meter, make_version
 
 pytestmark = pytest.mark.django_db
@@ -263,3 +264,22 @@ def test_what_a_call_gives_back_is_not_reserved_again_and_no_exposure() -> None:
     assert (shown["used"], shown["held"], shown["exposure"]) == ("2", "2", "2")
     desk.later(seconds=60)
     assert desk.lease(lease)["exposure"] == "3"
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_what_a_call_frees_of_expired_credit_is_gone_for_the_next_one_in_its_batch_too(batches: int) -> None:
+    clock.use(lambda: NOW)
+    make_meter()
+    make_meter("images")
+    image = {"key": "img", "meter": "images", "model": "per_unit", "unit_price": "0.01"}
+    desk = Leasing(None, version=make_version([PER_TOKEN, image]))
+    grant_credit(desk.tenant.payer, Decimal(10), expires_at=desk.now + timedelta(seconds=30))
+    grant_credit(desk.tenant.payer, Decimal(4), priority=1, components=["img"])
+    lease = desk.drawn("8")
+    desk.later(seconds=30)
+    assert desk.balance() == ("12", "8", "4")
+    events = [desk.event(properties={"images": 400}), desk.event(600)]
+    for batch in [events] if batches == 1 else [[event] for event in events]:
+        desk.send(lease, batch)
+    assert desk.balance() == ("-2", "0", "-2")
+    assert Overspend.objects.get().amount == 2
