@@ -161,7 +161,7 @@ def _row(row: Authorization) -> dict[str, Any]:
         "amount": row.amount,
         "held": row.held if status == "open" else ZERO,
         "used": row.captured_amount or ZERO,
-        "exposure": leases.exposure_of(status, row.amount, row.captured_amount),
+        "exposure": leases.exposure_of(status, row.held, row.amount, row.captured_amount),
         "currency": row.currency,
         "drawn_at": row.authorized_at,
         "expires_at": row.expires_at,

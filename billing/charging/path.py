@@ -245,8 +245,13 @@ def _draw(
     payer = item.attribution.payer
     assert payer is not None
     drawing.draw(item, known, rated)
-    parts = deciding.fund(item, known.books[payer.customer_id, payer.id], rated, batch.now)
-    return _book(raw, item, known, batch, rated, parts, absorbed)
+    book = known.books[payer.customer_id, payer.id]
+    if not item.is_of_lease:
+        return _book(raw, item, known, batch, rated, deciding.fund(item, book, rated), absorbed)
+    parts = deciding.fund(item, book, rated, batch.now)
+    outcome = _book(raw, item, known, batch, rated, parts, absorbed)
+    book.settle_due((), batch.now)  # of expired grants that the lease kept, what it let go
+    return outcome
 
 
 def _book(

@@ -81,8 +81,10 @@ class CaptureTerms:
                 found.problem = None
 
     def _is_of(self, found: Attribution) -> bool:
+        """Whether a call is of the workspace of the lease; one that names its payer is of none."""
         customer_id = found.config.customer_id if found.config else None
-        return (customer_id, found.workspace_id) == (self.customer_id, self.workspace_id)
+        is_same = (customer_id, found.workspace_id) == (self.customer_id, self.workspace_id)
+        return is_same and self.workspace_id is not None
 
 
 @dataclass(slots=True)

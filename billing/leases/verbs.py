@@ -80,9 +80,11 @@ def status_of(status: str) -> str:
     return STATUSES[status]
 
 
-def exposure_of(status: str, amount: Decimal, used: Decimal | None) -> Decimal:
-    """What calls of a lease may still come to that have not been reported: all that is left of it, until it
-    is returned. While it is open, so much is reserved."""
+def exposure_of(status: str, held: Decimal, amount: Decimal, used: Decimal | None) -> Decimal:
+    """What calls of a lease may still come to that have not been reported: what it reserves while it is open,
+    and then all that is left of it, until it is returned."""
     if status == RETURNED:
         return ZERO
+    if status == OPEN:
+        return held
     return max(ZERO, CONTEXT.subtract(amount, used or ZERO))

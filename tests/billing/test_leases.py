@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,14 @@ from typing import Any
 import pytest
 
 from accounts.models import BillingEntity, PayerAssignment, Workspace
-from billing.models import Authorization, Charge, LedgerAccount, Overspend
+from billing.models import Authorization, Charge, CreditGrant, LedgerAccount, Overspend
+from billing.subscriptions import start_subscription
+from billing.wallets import grant_credit, top_up
+from core import clock
 from core.numbers import plain
 from metering.models import UsageEvent
-from tests.billing.authorizing import Desk, desks, error_of, table
+from tests.billing.authorizing import NOW, PER_TOKEN, Desk, desks, error_of, table
+from tests.billing.world import make_meter, make_version
 
 pytestmark = pytest.mark.django_db
 DOCUMENT = Path(__file__).parents[2] / "docs/algorithms/leases.md"
@@ -174,6 +179,20 @@ def test_calls_of_the_leases_workspace_are_paid_by_who_gave_it() -> None:
     assert UsageEvent.objects.get(workspace_id=other.pk).billing_entity_id == heir.pk
 
 
+def test_a_call_that_names_another_payer_is_not_charged_to_who_gave_a_lease_of_its_own() -> None:
+    desk = Leasing("10")
+    payer = desk.tenant.payer
+    fields = {"currency": "USD", "overdraft": Decimal(0), "created_at": desk.now}
+    other = BillingEntity.objects.create(customer=payer.customer, name="Other", **fields)
+    start_subscription(other, desk.version, starts_at=desk.now)
+    top_up(other, Decimal(4))
+    lease = desk.drawn("5", billing_entity=payer.public_id)
+    assert desk.tell(lease, "2", billing_entity=other.public_id)["held"] == "5"
+    assert desk.tell(lease, "1", billing_entity=payer.public_id)["held"] == "4"
+    wallets = LedgerAccount.objects.filter(kind="wallet").values_list("billing_entity_id", "balance")
+    assert dict(wallets) == {payer.pk: 9, other.pk: 2}
+
+
 def test_the_list_shows_leases_and_no_authorizations() -> None:
     desk = Leasing("10")
     hold = desk.hold(100)
@@ -210,3 +229,57 @@ def test_a_bad_lease_names_its_field(fields: dict[str, Any], code: str, param: s
     body: dict[str, Any] = {"workspace": desk.tenant.workspace.external_id, "amount": "1"} | fields
     answer = desk.api.post("/v1/leases", body)
     assert (*error_of(answer), answer.json()["error"]["param"]) == (400, code, param)
+
+
+def test_a_call_that_another_pays_for_is_paid_with_what_was_good_when_it_happened() -> None:
+    """It is a report like any other: credit that came after it does not pay for it, as it would for a call
+    of the lease."""
+    desk = Leasing("10")
+    lease, customer = desk.drawn("5"), desk.tenant.payer.customer
+    fields = {"currency": "USD", "overdraft": Decimal(0), "created_at": desk.now}
+    heir = BillingEntity.objects.create(customer=customer, name="Heir", **fields)
+    start_subscription(heir, desk.version, starts_at=desk.now)
+    space = Workspace.objects.create(customer=customer, name="Other", created_at=desk.now)
+    PayerAssignment.objects.create(
+        customer=customer, workspace=space, billing_entity=heir, created_at=desk.now
+    )
+    first, happened_at = top_up(heir, Decimal(4)), desk.now.isoformat()
+    desk.later(seconds=10)
+    grants = [grant_credit(payer, Decimal(3), priority=1) for payer in (heir, desk.tenant.payer)]
+    desk.tell(lease, "2", workspace=space.public_id, occurred_at=happened_at)
+    desk.tell(lease, "1", occurred_at=happened_at)
+    left = CreditGrant.objects.in_bulk([first.pk, *(grant.pk for grant in grants)])
+    assert [grant.remaining for grant in left.values()] == [2, 3, 2]
+
+
+def test_what_a_call_gives_back_is_not_reserved_again_and_no_exposure() -> None:
+    clock.use(lambda: NOW)
+    make_meter()
+    tiers = [{"up_to": "300", "unit_price": "0.01"}, {"up_to": None, "unit_price": "0.005"}]
+    volume = {"key": "tok", "meter": "tokens", "model": "volume", "tiers": tiers}
+    desk = Leasing("10", version=make_version([volume]))
+    lease = desk.drawn("5")
+    assert desk.tell(lease, "3")["exposure"] == "2"
+    shown = desk.tell(lease, "1")  # 400 at 0.005: 1 less than before
+    assert (shown["used"], shown["held"], shown["exposure"]) == ("2", "2", "2")
+    desk.later(seconds=60)
+    assert desk.lease(lease)["exposure"] == "3"
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_what_a_call_frees_of_expired_credit_is_gone_for_the_next_one_in_its_batch_too(batches: int) -> None:
+    clock.use(lambda: NOW)
+    make_meter()
+    make_meter("images")
+    image = {"key": "img", "meter": "images", "model": "per_unit", "unit_price": "0.01"}
+    desk = Leasing(None, version=make_version([PER_TOKEN, image]))
+    grant_credit(desk.tenant.payer, Decimal(10), expires_at=desk.now + timedelta(seconds=30))
+    grant_credit(desk.tenant.payer, Decimal(4), priority=1, components=["img"])
+    lease = desk.drawn("8")
+    desk.later(seconds=30)
+    assert desk.balance() == ("12", "8", "4")
+    events = [desk.event(properties={"images": 400}), desk.event(600)]
+    for batch in [events] if batches == 1 else [[event] for event in events]:
+        desk.send(lease, batch)
+    assert desk.balance() == ("-2", "0", "-2")
+    assert Overspend.objects.get().amount == 2

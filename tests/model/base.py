@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine
 
 from core import clock
 from tests.api_client import Api
-from tests.model.parties import Answer, Authorization, Payer
+from tests.model.parties import Answer, Authorization, Lease, Payer
 from tests.model.system import System
 from tests.model.world import START, Prices, World
 
@@ -40,6 +40,7 @@ class Sender(RuleBasedStateMachine):
         self.now = START + timedelta(days=3, hours=5)
         self.made = 0
         self.holds: list[Authorization] = []
+        self.leases: list[Lease] = []
         self.sent: list[Json] = []
         self.has_failed = False
         clock.use(self._now)
@@ -68,7 +69,8 @@ class Sender(RuleBasedStateMachine):
 
     def _as_sent(self, body: Json) -> Json:
         """A body with the API's ids for the model's names."""
-        sent = body | {"workspace": self.world.ids[body["workspace"]]}
+        named = {name: self.world.ids[body[name]] for name in ("workspace", "billing_entity") if name in body}
+        sent = body | named
         return sent | ({"api_key": self.world.secrets[body["api_key"]]} if "api_key" in body else {})
 
     def _charge(self, body: Json) -> None:
@@ -79,16 +81,19 @@ class Sender(RuleBasedStateMachine):
     def _report(self, bodies: list[Json]) -> None:
         self.sent += bodies
         answer = self.world.api.post("/v1/events", {"events": [self._as_sent(body) for body in bodies]})
-        assert answer.status_code == 200, answer.content
         self.system.settle(self.now)
+        self._counts_agree(answer, bodies, [self.system.report(body, self.now) for body in bodies])
+
+    def _counts_agree(self, answer: Any, bodies: list[Json], outcomes: list[str]) -> None:
+        """What a batch of events came to."""
+        assert answer.status_code == 200, answer.content
         counted: dict[str, int] = dict.fromkeys(
             ("accepted", "duplicates", "quarantined", "rejected", "unmatched", "unpriced"), 0
         )
-        for body in bodies:
-            outcome = self.system.report(body, self.now)
+        for outcome in outcomes:
             counted[outcome] += 1
             counted["accepted"] += outcome in ("unmatched", "unpriced")
-        told = {name: number for name, number in answer.json().items() if name != "errors"}
+        told = {name: answer.json()[name] for name in counted}
         waiting = self.world.api.get("/v1/quarantine").json()["data"] if told != counted else []
         why = [(row["idempotency_key"], row["reason"], row["message"]) for row in waiting]
         self._agree(told, counted, [why, bodies, answer.json()])
@@ -132,6 +137,8 @@ class Sender(RuleBasedStateMachine):
             "billing_entity": lambda given: next(n for n, i in self.world.ids.items() if i == given),
             "expires_at": datetime.fromisoformat,
             "amount": Decimal,
+            "held": Decimal,
+            "exposure": Decimal,
             "limit": lambda limit: None if limit is None else Decimal(limit),
             "used": lambda used: None if used is None else Decimal(used),
         }

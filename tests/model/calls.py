@@ -55,6 +55,12 @@ class Calls:
         since = [start for start in self.assignments[workspace] if start <= at]
         return self.assignments[workspace][max(since)] if since else None
 
+    def payer_of(self, body: Event, at: datetime) -> Payer | None:
+        """Who pays for a body's caller: the payer that it names, or the workspace's."""
+        if "billing_entity" in body:
+            return self.payers[body["billing_entity"]]
+        return self.payer_at(body["workspace"], at)
+
     def move(self, workspace: str, payer: Payer, starts_at: datetime) -> Answer:
         """Another pays from `starts_at` to the next change that is planned."""
         if payer.status == "closed":
@@ -64,16 +70,22 @@ class Calls:
         return 201, {}
 
     def _problem(
-        self, payer: Payer | None, at: datetime, now: datetime, *, is_any_age: bool = False
+        self,
+        payer: Payer | None,
+        at: datetime,
+        now: datetime,
+        *,
+        is_any_age: bool = False,
+        is_promised: bool = False,
     ) -> Answer | None:
-        """What keeps a call from being looked at."""
+        """What keeps a call from being looked at. A closed payer pays for what was promised before."""
         if payer is None:
             return error(422, "no_payer")
         if at < now - LATE and not is_any_age:
             return error(422, "too_late")
         if at > now + AHEAD:
             return error(422, "in_future")
-        return error(403, "closed") if payer.status == "closed" else None
+        return error(403, "closed") if payer.status == "closed" and not is_promised else None
 
     # --- calls --------------------------------------------------------------------------------------------
 
@@ -84,7 +96,7 @@ class Calls:
         if known is not None:
             return self._again(known, body, "event")
         at = instant(body["occurred_at"]) if "occurred_at" in body else now
-        payer = self.payer_at(body["workspace"], at)
+        payer = self.payer_of(body, at)
         problem = self._problem(payer, at, now)
         if problem is not None or payer is None:
             return problem or error(422, "no_payer")
@@ -102,7 +114,7 @@ class Calls:
             status, _ = self._again(known, body, "event")
             return "duplicates" if status == 200 else "rejected"
         at = instant(body["occurred_at"]) if "occurred_at" in body else now
-        payer = self.payer_at(body["workspace"], at)
+        payer = self.payer_of(body, at)
         problem = self._problem(payer, at, now, is_any_age=is_any_age)
         if payer is None or problem is not None:
             self.quarantine[body["idempotency_key"]] = body
@@ -110,6 +122,10 @@ class Calls:
         spent, lines, segment = self._rate(body, payer, at, now, asked=False)
         parts = payer.wallet.burn(amounts_of(lines), at, keeps=False)
         self._book(body, payer, segment, spent, lines, parts, now, asked=False)
+        return self._counts_as(body, lines)
+
+    @staticmethod
+    def _counts_as(body: Event, lines: Sequence[Priced]) -> str:
         is_heard = any(hears(meter, body) for meter in METERS)
         return "accepted" if lines else "unpriced" if is_heard else "unmatched"
 
@@ -231,6 +247,7 @@ class Calls:
         *,
         asked: bool,
         authorization: Authorization | None = None,
+        is_of_lease: bool = False,
     ) -> dict[str, Any]:
         """Take it in. The answer's balance is that of this entry; what is breakage after it goes after it."""
         if segment is not None:
@@ -239,7 +256,7 @@ class Calls:
             spent.by_meter = self._by_meter(lines)
             spent.amount = sum(spent.by_meter.values(), ZERO)
         parts = parts + self._give_back(segment, lines)
-        self._pay(payer, segment, parts)
+        self._pay(payer, segment, parts, is_of_lease=is_of_lease)
         self.spends.append(spent)
         record = Record(body, payer, segment, lines, spent)
         if segment is not None:
@@ -269,7 +286,12 @@ class Calls:
                 back += segment.payments.give_back(line.component, -amount)
         return back
 
-    def _pay(self, payer: Payer, segment: Segment | None, parts: Sequence[Part]) -> None:
+    @staticmethod
+    def _pay(
+        payer: Payer, segment: Segment | None, parts: Sequence[Part], *, is_of_lease: bool = False
+    ) -> None:
+        before = payer.wallet.beyond
         payer.wallet.apply(parts)
+        payer.overspent[is_of_lease] += max(ZERO, payer.wallet.beyond - before)
         if segment is not None:
             segment.payments.note(parts)

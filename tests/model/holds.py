@@ -20,7 +20,10 @@ class Holds(Calls):
         if known is None or known.authorization is None or not same(known.body, body, CALLER):
             return super().report(body, now, is_any_age=is_any_age)
         status, _ = self.capture(known.authorization, body, now, is_report=True)
-        return {201: "accepted", 200: "duplicates", 403: "quarantined"}.get(status, "rejected")
+        record = self.seen[known.authorization.id].record if status == 201 else None
+        if record is not None:
+            return self._counts_as(body, record.lines)
+        return {200: "duplicates", 403: "quarantined"}.get(status, "rejected")
 
     def authorize(self, body: Event, now: datetime) -> Answer:
         """`POST /v1/authorizations`: an event with expected properties, or an amount."""
@@ -29,7 +32,7 @@ class Holds(Calls):
         if known is not None:
             return self._again(known, body, "hold")
         at = instant(body["occurred_at"]) if "occurred_at" in body else now
-        payer = self.payer_at(body["workspace"], at)
+        payer = self.payer_of(body, at)
         problem = self._problem(payer, at, now)
         if problem is not None or payer is None:
             return problem or error(422, "no_payer")
@@ -99,7 +102,7 @@ class Holds(Calls):
         is_open = status == "authorized"
         first = held.authorized_at if is_open and not is_report else now
         at = instant(body["occurred_at"]) if "occurred_at" in body else first
-        call = {name: held.body[name] for name in ("workspace", "api_key") if name in held.body} | event
+        call = {name: held.body[name] for name in CALLER[1:] if name in held.body} | event
         spent, lines, segment = self._rate(call, payer, at, now, asked=not is_report)
         excess = spent.amount - held.hold.amount
         if is_open and excess > 0 and not is_report and over == "reject":

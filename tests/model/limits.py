@@ -48,7 +48,6 @@ class Limit:
     hours: int = 0
     meter: str = ""
     is_ended: bool = False
-    knows_from: int = 0
     spent_before: int = 0
     made_at: datetime = EPOCH
 
@@ -59,8 +58,10 @@ class Limit:
         return is_its and self.currency == spent.currency and not self.is_ended
 
     def amount_of(self, spent: Spent) -> Decimal:
-        """What of it counts here."""
-        return spent.by_meter.get(self.meter, ZERO) if self.meter else spent.amount
+        """What of it counts here. What was held without an event (meter "") may become any meter's."""
+        if not self.meter:
+            return spent.amount
+        return spent.by_meter.get(self.meter, ZERO) + spent.by_meter.get("", ZERO)
 
     def window_of(self, spent: Spent, now: datetime) -> tuple[datetime, datetime]:
         """The window that a call is decided in: of when it occurred; a rolling one is that of now."""
@@ -92,8 +93,6 @@ class Limit:
         return at - (at - EPOCH) % length
 
     def reserved(self, holds: list[Spent]) -> Decimal:
-        """What open holds reserve, in every window. Of a meter's calls only those are known that came after
-        the limit was set."""
-        known = holds[self.knows_from :] if self.meter else holds
-        open_ones = [one for one in known if one.hold is not None and one.hold.is_open and self.concerns(one)]
+        """What open holds reserve, in every window."""
+        open_ones = [one for one in holds if one.hold is not None and one.hold.is_open and self.concerns(one)]
         return sum((max(ZERO, self.amount_of(one)) for one in open_ones), ZERO)

@@ -7,6 +7,7 @@ from decimal import Decimal
 from hypothesis.stateful import rule
 
 from accounts.models import BillingEntity
+from billing.models import Overspend
 from billing.replay import replay_differences
 from core.ids import row_id
 from core.sql import driver
@@ -24,6 +25,8 @@ class Looks(Sender):
         """All of it."""
         self.system.settle(self.now)
         self._limits_agree()
+        self._leases_agree()
+        self._overspend_agrees()
         self._charges_agree()
         self._usage_agrees()
         self._entitlements_agree()
@@ -46,6 +49,22 @@ class Looks(Sender):
                 used = limit.used(self.system.spends, limit.window_at(self.now, self.now))
                 held = limit.reserved(self.system.reserved)
                 self._agree((Decimal(row["used"]), Decimal(row["held"])), (used, held), [limit, row])
+
+    def _leases_agree(self) -> None:
+        """Every lease, as it stands."""
+        for lease in self.leases:
+            answer = self.world.api.get(f"/v1/leases/{lease.id}")
+            self._compare(answer, (200, self.system.lease_as_shown(lease)))
+
+    def _overspend_agrees(self) -> None:
+        """What was charged below each payer's floor, by calls of leases and by others."""
+        for payer in self.system.payers.values():
+            entity_id = row_id("be", self.world.ids[payer.name])
+            rows = Overspend.objects.filter(billing_entity_id=entity_id)
+            told = {True: ZERO, False: ZERO}
+            for row in rows:
+                told[row.cause == Overspend.Cause.LEASE] += row.amount
+            self._agree(told, payer.overspent, payer.name)
 
     def _charges_agree(self) -> None:
         """The list of each payer's charges, the newest first, reversals among them."""

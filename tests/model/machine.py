@@ -13,6 +13,7 @@ from core import clock
 from tests.model.base import AMOUNTS
 from tests.model.looks import Looks
 from tests.model.rules_calls import CallRules
+from tests.model.rules_leases import LeaseRules
 from tests.model.rules_money import MoneyRules
 from tests.model.rules_terms import TermRules
 from tests.model.rules_time import TimeRules
@@ -30,7 +31,7 @@ TERMS = st.sampled_from(
 )
 
 
-class Agreement(CallRules, MoneyRules, TermRules, TimeRules, Looks):
+class Agreement(CallRules, LeaseRules, MoneyRules, TermRules, TimeRules, Looks):
     """One customer with three payers of different currencies and settlements, two workspaces, and time."""
 
     @initialize(

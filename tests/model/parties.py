@@ -16,7 +16,7 @@ LATE = timedelta(days=35)
 AHEAD = timedelta(hours=24)
 GRACE = timedelta(hours=24)
 TICK = timedelta(microseconds=1)
-CALLER = ("event", "workspace", "api_key")
+CALLER = ("event", "workspace", "api_key", "billing_entity")
 Answer = tuple[int, dict[str, Any]]
 """Status and body: what the API must answer, as far as it is modelled."""
 
@@ -58,28 +58,40 @@ class Segment:
 
 @dataclass(eq=False)
 class Payer:
-    """Who pays. `versions`: (since when, its components), the oldest first."""
+    """Who pays. `versions`: (since when, its components; None: it is paused), the oldest first."""
 
     name: str
     currency: str
     wallet: Wallet
-    versions: list[tuple[datetime, Version]]
+    versions: list[tuple[datetime, Version | None]]
     organizations: str
     status: str = "active"
+    chosen: Version | None = None
+    """What it was changed to in a pause."""
     segments: dict[datetime, Segment] = field(default_factory=dict)
     counted: list[Event] = field(default_factory=list)
     charged: list[Decimal] = field(default_factory=list)
+    overspent: dict[bool, Decimal] = field(default_factory=lambda: {True: ZERO, False: ZERO})
+    """What calls took below the floor: those of leases (True), and all others."""
 
     def version_at(self, at: datetime) -> Version | None:
-        """The version of that instant."""
+        """The version of that instant, if it is not paused then."""
         return next((version for since, version in reversed(self.versions) if since <= at), None)
 
+    @property
+    def plan(self) -> Version:
+        """The version that it is on, or goes on with after its pause."""
+        last = next(version for _, version in reversed(self.versions) if version is not None)
+        return self.chosen or last
+
     def segment_at(self, at: datetime) -> Segment | None:
-        """The segment of that instant; None before the subscription began."""
+        """The segment of that instant; None before the subscription began, and while it is paused."""
         current = [one for one in self.versions if one[0] <= at]
         if not current:
             return None
         since, version = max(current, key=lambda one: one[0])
+        if version is None:
+            return None
         period = month_of(at)
         starts_at = max(since, period[0])
         if starts_at not in self.segments:
@@ -129,6 +141,24 @@ class Authorization:
     def status_at(self) -> str:
         """Its status now; time ends it by itself."""
         return "expired" if self.status == "authorized" and not self.hold.is_open else self.status
+
+
+@dataclass(eq=False)
+class Lease:
+    """An allowance of `amount`, what its calls have `used`, and what it still reserves."""
+
+    payer: Payer
+    workspace: str | None
+    hold: Hold
+    amount: Decimal
+    reserved: Spent
+    used: Decimal = ZERO
+    status: str = "open"
+    id: str = ""
+
+    def status_at(self) -> str:
+        """Its status now; time ends it by itself."""
+        return "expired" if self.status == "open" and not self.hold.is_open else self.status
 
 
 @dataclass(eq=False)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from tests.model.base import AMOUNTS, DAY, HOUR, MINUTE, PICK, Json, Sender
+from tests.model.parties import CALLER
 
 CALLS = st.fixed_dictionaries(
     {
@@ -72,7 +73,7 @@ class CallRules(Sender):
         name = held.body.get("event", "chat")
         body: Json = {"event": name, "properties": {"tokens": str(tokens), "person": "a"}}
         if reports:
-            caller: Json = {n: held.body[n] for n in ("workspace", "api_key") if n in held.body}
+            caller: Json = {n: held.body[n] for n in CALLER[1:] if n in held.body}
             self._report([{**caller, **body, "idempotency_key": held.key}])
             return
         answer = self.world.api.post(f"/v1/authorizations/{held.id}/capture", body | {"over": over})

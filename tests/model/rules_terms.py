@@ -34,12 +34,22 @@ class TermRules(Sender):
         """The subscription goes on by other prices, from now on."""
         self.now += timedelta(seconds=1)
         row = self._payer(payer)
-        if row.version_at(self.now) is VERSIONS[version]:
+        if row.plan is VERSIONS[version]:
             return
         address = f"/v1/subscriptions/{self.world.ids[f'{row.name}/subscription']}/change"
         body = {"plan_version": self.prices.versions[version, row.currency]}
         answer = self.world.api.post(address, body)
         self._compare(answer, self.system.change_version(row, VERSIONS[version], self.now))
+
+    @rule(payer=PAYERS, sure=st.integers(0, 2))
+    def pause_or_resume(self, payer: int, sure: int) -> None:
+        """The subscription rests, or goes on; now and then it does so already."""
+        self.now += timedelta(seconds=1)
+        row = self._payer(payer)
+        pauses = (row.version_at(self.now) is None) is (sure == 0)
+        verb, expected = ("pause", self.system.pause) if pauses else ("resume", self.system.resume)
+        address = f"/v1/subscriptions/{self.world.ids[f'{row.name}/subscription']}/{verb}"
+        self._compare(self.world.api.post(address, {}), expected(row, self.now))
 
     @rule(
         level=st.sampled_from(["api_key", "workspace", "organization", "billing_entity", "meter"]),
@@ -81,7 +91,6 @@ class TermRules(Sender):
                 window=window,
                 hours=3 if window == "rolling" else 0,
                 meter="tokens" if level == "meter" else "",
-                knows_from=len(self.system.reserved),
                 spent_before=len(self.system.spends),
                 made_at=self.now,
             )

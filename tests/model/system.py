@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from tests.model.holds import Holds
+from tests.model.leases import Leases
 from tests.model.parties import (
     GRACE,
     TICK,
@@ -24,8 +24,8 @@ from tests.model.prices import ZERO, price
 from tests.model.wallet import Grant
 
 
-class System(Holds):
-    """Calls and holds, and the rest: money in and out, reversals, changes of version, closes."""
+class System(Leases):
+    """Calls, holds and leases, and the rest: money in and out, reversals, changes of version, closes."""
 
     def grant(self, payer: Payer, now: datetime, **terms: Any) -> Answer:
         """A credit grant or a top-up."""
@@ -90,10 +90,31 @@ class System(Holds):
         record.is_reversed = True
         return 201, {"amount": sum((line.amount for line in lines), ZERO)}
 
+    def pause(self, payer: Payer, at: datetime) -> Answer:
+        """Nothing is sold from `at` on; what is reported is recorded."""
+        if payer.version_at(at) is None:
+            return error(409, "paused_already")
+        return self._go_on(payer, None, at)
+
+    def resume(self, payer: Payer, at: datetime) -> Answer:
+        """It goes on, in a new segment."""
+        if payer.version_at(at) is not None:
+            return error(409, "not_paused")
+        answer = self._go_on(payer, payer.plan, at)
+        payer.chosen = None
+        return answer
+
     def change_version(self, payer: Payer, version: Version, at: datetime) -> Answer:
-        """Another version from `at` on, in a segment of its own."""
+        """Another version from `at` on, in a segment of its own; in a pause, from its end on."""
         if payer.status == "closed":
             return error(403, "closed")
+        if payer.version_at(at) is None:
+            payer.chosen = version
+            return 200, {}
+        return self._go_on(payer, version, at)
+
+    @staticmethod
+    def _go_on(payer: Payer, version: Version | None, at: datetime) -> Answer:
         current = payer.segment_at(at)
         payer.versions.append((at, version))
         if current is not None:
@@ -119,5 +140,5 @@ class System(Holds):
                 missing = segment.minimum(component) - price(component, segment.events)
                 if missing > 0:
                     line = [(component["key"], missing)]
-                    payer.wallet.apply(payer.wallet.burn(line, period[1] - TICK, keeps=False))
+                    self._pay(payer, None, payer.wallet.burn(line, period[1] - TICK, keeps=False))
             segment.is_closed = True

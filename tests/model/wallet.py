@@ -98,6 +98,13 @@ class Wallet:
     def _used_of_bound(self) -> Decimal:
         return ZERO if self.settlement == "wallet_only" else self.owed
 
+    @property
+    def beyond(self) -> Decimal:
+        """How far it is below its floor; without a bound, below zero. A credit line without one has none."""
+        if self.settlement == "wallet_only":
+            return max(ZERO, self.overdrawn - (self.overdraft or ZERO))
+        return ZERO if self.credit_limit is None else max(ZERO, self.owed - self.credit_limit)
+
     def balance(self) -> dict[str, Decimal]:
         """As answers show it."""
         return {"available": self.available, "settled": self.settled, "held": self.held}
