@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from billing.ledger import PayerId
+from core.pipeline import Answer
 from core.sql import Session, execute, number_array
 
 PAYERS: Final = """
@@ -36,7 +37,8 @@ MISPLACED: Final = """
         FROM hold JOIN above ON above.home = hold.home
         JOIN bound ON bound.organization_id = above.organization_id AND bound.currency = hold.currency),
     counts AS (
-        SELECT hold.customer_id, hold.payer_id, hold.id, one->>0 AS counter, (one->>1)::numeric AS counted
+        SELECT hold.customer_id, hold.payer_id, hold.id, one->>0 AS counter,
+               LEAST((one->>1)::numeric, hold.held) AS counted
         FROM hold CROSS JOIN LATERAL jsonb_array_elements(hold.counted_in) AS one
         WHERE one->>0 IN (SELECT counter FROM bound))
     SELECT customer_id, payer_id, id, counter, held, counted
@@ -69,6 +71,12 @@ PLACE: Final = f"""
 def read_payers(raw: Session, customer_ids: Collection[int]) -> list[PayerId]:
     """All payers of customers, in the order in which they are locked."""
     return execute(raw, PAYERS, (number_array(customer_ids),)).fetchall()
+
+
+def read_misplaced(raw: Session, customer_ids: Collection[int], now: datetime) -> Answer:
+    """(customer, payer, hold, counter, held, counted) of what open holds of customers miss, or have too much,
+    of organizations' limits."""
+    return execute(raw, MISPLACED, (number_array(customer_ids), now))
 
 
 def place_holds(raw: Session, customer_ids: Collection[int], now: datetime) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 
 from billing.models import Authorization, LimitHold
 from tests.billing.authorizing import table
@@ -195,3 +197,17 @@ def test_a_move_that_is_refused_leaves_every_hold_in_its_place(story: LimitStory
     refused = story.patch("/v1/organizations/group", parent="north-division")
     assert refused.status_code == 409
     assert shown(story, *limits) == ["0 + 6", "0 + 6"]
+
+
+def test_what_an_import_moves_takes_its_holds_along(story: LimitStory, tmp_path: Path) -> None:
+    limits = [story.limit("20", organization=name) for name in ("north-division", "south-division")]
+    story.change(f"/v1/customers/{story.customer}", external_id="group-inc")
+    hold(story, 6)
+    hold(story, 3, "south")
+    line = {"customer": "group-inc", "organization": "south-division", "workspace": "north"}
+    file = tmp_path / "moves.jsonl"
+    file.write_text(json.dumps(line) + "\n")
+    call_command("import_customers", file, dry_run=True)
+    assert shown(story, *limits) == ["0 + 6", "0 + 3"]
+    call_command("import_customers", file)
+    assert shown(story, *limits) == ["0 + 0", "0 + 9"]
