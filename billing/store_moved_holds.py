@@ -25,7 +25,8 @@ MISPLACED: Final = """
         SELECT above.home, o.id, o.parent_id
         FROM above JOIN accounts_organization o ON o.id = above.parent_id),
     hold AS MATERIALIZED (
-        SELECT a.customer_id, a.billing_entity_id AS payer_id, a.id, a.held, a.currency, a.counted_in,
+        SELECT a.customer_id, a.billing_entity_id AS payer_id, a.id, a.expires_at, a.held, a.currency,
+               a.counted_in,
                CASE WHEN a.workspace_id IS NULL THEN b.organization_id ELSE w.organization_id END AS home
         FROM billing_authorization a
         JOIN accounts_billingentity b ON b.id = a.billing_entity_id
@@ -33,18 +34,18 @@ MISPLACED: Final = """
         WHERE a.customer_id IN (SELECT customer_id FROM bound) AND a.status = 'authorized'
             AND a.expires_at > %s::timestamptz AND a.held > 0),
     stands AS (
-        SELECT hold.customer_id, hold.payer_id, hold.id, bound.counter, hold.held
+        SELECT hold.customer_id, hold.payer_id, hold.id, hold.expires_at, bound.counter, hold.held
         FROM hold JOIN above ON above.home = hold.home
         JOIN bound ON bound.organization_id = above.organization_id AND bound.currency = hold.currency),
     counts AS (
-        SELECT hold.customer_id, hold.payer_id, hold.id, one->>0 AS counter,
+        SELECT hold.customer_id, hold.payer_id, hold.id, hold.expires_at, one->>0 AS counter,
                LEAST((one->>1)::numeric, hold.held) AS counted
         FROM hold CROSS JOIN LATERAL jsonb_array_elements(hold.counted_in) AS one
         WHERE one->>0 IN (SELECT counter FROM bound))
-    SELECT customer_id, payer_id, id, counter, held, counted
-    FROM stands FULL JOIN counts USING (customer_id, payer_id, id, counter)
+    SELECT customer_id, payer_id, id, counter, held, counted, expires_at
+    FROM stands FULL JOIN counts USING (customer_id, payer_id, id, expires_at, counter)
     WHERE held IS NULL OR counted IS NULL"""
-# The trigger that keeps holds' rows changes those that are there; these come and go.
+# The trigger that keeps holds' rows does not look at `counted_in`.
 PLACE: Final = f"""
     WITH misplaced AS MATERIALIZED ({MISPLACED}),
     moved AS (
@@ -57,15 +58,14 @@ PLACE: Final = f"""
         SET counted_in = moved.entered || COALESCE((
             SELECT jsonb_agg(one) FROM jsonb_array_elements(a.counted_in) AS one
             WHERE one->>0 <> ALL (moved.counters)), '[]')
-        FROM moved WHERE a.customer_id = moved.customer_id AND a.id = moved.id
-        RETURNING a.customer_id, a.id, a.expires_at),
+        FROM moved WHERE a.customer_id = moved.customer_id AND a.id = moved.id),
     gone AS (
         DELETE FROM billing_limithold h USING misplaced m
         WHERE m.held IS NULL AND h.customer_id = m.customer_id AND h.authorization_id = m.id
             AND h.counter = m.counter)
     INSERT INTO billing_limithold (customer_id, authorization_id, counter, amount, expires_at)
     SELECT customer_id, id, counter, held, expires_at
-    FROM misplaced JOIN placed USING (customer_id, id) WHERE held IS NOT NULL"""  # noqa: S608
+    FROM misplaced WHERE held IS NOT NULL"""  # noqa: S608
 
 
 def read_payers(raw: Session, customer_ids: Collection[int]) -> list[PayerId]:
@@ -74,8 +74,8 @@ def read_payers(raw: Session, customer_ids: Collection[int]) -> list[PayerId]:
 
 
 def read_misplaced(raw: Session, customer_ids: Collection[int], now: datetime) -> Answer:
-    """(customer, payer, hold, counter, held, counted) of what open holds of customers miss, or have too much,
-    of organizations' limits."""
+    """(customer, payer, hold, counter, held, counted, end) of what open holds of customers miss, or have too
+    much, of organizations' limits."""
     return execute(raw, MISPLACED, (number_array(customer_ids), now))
 
 

@@ -220,7 +220,7 @@ def _holds(scope: Scope) -> Iterator[Finding]:
 
 def _misplaced(scope: Scope) -> Iterator[Finding]:
     rows = read_misplaced(scope.raw, scope.customer_ids, scope.now)
-    for customer_id, payer_id, uuid, counter, held, counted in rows:
+    for customer_id, payer_id, uuid, counter, held, counted, _ in rows:
         hold = hot_id("auth", customer_id, uuid)
         yield Finding(
             MISPLACED,
