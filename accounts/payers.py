@@ -14,6 +14,7 @@ from django.db import transaction
 from accounts.currencies import check_currency
 from accounts.external_ids import check_external_id
 from accounts.models import BillingEntity, Customer, Organization, PayerAssignment, Workspace
+from accounts.moves import moving
 from accounts.organizations import check_inside
 from core import clock
 from core.database_errors import explain_constraint
@@ -96,7 +97,7 @@ def change_billing_entity(entity: BillingEntity, **changes: Unpack[BillingEntity
     Another `status` without a `status_reason` takes the old reason away; `suspends_at` is when a payer past
     due counts as suspended. Raises Conflict for another state of a payer that is closed.
     """
-    with transaction.atomic():
+    with moving([entity.customer_id] if "organization" in changes else ()):
         entity = BillingEntity.objects.select_for_update().get(pk=entity.pk)
         if "name" in changes:
             entity.name = clean_text(changes["name"], "name")

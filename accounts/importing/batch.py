@@ -18,6 +18,7 @@ from accounts.importing.relations import check_relations
 from accounts.importing.rows import LineError, Row
 from accounts.importing.state import Known, read_known
 from accounts.models import ApiKey, BillingEntity, Customer, Organization, PayerAssignment, Workspace
+from accounts.moves import moving
 from core import clock
 from core.errors import TollgateError
 
@@ -35,6 +36,8 @@ NOUNS: Final = {
     ApiKey: ("keys", ["name", "user"]),
 }
 """What an import makes, in the order in which it is written, and the fields that it may change."""
+PLACED: Final = (Organization, BillingEntity, Workspace)
+"""What has a place in its customer's tree, which is written with every other change of it."""
 
 
 @dataclass
@@ -58,7 +61,8 @@ def import_rows(rows: Sequence[Row], report: Report) -> None:
                 report.errors.append(LineError(row.line, error.message))
             else:
                 batch.take(row)
-        batch.write(report)
+        with moving(batch.customers_of_placed()):
+            batch.write(report)
 
 
 class _Batch:
@@ -91,6 +95,10 @@ class _Batch:
             self._add(PayerAssignment(customer=customer, workspace=workspace, billing_entity=entity))
         if row.key_fingerprint is not None:
             self._key(row, row.key_fingerprint, workspace)
+
+    def customers_of_placed(self) -> set[int]:
+        """Whose organizations, payers or workspaces `write` will change."""
+        return {row.customer_id for model in PLACED for row in self.changed[model].values()}
 
     def write(self, report: Report) -> None:
         """Write everything, what is referred to before what refers."""

@@ -60,7 +60,8 @@ class Migration(migrations.Migration):
                 END IF;
                 RETURN NULL;
             END $$;
-            CREATE TRIGGER count_hold AFTER INSERT OR UPDATE ON billing_authorization FOR EACH ROW
+            CREATE TRIGGER count_hold AFTER INSERT OR UPDATE OF status, held, expires_at
+                ON billing_authorization FOR EACH ROW
                 WHEN (NEW.counted_in <> '[]') EXECUTE FUNCTION billing_count_hold();
             """,
             "DROP FUNCTION billing_count_hold CASCADE",

@@ -57,7 +57,7 @@ class Books(LifeStory):
         charged = self.post("/v1/charges", self.call(self._key(), tokens=2, peak=1))["id"]
         self.post(f"/v1/charges/{charged}/costs", {"costs": [self.cost("0.4")]})
         self.post("/v1/charges", self.call(self._key(), tokens=2) | {"costs": [self.cost("0.2")]})
-        self.post("/v1/authorizations", self.call(self._key(), tokens=10))
+        self.post("/v1/authorizations", self.call(self._key(), tokens=10) | {"expires_in": 86400})
         hold = self.post("/v1/authorizations", self.call(self._key(), tokens=10))["id"]
         self.post(f"/v1/authorizations/{hold}/capture", {"properties": {"tokens": 7}})
         self.post("/v1/leases", {"workspace": f"w-{self.payer_id}", "amount": "5"})

@@ -138,6 +138,14 @@ CORRUPTIONS: tuple[Corruption, ...] = (
         "2",
     ),
     Corruption(
+        "A workspace's limit is given to another organization",
+        "UPDATE billing_spendlimit SET level = 'organization', workspace_id = NULL, organization_id = 0"
+        " WHERE level = 'workspace'",
+        "limits",
+        "hold_misplaced",
+        "5",
+    ),
+    Corruption(
         "A limit's counter is wrong",
         "UPDATE billing_limitcounter SET used = used + 12 WHERE ctid = (SELECT min(ctid) FROM"
         " billing_limitcounter WHERE counter LIKE 'lim:%')",

@@ -2,7 +2,8 @@
 
 A limit counts every charge that comes after it, and of those before it what its window had at the time. So
 all its windows together are a sum of charges, whatever each window's bounds were; of a rolling limit, whose
-slots are forgotten, what lies in its present window.
+slots are forgotten, what lies in its present window. An open hold counts in the limits of the organizations
+that it is in by now.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from zoneinfo import ZoneInfo
 from billing.limits.windows import day_at, month_at, rolling_at
 from billing.reconciliation.link import Checked, Finding, Link, Scope
 from billing.reconciliation.moves import PLACES, is_settled, read_places
+from billing.store_moved_holds import read_misplaced
 from core.ids import hot_id, public_id
 from core.numbers import CONTEXT, ZERO
 from metering.payload import ASKED
@@ -24,6 +26,7 @@ from metering.payload import ASKED
 NAME: Final = "limits"
 COUNTER: Final = "limit_counter"
 HOLD: Final = "limit_hold"
+MISPLACED: Final = "hold_misplaced"
 LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
 LIMITS: Final = """
     SELECT l.id, l.customer_id, l.level, l.billing_entity_id, l.currency, l."window", l.hours, l.time_zone,
@@ -119,7 +122,7 @@ class _Limit:
 
 def check(scope: Scope) -> Checked:
     """What open holds reserve; and the counters of customers that are looked at as a whole."""
-    checked = Checked(findings=list(_holds(scope)))
+    checked = Checked(findings=[*_holds(scope), *_misplaced(scope)])
     whole = sorted(scope.whole)
     limits = _provable(scope, [_Limit(*row) for row in scope.rows(LIMITS, whole=whole)])
     if not limits:
@@ -215,6 +218,25 @@ def _holds(scope: Scope) -> Iterator[Finding]:
         )
 
 
+def _misplaced(scope: Scope) -> Iterator[Finding]:
+    rows = read_misplaced(scope.raw, scope.customer_ids, scope.now)
+    for customer_id, payer_id, uuid, counter, held, counted, _ in rows:
+        hold = hot_id("auth", customer_id, uuid)
+        yield Finding(
+            MISPLACED,
+            f"authorization {hold} in {counter}",
+            scope.currency(payer_id),
+            held or ZERO,
+            counted or ZERO,
+            customer_id,
+            payer_id,
+            cause="A hold counts in the limit of an organization that it is not in."
+            if held is None
+            else "A hold does not count in the limit of an organization that it is in.",
+            detail={"authorization": hold, "counter": counter},
+        )
+
+
 LINK: Final = Link(
     NAME,
     "charges and holds",
@@ -222,6 +244,7 @@ LINK: Final = Link(
     {
         COUNTER: "A limit has counted something else than was spent in its windows.",
         HOLD: "A limit reserves something else than an open hold.",
+        MISPLACED: "An open hold counts in the limits of other organizations than it is in.",
     },
     check,
 )

@@ -28,6 +28,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     keys.ACTION,
     limits.COUNTER,
     limits.HOLD,
+    limits.PLACE,
     buckets.USAGE,
     buckets.MARGIN,
     buckets.PERIOD,

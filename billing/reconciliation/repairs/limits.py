@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Final
 
 from billing.limits.present import present_windows
@@ -46,21 +47,33 @@ def rebuild_limit_hold(work: Work) -> None:
     name, counter = str(work.finding.detail["authorization"]), str(work.finding.detail["counter"])
     customer_id, uuid = work.payer[0], hot_row("auth", name)[1]
     hold = Authorization.objects.get(customer_id=customer_id, id=uuid)
-    row = LimitHold(
-        customer_id=customer_id,
-        authorization_id=uuid,
-        counter=counter,
-        amount=work.finding.expected or ZERO,
-        expires_at=hold.expires_at,
-    )
-    rows = LimitHold.objects.filter(customer_id=customer_id, authorization_id=uuid, counter=counter)
-    subject, columns = f"{counter} for {name}", ("amount", "expires_at")
-    if hold.status != Authorization.Status.AUTHORIZED:
+    is_open = hold.status == Authorization.Status.AUTHORIZED
+    _reserve(work, hold, counter, work.finding.expected or ZERO if is_open else None)
+
+
+def place_hold(work: Work) -> None:
+    """Let a hold count in the limit of an organization that it is in, or no more in one that it is not in."""
+    name, counter = str(work.finding.detail["authorization"]), str(work.finding.detail["counter"])
+    holds = Authorization.objects.filter(customer_id=work.payer[0], id=hot_row("auth", name)[1])
+    hold, held = holds.get(), work.finding.expected or None
+    counted_in = [one for one in hold.counted_in if one[0] != counter]
+    if held is not None:
+        counted_in.append([counter, str(held)])
+    work.set(holds, name, counted_in=counted_in)
+    _reserve(work, hold, counter, held)
+
+
+def _reserve(work: Work, hold: Authorization, counter: str, amount: Decimal | None) -> None:
+    """Let a limit or quota reserve an amount for a hold, or nothing."""
+    own = {"customer_id": hold.customer_id, "authorization_id": hold.id, "counter": counter}
+    rows = LimitHold.objects.filter(**own)
+    subject, columns = f"{counter} for {hold.public_id}", ("amount", "expires_at")
+    if amount is None:
         work.remove(rows, subject, *columns)
     elif rows.exists():
-        work.set(rows, subject, amount=row.amount, expires_at=row.expires_at)
+        work.set(rows, subject, amount=amount, expires_at=hold.expires_at)
     else:
-        work.insert(row, subject, *columns)
+        work.insert(LimitHold(**own, amount=amount, expires_at=hold.expires_at), subject, *columns)
 
 
 COUNTER: Final = Action(
@@ -77,4 +90,12 @@ HOLD: Final = Action(
     " hold does not change.",
     frozenset({("limits", "limit_hold")}),
     rebuild_limit_hold,
+)
+PLACE: Final = Action(
+    "place_hold",
+    "Let the hold count where it is",
+    "The hold counts in the limits of the organizations that it is in, and in those of no other. What it"
+    " holds stays.",
+    frozenset({("limits", "hold_misplaced")}),
+    place_hold,
 )
