@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from billing.charging.entitling import Missing, Needs, plan_needs
 from billing.charging.planning import Heard, Planned
 from billing.charging.requests import Mode
-from billing.charging.tallies import Bound, Tally
+from billing.charging.tallies import Bound, Tally, meet, take_in
 from billing.limits import Limit, LimitBook, find_homes, limit_books
 from billing.limits.windows import reached, slot_at, slot_leaves_at
 from billing.models import Alert
@@ -115,8 +115,8 @@ class Limiting:
     def receive(self) -> bool:
         """Take in what was read. False when a row that was known is gone: plan anew."""
         if self.unmet is not None:
-            _meet(*self.unmet, self.behind)
-        return self.windows is None or _take_in(*self.windows)
+            self.behind |= meet(*self.unmet)
+        return self.windows is None or take_in(*self.windows)
 
     def quotas_behind(self) -> dict[str, tuple[CounterRange, CompiledMeter]]:
         """The quotas that miss open holds, by counter, with the meters that they bound."""
@@ -249,42 +249,6 @@ class Limiting:
                 )
             )
         tally.next_step = limit.next_step(tally.alerted)
-
-
-def _take_in(known: Mapping[int, Tally], rolling: Sequence[Tally], rows: Answer) -> bool:
-    """What was read of windows; False when one that was known is gone."""
-    number, reserved = 0, {}
-    for row, position, counter, used, alerted, oldest, place in rows:
-        if row is not None:
-            number += 1
-            known[row].take_in(used, alerted, place)
-        elif counter is not None:
-            reserved[counter] = used
-        elif used is not None:
-            tally = rolling[position - 1]
-            tally.take_in(used, alerted, place)
-            tally.oldest = oldest
-    if number < len(known):
-        for tally in known.values():
-            tally.range.row = 0
-        return False
-    for tally in (*known.values(), *rolling) if reserved else ():
-        tally.held = reserved.get(tally.range.counter, ZERO)
-    return True
-
-
-def _meet(tallies: Sequence[Tally], rows: Answer, behind: set[str]) -> None:
-    """What was read of windows of one row that this process has not met; their ids are kept."""
-    for position, row, used, alerted, place, held, metered, misses_holds in rows:
-        tally = tallies[position - 1]
-        tally.held = held or ZERO
-        if row is not None:
-            tally.range.row = row
-            tally.take_in(used, alerted, place)
-        if metered is not None and metered != tally.used:
-            tally.add(subtract(metered, tally.used), tally.range.since)
-        if misses_holds:
-            behind.add(tally.range.counter)
 
 
 def plan_limits(items: Sequence[Planned], versions: Mapping[int, int], now: datetime) -> Limiting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -10,8 +11,9 @@ from billing.limits import Limit
 from billing.limits.catalogue import NEVER
 from billing.store_limits import CounterRange
 from core.numbers import CONTEXT, ZERO
+from core.pipeline import Answer
 
-add = CONTEXT.add
+add, subtract = CONTEXT.add, CONTEXT.subtract
 
 
 class Tally:
@@ -61,3 +63,44 @@ class Bound(NamedTuple):
     limit: Limit
     tally: Tally
     starts_at: datetime
+
+
+def take_in(known: Mapping[int, Tally], rolling: Sequence[Tally], rows: Answer) -> bool:
+    """Take in what was read of windows (`read_windows`); False when one that was known is gone."""
+    number, reserved = 0, {}
+    for row, position, counter, used, alerted, oldest, place in rows:
+        if row is not None:
+            number += 1
+            known[row].take_in(used, alerted, place)
+        elif counter is not None:
+            reserved[counter] = used
+        elif used is not None:
+            tally = rolling[position - 1]
+            tally.take_in(used, alerted, place)
+            tally.oldest = oldest
+    if number < len(known):
+        for tally in known.values():
+            tally.range.row = 0
+        return False
+    for tally in (*known.values(), *rolling) if reserved else ():
+        tally.held = reserved.get(tally.range.counter, ZERO)
+    return True
+
+
+def meet(tallies: Sequence[Tally], rows: Answer) -> set[str]:
+    """Take in what was read of windows of one row that this process has not met, and keep the rows' ids.
+
+    Gives the counters of quotas that miss open holds.
+    """
+    behind = set()
+    for position, row, used, alerted, place, held, metered, misses_holds in rows:
+        tally = tallies[position - 1]
+        tally.held = held or ZERO
+        if row is not None:
+            tally.range.row = row
+            tally.take_in(used, alerted, place)
+        if metered is not None and metered != tally.used:
+            tally.add(subtract(metered, tally.used), tally.range.since)
+        if misses_holds:
+            behind.add(tally.range.counter)
+    return behind
