@@ -19,7 +19,7 @@ LOCK_LIMITS: Final = """
 # Rows that were met before, by their ids, at a third of the price of their names and instants; of rolling
 # windows, the sums of their slots; what open holds reserve of either, by counter.
 READ_WINDOWS: Final = """
-    SELECT c.id, NULL::bigint, NULL::text, c.used, c.alerted, NULL::timestamptz, c.ctid
+    SELECT c.id, NULL::bigint, c.counter, c.used, c.alerted, NULL::timestamptz, c.ctid
     FROM unnest(%s::bigint[]) AS t(id) JOIN billing_limitcounter c ON c.id = t.id
     UNION ALL
     SELECT NULL, t.n, NULL, c.used, c.alerted, c.oldest, c.place
@@ -206,10 +206,10 @@ def read_limit_counters(raw: Session, ranges: Sequence[CounterRange], now: datet
 def read_windows(
     raw: Session, known: Sequence[CounterRange], rolling: Sequence[CounterRange], now: datetime
 ) -> Answer:
-    """Rows of three kinds, by one statement: (id, -, -, used, highest threshold fired, -, place) of the known
-    ranges, whose `row` was read before, where it is there still; (-, position from 1, -, used, threshold,
-    oldest slot with spend, place of the row at `slot`) of each rolling one, null where nothing is; and where
-    open holds reserve something (-, -, counter, amount, -, -, -).
+    """Rows of three kinds, by one statement: (id, -, counter, used, highest threshold fired, -, place) of the
+    known ranges, whose `row` was read before, where it is there still; (-, position from 1, -, used,
+    threshold, oldest slot with spend, place of the row at `slot`) of each rolling one, null where nothing is;
+    and where open holds reserve something (-, -, counter, amount, -, -, -).
     """
     counters = {one.counter: one for one in (*known, *rolling)}
     return execute(

@@ -70,9 +70,10 @@ def take_in(known: Mapping[int, Tally], rolling: Sequence[Tally], rows: Answer) 
     number, reserved = 0, {}
     for row, position, counter, used, alerted, oldest, place in rows:
         if row is not None:
-            number += 1
-            known[row].take_in(used, alerted, place)
-        elif counter is not None:
+            tally = known[row]
+            number += tally.range.counter == counter  # else another's, since the database was restored
+            tally.take_in(used, alerted, place)
+        elif position is None:
             reserved[counter] = used
         elif used is not None:
             tally = rolling[position - 1]

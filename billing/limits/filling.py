@@ -73,7 +73,7 @@ def _read(
         for _, position, counter, used, _, oldest, _ in read_windows(
             driver(), [], [ranges[pk] for pk in rolling], now
         ):
-            if counter is not None:
+            if position is None:
                 reserved[counter] = used
             else:
                 found[rolling[position - 1]] = (used or ZERO, ZERO, oldest)

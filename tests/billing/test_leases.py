@@ -248,8 +248,8 @@ def test_a_call_that_another_pays_for_is_paid_with_what_was_good_when_it_happene
     grants = [grant_credit(payer, Decimal(3), priority=1) for payer in (heir, desk.tenant.payer)]
     desk.tell(lease, "2", workspace=space.public_id, occurred_at=happened_at)
     desk.tell(lease, "1", occurred_at=happened_at)
-    left = CreditGrant.objects.in_bulk([first.pk, *(grant.pk for grant in grants)])
-    assert [grant.remaining for grant in left.values()] == [2, 3, 2]
+    left = CreditGrant.objects.in_bulk([first.grant_id, *(grant.pk for grant in grants)])
+    assert [left[pk].remaining for pk in (first.grant_id, *(grant.pk for grant in grants))] == [2, 3, 2]
 
 
 def test_what_a_call_gives_back_is_not_reserved_again_and_no_exposure() -> None:

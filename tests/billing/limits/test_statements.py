@@ -218,6 +218,21 @@ def test_a_row_that_was_met_and_is_gone_is_looked_up_by_name_again(
     assert LimitCounter.objects.get(counter=limit.counter).used == Decimal("0.06")
 
 
+def test_a_row_that_is_another_counters_now_is_not_taken_for_the_one_that_was_met(
+    version: PlanVersion,
+) -> None:
+    """A database that was restored gives its ids out again."""
+    tenant = make_tenant(version, balance="100")
+    limit = create_limit(owner_of(workspace=tenant.workspace), Decimal("0.10"))
+    for _ in range(2):
+        charge_many(calls(tenant, 1))
+    row = LimitCounter.objects.get(counter=limit.counter)
+    LimitCounter.objects.filter(pk=row.pk).update(counter="lim:0", used=Decimal(5))
+    outcomes = [charge_many(calls(tenant, 1))[0] for _ in range(6)]
+    assert [isinstance(outcome, Charged) for outcome in outcomes] == [True] * 5 + [False]
+    assert LimitCounter.objects.get(pk=row.pk).used == 5
+
+
 def test_what_one_process_has_met_another_may_have_changed(version: PlanVersion) -> None:
     tenant = make_tenant(version, balance="100")
     limit = create_limit(owner_of(workspace=tenant.workspace), Decimal("0.10"))

@@ -77,7 +77,7 @@ def test_what_is_downloaded_is_what_an_auditor_checks(sealed: Tenant, staff: Cli
     export.write_bytes(downloaded(staff, f"/seals/{sealed.payer.public_id}/export"))
     heads.write_bytes(downloaded(staff, "/seals/heads"))
     assert check_export.main([str(export), "--heads", str(heads)]) == 0
-    assert b"ada" not in export.read_bytes()
+    assert b'"ada"' not in export.read_bytes()  # without quotes, a hash may have it
     assert b"10.0.0.1" not in export.read_bytes()
 
 
@@ -101,7 +101,7 @@ def test_an_erasure_shows_what_went_and_what_had_to_stay(sealed: Tenant, staff: 
     assert row["kept"] == "completion.tokens: the meter tokens reads it"
     text = read(staff, "/erasures")
     assert "Her wish Done" in text
-    assert "ada" not in text.partition("Had to stay")[2]
+    assert "ada" not in text.partition("Had to stay")[2].split()
 
 
 def test_members_find_no_such_pages_and_readers_download_nothing(sealed: Tenant, sign_in: Sign) -> None:
