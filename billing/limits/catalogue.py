@@ -27,6 +27,8 @@ from pricing.cycles import Period
 CUSTOMERS_MAX: Final = 100_000
 COURSES_MAX: Final = 10_000
 """Of one customer."""
+Caller = tuple[int | None, int | None, int]
+"""Key, workspace and payer of a call."""
 NEVER: Final = Decimal("Infinity")
 Level = SpendLimit.Level
 _PREFIXES: Final = {
@@ -139,6 +141,21 @@ class Course(NamedTuple):
     seen_since: datetime
     seen_until: datetime
 
+    @classmethod
+    def of(cls, limits: Iterable[Limit], instant: datetime, now: datetime, period: Period | None) -> Course:
+        """Where a call at `instant`, asked at `now`, counts in these limits, and until when."""
+        counted = [(limit, *limit.counted_at(instant, now, period)[:2]) for limit in limits]
+        whole = [range_ for limit, range_, _ in counted if not limit.hours]
+        slots = [(slot, slot + slot_length(limit.hours)) for limit, _, slot in counted if limit.hours]
+        return cls(
+            tuple(counted),
+            period,
+            max((range_.since for range_ in whole), default=LONG_AGO),
+            min((range_.until for range_ in whole), default=FAR),
+            max((since for since, _ in slots), default=LONG_AGO),
+            min((until for _, until in slots), default=FAR),
+        )
+
     def holds(self, instant: datetime, now: datetime, period: Period | None) -> bool:
         """Whether a call at `instant`, asked at `now`, counts there."""
         return (
@@ -164,18 +181,13 @@ class LimitBook:
     payers: dict[int, int | None] = field(default_factory=dict)
     homes: dict[int, int | None] = field(default_factory=dict)
     read_in: object | None = field(default_factory=open_transaction, repr=False, compare=False)
-    _found: dict[tuple[int | None, int | None, int], tuple[Limit, ...]] = field(default_factory=dict)
-    _courses: dict[tuple[int | None, int | None, int], Course] = field(default_factory=dict)
+    _courses: dict[Caller, Course] = field(default_factory=dict)
 
     def course(
-        self,
-        caller: tuple[int | None, int | None, int],
-        currency: str,
-        instant: datetime,
-        now: datetime,
-        period: Period | None,
+        self, caller: Caller, currency: str, instant: datetime, now: datetime, period: Period | None
     ) -> Course:
-        """Where a call at `instant` of a caller (key, workspace, payer) counts, kept for those that follow.
+        """Where a call at `instant` of a caller counts, kept for those that follow. The home of its workspace
+        is known.
 
         `currency` is the payer's: limits in another one are passed over.
         """
@@ -183,43 +195,16 @@ class LimitBook:
         if course is None or not course.holds(instant, now, period):
             if len(self._courses) > COURSES_MAX:
                 self._courses.clear()
-            course = self._courses[caller] = self._plot(caller, currency, instant, now, period)
+            limits = [limit for limit in self.at(*caller) if limit.currency == currency]
+            course = self._courses[caller] = Course.of(limits, instant, now, period)
         return course
-
-    def _plot(
-        self,
-        caller: tuple[int | None, int | None, int],
-        currency: str,
-        instant: datetime,
-        now: datetime,
-        period: Period | None,
-    ) -> Course:
-        limits = [limit for limit in self.at(*caller) if limit.currency == currency]
-        counted = [(limit, *limit.counted_at(instant, now, period)[:2]) for limit in limits]
-        whole = [range_ for limit, range_, _ in counted if not limit.hours]
-        slots = [(slot, slot + slot_length(limit.hours)) for limit, _, slot in counted if limit.hours]
-        return Course(
-            tuple(counted),
-            period,
-            max((range_.since for range_ in whole), default=LONG_AGO),
-            min((range_.until for range_ in whole), default=FAR),
-            max((since for since, _ in slots), default=LONG_AGO),
-            min((until for _, until in slots), default=FAR),
-        )
-
-    def at(self, api_key_id: int | None, workspace_id: int | None, payer_id: int) -> tuple[Limit, ...]:
-        """The limits of a call, in the order in which they refuse. The workspace's home is known."""
-        key = (api_key_id, workspace_id, payer_id)
-        found = self._found.get(key)
-        if found is None:
-            found = self._found[key] = tuple(self._find(*key))
-        return found
 
     def knows(self, workspace_id: int | None) -> bool:
         """Whether a workspace's organization has been read, or does not matter."""
         return workspace_id is None or not self.parents or workspace_id in self.homes
 
-    def _find(self, api_key_id: int | None, workspace_id: int | None, payer_id: int) -> Iterable[Limit]:
+    def at(self, api_key_id: int | None, workspace_id: int | None, payer_id: int) -> Iterable[Limit]:
+        """The limits of a call, in the order in which they refuse."""
         owners: list[tuple[str, int | None]] = [
             (Level.API_KEY, api_key_id),
             (Level.WORKSPACE, workspace_id),
@@ -267,7 +252,7 @@ def find_homes(book: LimitBook, workspace_ids: Iterable[int]) -> LimitBook:
     homes = dict.fromkeys(workspace_ids) | dict(rows.values_list("pk", "organization_id"))
     here = open_transaction()
     if here is not None and book.read_in is not here:
-        return replace(book, homes=book.homes | homes, read_in=here, _found={}, _courses={})
+        return replace(book, homes=book.homes | homes, read_in=here, _courses={})
     book.homes.update(homes)
     return book
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from billing.limits.windows import day_at, month_at, rolling_at
 from billing.reconciliation.link import Checked, Finding, Link, Scope
 from billing.reconciliation.moves import PLACES, is_settled, read_places
+from billing.store_limits import LONG_AGO
 from billing.store_moved_holds import read_misplaced
 from core.ids import hot_id, public_id
 from core.numbers import CONTEXT, ZERO
@@ -27,7 +28,6 @@ NAME: Final = "limits"
 COUNTER: Final = "limit_counter"
 HOLD: Final = "limit_hold"
 MISPLACED: Final = "hold_misplaced"
-LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
 LIMITS: Final = """
     SELECT l.id, l.customer_id, l.level, l.billing_entity_id, l.currency, l."window", l.hours, l.time_zone,
            l.created_at, l.organization_id
