@@ -380,3 +380,12 @@ def test_a_limit_begins_in_the_period_of_who_pays_then_whatever_others_periods_a
     body = {"event": event["idempotency_key"], "customer": story.customer, "reason": "r"}
     story.api.make("/v1/reversals", **body)
     assert (story.used(limit), story.shown(limit)["resets_at"]) == (0, "2026-04-15T00:00:00Z")
+
+
+def test_a_meters_limit_set_late_counts_lines_of_calls_that_cost_nothing(story: LimitStory) -> None:
+    own = {"billing_entity": story.payers["north"], "meter": "tokens"}
+    early = story.limit("20", **own)
+    bodies = [story.event(one, "north") for one in ({"images": 1}, {"tokens": 10, "images": -1})]
+    amounts = [story.api.post("/v1/charges", body).json()["amount"] for body in bodies]
+    assert amounts == ["10", "0"]
+    assert (story.used(early), story.limit("20", kind="soft", **own)["used"]) == (10, "10")
