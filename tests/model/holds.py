@@ -129,7 +129,9 @@ class Holds(Calls):
                     else error(409, "authorization_expired")
                 )
         was_voided = held.status == "voided"
-        answer = self._book(call, payer, segment, spent, lines, parts, now, asked=True, authorization=held)
+        answer = self._book(
+            call, payer, segment, spent, lines, parts, now, asked=not is_report, authorization=held
+        )
         held.status = "voided" if was_voided else "captured"
         self.seen[key].body = event
         return 201, answer
