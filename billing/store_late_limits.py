@@ -46,7 +46,8 @@ HOLD_TOO: Final = """
     WITH open AS (
         SELECT a.customer_id, a.id, a.expires_at,
                CASE WHEN %s::text IS NULL THEN a.held
-                    WHEN NOT a.payload ? 'amount' THEN LEAST(a.held, (a.metered->>%s::text)::numeric)
+                    WHEN NOT a.payload ? 'amount'
+                    THEN LEAST(a.held, COALESCE((a.metered->>%s::text)::numeric, 0))
                     WHEN a.event IN ('', %s::text) THEN a.held END AS amount
         FROM billing_authorization a
         WHERE a.customer_id = %s::bigint AND a.status = 'authorized' AND a.expires_at > %s::timestamptz

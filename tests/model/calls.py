@@ -247,22 +247,14 @@ class Calls:
         *,
         asked: bool,
         authorization: Authorization | None = None,
+        most: Decimal | None = None,
         is_of_lease: bool = False,
     ) -> dict[str, Any]:
         """Take it in. The answer's balance is that of this entry; what is breakage after it goes after it."""
-        if segment is not None:
-            for line in lines:
-                line.absorbed = segment.payments.bear(line.component, line.amount, line.absorbed)
-            spent.by_meter = self._by_meter(lines)
-            spent.amount = sum(spent.by_meter.values(), ZERO)
-        parts = parts + self._give_back(segment, lines)
-        self._pay(payer, segment, parts, is_of_lease=is_of_lease)
-        self.spends.append(spent)
-        record = Record(body, payer, segment, lines, spent)
-        if segment is not None:
-            segment.events.append(body)
+        record = Record(body, payer, segment, lines, spent, most, is_charge=bool(lines) or asked)
+        parts = self._enter(record, parts, is_of_lease=is_of_lease)
         payer.counted.append({"at": spent.occurred_at, "body": body})
-        if lines or asked:
+        if record.is_charge:
             payer.charged.append(spent.amount)
         answer: dict[str, Any] = {
             "status": "charged",
@@ -277,6 +269,21 @@ class Calls:
         if any(part.amount < 0 for part in parts) or authorization is not None:
             payer.wallet.expire(now)
         return answer
+
+    def _enter(self, record: Record, parts: list[Part], *, is_of_lease: bool = False) -> list[Part]:
+        """Let an event count in its segment, limits and wallet; gives what was paid and given back."""
+        segment, lines, spent = record.segment, record.lines, record.spent
+        if segment is not None:
+            for line in lines:
+                line.absorbed = segment.payments.bear(line.component, line.amount, line.absorbed)
+            spent.by_meter = self._by_meter(lines)
+            spent.amount = sum(spent.by_meter.values(), ZERO)
+            segment.events.append(record.body)
+            segment.was_used = segment.was_used or bool(lines)
+        parts = parts + self._give_back(segment, lines)
+        self._pay(record.payer, segment, parts, is_of_lease=is_of_lease)
+        self.spends.append(spent)
+        return parts
 
     def _give_back(self, segment: Segment | None, lines: Sequence[Priced]) -> list[Part]:
         back: list[Part] = []

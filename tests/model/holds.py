@@ -109,7 +109,8 @@ class Holds(Calls):
             said = {"reason": "insufficient_funds", "level": "authorization", "limit": held.hold.amount}
             return 402, said | {"used": ZERO, "balance": wallet.balance()}
         was_open, held.hold.is_open = held.hold.is_open, False
-        if is_open and excess > 0 and not is_report and over == "cap":
+        most = held.hold.amount if is_open and not is_report and over == "cap" else None
+        if most is not None and excess > 0:
             self._cap(lines, excess)
             spent = self._spent(call, payer, lines, at, now, asked=True)
         parts = wallet.burn(amounts_of(lines), now, keeps=not is_report)
@@ -130,7 +131,16 @@ class Holds(Calls):
                 )
         was_voided = held.status == "voided"
         answer = self._book(
-            call, payer, segment, spent, lines, parts, now, asked=not is_report, authorization=held
+            call,
+            payer,
+            segment,
+            spent,
+            lines,
+            parts,
+            now,
+            asked=not is_report,
+            authorization=held,
+            most=most,
         )
         held.status = "voided" if was_voided else "captured"
         self.seen[key].body = event

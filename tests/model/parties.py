@@ -37,6 +37,7 @@ class Segment:
     ends_at: datetime
     period: tuple[datetime, datetime]
     is_closed: bool = False
+    was_used: bool = False
     events: list[Event] = field(default_factory=list)
     payments: Payments = field(default_factory=Payments)
 
@@ -113,13 +114,19 @@ class Priced:
 
 @dataclass(eq=False)
 class Record:
-    """An event that was charged or recorded, and all that is needed to take it back."""
+    """An event that was charged or recorded, and all that is needed to take it back.
+
+    `most`: what it may cost, captured with a cap. `is_left`: a change has left it without its charge.
+    """
 
     body: Event
     payer: Payer
     segment: Segment | None
     lines: list[Priced]
     spent: Spent
+    most: Decimal | None = None
+    is_charge: bool = False
+    is_left: bool = False
     is_reversed: bool = False
 
 

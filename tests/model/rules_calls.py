@@ -10,6 +10,8 @@ from hypothesis.stateful import rule
 from tests.model.base import AMOUNTS, DAY, HOUR, MINUTE, PICK, Json, Sender
 from tests.model.parties import CALLER
 
+AGO = [0, 30, 20 * MINUTE, 3 * HOUR, 20 * HOUR, 5 * DAY, 33 * DAY, -HOUR]
+"""How many seconds ago a call was that says when it was. Some callers' clocks are ahead."""
 CALLS = st.fixed_dictionaries(
     {
         "event": st.sampled_from(["chat", "chat", "chat", "image", "image", "ping"]),
@@ -17,7 +19,7 @@ CALLS = st.fixed_dictionaries(
         "has_key": st.booleans(),
         "tokens": st.decimals("0", "15", places=1),
         "person": st.sampled_from("abc"),
-        "ago": st.sampled_from([None] * 6 + [0, 30, 20 * MINUTE, 3 * HOUR, 20 * HOUR, 5 * DAY, 33 * DAY]),
+        "ago": st.sampled_from([None] * 6 + AGO),
     }
 )
 

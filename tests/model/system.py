@@ -7,25 +7,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from tests.model.leases import Leases
-from tests.model.parties import (
-    GRACE,
-    TICK,
-    Answer,
-    Payer,
-    Priced,
-    Record,
-    Version,
-    amounts_of,
-    error,
-    month_of,
-)
+from tests.model.parties import GRACE, TICK, Answer, Payer, Version, error, month_of
 from tests.model.prices import ZERO, price
+from tests.model.rerating import Rerating
 from tests.model.wallet import Grant
 
 
-class System(Leases):
-    """Calls, holds and leases, and the rest: money in and out, reversals, changes of version, closes."""
+class System(Rerating):
+    """Calls, holds, leases, what becomes of their charges, and the rest: money in and out, pauses, closes."""
 
     def grant(self, payer: Payer, now: datetime, **terms: Any) -> Answer:
         """A credit grant or a top-up."""
@@ -60,36 +49,6 @@ class System(Leases):
         wallet.overdrawn += left
         return 201, {}
 
-    def reverse(self, record: Record, now: datetime) -> Answer:
-        """`POST /v1/reversals`: what is left costs less what stood; value goes back to who paid."""
-        self.settle(now)
-        if record.is_reversed:
-            return error(409, "already_reversed")
-        payer, segment, at = record.payer, record.segment, record.spent.occurred_at
-        lines: list[Priced] = []
-        if segment is not None:
-            left = [event for event in segment.events if event is not record.body]
-            by_key = {component["key"]: component for component in segment.components}
-            for line in record.lines:
-                component = by_key[line.component]
-                amount = segment.cost(component, left) - segment.cost(component, segment.events)
-                absorbed = segment.payments.bear(
-                    line.component, amount, line.absorbed if amount < 0 else ZERO
-                )
-                lines.append(Priced(line.component, line.meter, amount, absorbed))
-            segment.events[:] = left
-        asked = record.spent.asked
-        spent = self._spent(record.body, payer, lines, at, record.spent.recorded_at, asked=asked)
-        spent.owners = record.spent.owners
-        parts = payer.wallet.burn(amounts_of(lines), at, keeps=False)
-        self._pay(payer, segment, parts + self._give_back(segment, lines))
-        payer.wallet.expire(now)
-        self.spends.append(spent)
-        payer.counted[:] = [one for one in payer.counted if one["body"] is not record.body]
-        payer.charged.append(spent.amount)
-        record.is_reversed = True
-        return 201, {"amount": sum((line.amount for line in lines), ZERO)}
-
     def pause(self, payer: Payer, at: datetime) -> Answer:
         """Nothing is sold from `at` on; what is reported is recorded."""
         if payer.version_at(at) is None:
@@ -112,14 +71,6 @@ class System(Leases):
             payer.chosen = version
             return 200, {}
         return self._go_on(payer, version, at)
-
-    @staticmethod
-    def _go_on(payer: Payer, version: Version | None, at: datetime) -> Answer:
-        current = payer.segment_at(at)
-        payer.versions.append((at, version))
-        if current is not None:
-            current.ends_at = min(current.ends_at, at)
-        return 200, {}
 
     def run_due(self, now: datetime) -> None:
         """What the workers do: periods close when their grace is over, with what is missing to minimums."""

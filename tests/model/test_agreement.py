@@ -12,7 +12,7 @@ from tests.api_client import Api
 from tests.model.machine import Agreement
 from tests.model.world import make_prices
 
-PROFILES = {"short": (16, 25), "thorough": (300, 60)}
+PROFILES = {"short": (16, 25), "medium": (300, 25), "thorough": (300, 60)}
 """Runs, and steps in each, by `HYPOTHESIS_PROFILE`."""
 
 

@@ -197,6 +197,14 @@ def test_a_meters_limit_that_is_set_late_knows_what_is_held_of_its_meter(story: 
     assert not LimitHold.objects.filter(counter=f"lim:{row_id('lim', images['id'])}").exists()
 
 
+def test_a_meters_limit_that_is_set_late_counts_no_hold_for_another_meter(story: LimitStory) -> None:
+    hold(story, 6)
+    limit = story.limit("10", billing_entity=story.payers["north"], meter="images")
+    assert (limit["held"], limit["remaining"]) == ("0", "10")
+    image = story.api.post("/v1/charges", story.event({"images": 1}, "north"))
+    assert image.status_code == 201, image.content
+
+
 @pytest.mark.parametrize("end", ["void", "expiry"])
 def test_what_a_late_limit_found_held_is_free_when_the_hold_ends(story: LimitStory, end: str) -> None:
     held = hold(story, 6, expires_in=600)
