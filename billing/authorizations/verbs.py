@@ -85,6 +85,7 @@ def locked_hold(row: Authorization, now: datetime) -> Iterator[tuple[PayerBook, 
         if hold is None:
             (found,) = read_holds(driver(), [key], [], now)
             hold = hold_from_row(found)
+            book.expire([hold], now)  # of a payer with nothing held nobody asks what is over
         yield book, hold
 
 
