@@ -28,7 +28,7 @@ SPENT_BEFORE: Final = """
         SELECT CASE WHEN o.id IS NULL THEN c.occurred_at
                     WHEN o.given & %s::int <> 0 THEN o.recorded_at
                     ELSE LEAST(c.occurred_at, o.recorded_at) END AS at) AS counted
-    WHERE c.customer_id = %s::bigint AND c.currency = %s::text AND c.amount <> 0
+    WHERE c.customer_id = %s::bigint AND c.currency = %s::text
         AND c.recorded_at >= %s::timestamptz - interval '1 day'
         AND counted.at >= %s::timestamptz AND counted.at < %s::timestamptz
         AND CASE WHEN %s::bigint[] IS NULL

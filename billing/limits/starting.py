@@ -11,7 +11,7 @@ from billing.limits.present import present_windows
 from billing.limits.windows import Window, reached
 from billing.models import LimitCounter, SpendLimit
 from billing.store_late_limits import SpendQuestion, hold_too, spent_before
-from billing.store_limits import FAR, CounterRange, add_limit_counters
+from billing.store_limits import FAR, CounterChange, CounterRange, add_limit_counters
 from core.numbers import CONTEXT, ZERO
 from core.sql import driver
 
@@ -21,13 +21,16 @@ Level = SpendLimit.Level
 def count_what_was_spent(limit: SpendLimit, now: datetime) -> None:
     """Count the charges of the limit's present window, and what is held. All who may pay are locked.
 
-    Nobody is alerted of what was spent before: the next threshold is the first that fires.
+    A window that does not roll gets its row even where nothing was spent, so that the limit's first row tells
+    in which it was set. Nobody is alerted of what was spent before: the next threshold is the first to fire.
     """
     window = present_windows([limit], now)[limit.pk]
     question = _question(limit, window)
     hold_too(driver(), limit.customer_id, limit.counter, question, now)
     counter = CounterRange(limit.customer_id, limit.counter, *window)
     rows = spent_before(driver(), counter, question)
+    if not rows and not limit.hours:
+        rows = [CounterChange(counter, counter.since, ZERO, 0)]
     if rows:
         add_limit_counters(driver(), rows)
         remember_reached(limit, now)

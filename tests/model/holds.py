@@ -130,7 +130,16 @@ class Holds(Calls):
                 )
         was_voided = held.status == "voided"
         answer = self._book(
-            call, payer, segment, spent, lines, parts, now, asked=True, authorization=held, most=most
+            call,
+            payer,
+            segment,
+            spent,
+            lines,
+            parts,
+            now,
+            asked=not is_report,
+            authorization=held,
+            most=most,
         )
         held.status = "voided" if was_voided else "captured"
         self.seen[key].body = event

@@ -245,3 +245,30 @@ def test_a_grant_that_came_after_the_authorization_pays_where_others_used_the_ol
     assert calls.capture(hold, 300).status_code == 201
     assert money.balance(payer)["settled"] == "0"
     assert money.api.get("/v1/charges", billing_entity=payer).json()["data"][0]["lines"][0]["amount"] == "3"
+
+
+def test_usage_reported_in_a_pause_under_the_calls_key_ends_the_hold_and_costs_nothing(
+    life: LifeStory,
+) -> None:
+    life.meter("tokens")
+    calls = Calls(life)
+    payer = life.payer(life.plan(per_token("0.01")), top_up="10")
+    hold = calls.hold(payer, 300, expires_in=86400)
+    (subscription,) = life.api.get("/v1/subscriptions", billing_entity=payer).json()["data"]
+    life.at(3, 1, 1)
+    life.do(subscription["id"], "pause")
+    life.at(3, 1, 2)
+    event = {
+        "idempotency_key": "hold-1",
+        "event": "call",
+        "workspace": f"w-{payer}",
+        "properties": {"tokens": 200},
+    }
+    counts = life.api.post("/v1/events", {"events": [event]}).json()
+    assert (counts["accepted"], counts["unpriced"]) == (1, 1)
+    assert (life.balance(payer)["settled"], life.balance(payer)["held"]) == ("10", "0")
+    again = calls.capture(hold, 200)
+    assert (again.status_code, again.json()["status"]) == (200, "recorded")
+    shown = life.api.get(f"/v1/authorizations/{hold}").json()
+    assert (shown["status"], shown["charge"]) == ("captured", None)
+    assert life.api.get("/v1/charges", billing_entity=payer).json()["data"] == []

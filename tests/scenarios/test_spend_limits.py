@@ -351,3 +351,41 @@ def test_a_limit_that_is_set_late_leaves_to_the_operator_what_a_cap_did(story: L
     assert story.api.post(f"/v1/authorizations/{held}/capture", body).json()["amount"] == "6"
     assert story.limit("10", workspace="north")["used"] == "6"
     assert story.limit("10", billing_entity=story.payers["north"], meter="tokens")["used"] == "6"
+
+
+def test_a_limit_that_is_set_before_its_period_has_spent_begins_in_that_period(story: LimitStory) -> None:
+    event = story.event({"tokens": 6}, "north")
+    assert story.api.post("/v1/charges", event).status_code == 201
+    story.at(4, 2)
+    owners: list[dict[str, str]] = [{"workspace": "north"}, {"billing_entity": story.payers["north"]}]
+    limits = [
+        story.limit("10", window=window, **one) for one in owners for window in ("billing_period", "day")
+    ]
+    body = {"event": event["idempotency_key"], "customer": story.customer, "reason": "r"}
+    story.api.make("/v1/reversals", **body)
+    assert [story.used(limit) for limit in limits] == [0, 0, 0, 0]
+
+
+def test_a_limit_begins_in_the_period_of_who_pays_then_whatever_others_periods_are(story: LimitStory) -> None:
+    event = story.event({"tokens": 6}, "north")
+    assert story.api.post("/v1/charges", event).status_code == 201
+    story.at(3, 15)
+    anchored = story.plan(per_unit("tokens", "1"), anchor="subscription")
+    division = {"customer": story.customer, "name": "East", "currency": "USD"}
+    east = story.api.make("/v1/billing-entities", **division)["id"]
+    story.api.make("/v1/subscriptions", billing_entity=east, plan_version=anchored)
+    story.api.make("/v1/payer-assignments", workspace="north", billing_entity=east)
+    story.at(3, 20)
+    limit = story.limit("10", workspace="north")
+    body = {"event": event["idempotency_key"], "customer": story.customer, "reason": "r"}
+    story.api.make("/v1/reversals", **body)
+    assert (story.used(limit), story.shown(limit)["resets_at"]) == (0, "2026-04-15T00:00:00Z")
+
+
+def test_a_meters_limit_set_late_counts_lines_of_calls_that_cost_nothing(story: LimitStory) -> None:
+    own = {"billing_entity": story.payers["north"], "meter": "tokens"}
+    early = story.limit("20", **own)
+    bodies = [story.event(one, "north") for one in ({"images": 1}, {"tokens": 10, "images": -1})]
+    amounts = [story.api.post("/v1/charges", body).json()["amount"] for body in bodies]
+    assert amounts == ["10", "0"]
+    assert (story.used(early), story.limit("20", kind="soft", **own)["used"]) == (10, "10")

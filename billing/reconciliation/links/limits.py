@@ -38,7 +38,8 @@ COUNTED: Final = """
            (SELECT max(p.ends_at) FROM pricing_billingperiod p
             WHERE p.customer_id = c.customer_id AND p.starts_at = c.starts_at)
     FROM billing_limitcounter c
-    WHERE c.customer_id = ANY(%(whole)s::bigint[]) AND c.counter LIKE 'lim:%%'"""
+    WHERE c.customer_id = ANY(%(whole)s::bigint[]) AND c.counter LIKE 'lim:%%'
+    ORDER BY c.id"""
 # Nobody has spent what the operator bears of a capped capture. In a rolling window a call counts when it
 # asked, or when what was reported had happened.
 SPENT: Final = """
@@ -172,17 +173,21 @@ def _since(limit: _Limit, now: datetime) -> datetime | None:
 
 
 def _first_window(limit: _Limit, rows: Iterable[_Row]) -> tuple[datetime, datetime]:
-    """The window in which the limit was set: of charges before it, only these count."""
+    """The window in which the limit was set: of charges before it, only these count.
+
+    A period's row is the first that the limit got. Calls of others, or of before, may add periods that began
+    earlier or later.
+    """
     zone = ZoneInfo(limit.time_zone)
     if limit.hours:
         return rolling_at(limit.created_at, limit.hours)
     if limit.window == "day":
         return day_at(limit.created_at, zone)
-    begun = [row for row in rows if row.starts_at <= limit.created_at]
-    if limit.level == "organization" or not begun:
-        return month_at(limit.created_at, zone)
-    last = max(begun, key=lambda row: row.starts_at)
-    return last.starts_at, last.period_ends_at or month_at(last.starts_at, zone).ends_at
+    for row in rows if limit.level != "organization" else ():
+        ends_at = row.period_ends_at or month_at(row.starts_at, zone).ends_at
+        if row.starts_at <= limit.created_at < ends_at:
+            return row.starts_at, ends_at
+    return month_at(limit.created_at, zone)
 
 
 def _finding(limit: _Limit, expected: Decimal, actual: Decimal) -> Finding:

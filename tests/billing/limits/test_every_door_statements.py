@@ -185,9 +185,9 @@ MORE: dict[str, dict[str, Any]] = {
 
 
 def measured(door: Door, world: World, number: int) -> Statements:
-    """What a door sends once the process knows the world."""
-    for _ in range(2):
-        door(world, 1)
+    """What a door sends once the process knows the world, where every quota has been counted."""
+    for before in (charges, door):
+        before(world, 1)
     return door(world, number)
 
 

@@ -17,6 +17,7 @@ from billing.charging import Charged, ChargeRequest, Mode, charge_many, path
 from billing.limits import catalogue
 from billing.limits.verbs import create_limit, owner_of
 from billing.models import LimitCounter
+from billing.store_limits import READ_COUNTERS
 from billing.wallets import grant_credit
 from core import clock
 from core.pipeline import Pipeline
@@ -119,9 +120,8 @@ def test_the_number_is_fixed_whatever_there_is(version: PlanVersion, sent: list[
     secret = bound_everything(tenant)
     for _ in range(3):
         grant_credit(tenant.payer, Decimal(1))
-    run(calls(tenant, 1, workspace=None, api_key=secret), sent)
     met = run(calls(tenant, 1, workspace=None, api_key=secret), sent)
-    assert len(met) == len(one_limit) + 1  # rows that it has not met are looked up by name
+    assert met.count(READ_COUNTERS) == 1  # rows that it has not met are looked up by name
     for number in (1, 2, 40):
         assert len(run(calls(tenant, number, workspace=None, api_key=secret), sent)) == len(one_limit)
 
