@@ -59,7 +59,8 @@ class TermRules(Sender):
         is_hard=st.sampled_from([True, True, False]),
     )
     def limit(self, level: str, which: int, amount: Decimal, window: str, is_hard: bool) -> None:
-        """A spend limit at any level."""
+        """A spend limit at any level. By their time charges are told from those that came before it."""
+        self.now += timedelta(seconds=1)
         names = {
             "api_key": ["north-calls/key", "south-calls/key"],
             "workspace": ["north-calls", "south-calls"],
