@@ -18,7 +18,7 @@ from accounts.models import BillingEntity, Customer, Organization, PayerAssignme
 from accounts.organizations import check_inside
 from core import clock
 from core.database_errors import explain_constraint
-from core.errors import Conflict, InvalidRequest, Unprocessable
+from core.errors import Conflict, InvalidRequest, PermissionDenied, Unprocessable
 from core.texts import clean_text
 
 Status = BillingEntity.Status
@@ -175,6 +175,12 @@ def end_assignment(assignment: PayerAssignment, *, at: datetime) -> PayerAssignm
         assignment.ends_at = at
         assignment.save(update_fields=["ends_at"])
         return assignment
+
+
+def refuse_closed(entity: BillingEntity) -> None:
+    """Raise PermissionDenied for a closed payer: nothing more is sold or given to it."""
+    if entity.status == Status.CLOSED:
+        raise PermissionDenied("closed", "This billing entity is closed.", "billing_entity")
 
 
 def check_time_zone(name: str) -> str:

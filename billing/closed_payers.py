@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from accounts.models import BillingEntity
 from billing.ledger import lock_accounts
 from billing.subscriptions.canceling import end_with_payer
-from billing.subscriptions.usage import charged_until
+from billing.subscriptions.usage import charged_until, promised_until
 from core import clock
 from core.sql import driver
 from pricing.models import Subscription
@@ -16,7 +16,7 @@ from pricing.models import Subscription
 
 @contextmanager
 def end_subscriptions(payer_ids: Collection[int]) -> Iterator[None]:
-    """Stand around the closing of payers: subscriptions end, at once or after what clocks were ahead of.
+    """Stand around the closing of payers: subscriptions end, at once or after what the payer stands for.
 
     Locks their accounts before their own rows are locked, for that is the order of all others.
     """
@@ -25,7 +25,7 @@ def end_subscriptions(payer_ids: Collection[int]) -> Iterator[None]:
     yield
     now = clock.now()
     for entity in entities:
-        ends_at = charged_until(entity, now)
+        charged, promised = charged_until(entity, now), promised_until(entity, now)
         rows = entity.subscriptions.exclude(status=Subscription.Status.ENDED).order_by("pk")
         for row in rows.select_related("billing_entity", "version__plan"):
-            end_with_payer(row, ends_at, now)
+            end_with_payer(row, charged=charged, promised=promised)

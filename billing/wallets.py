@@ -15,6 +15,7 @@ import psycopg
 from django.db import transaction
 
 from accounts.models import BillingEntity
+from accounts.payers import refuse_closed
 from billing.book import PayerBook, grant_from_row, read_grants, transfers_of, write_books
 from billing.funding import Funds, Grant, burn
 from billing.ledger import (
@@ -30,7 +31,7 @@ from billing.low_balance import tell_low_balances
 from billing.models import Adjustment, CreditGrant, TopUp
 from billing.standing import read_standing
 from core import clock
-from core.errors import InvalidRequest, PermissionDenied
+from core.errors import InvalidRequest
 from core.ids import public_id
 from core.numbers import CONTEXT, ZERO
 from core.partitions import ensure_month
@@ -132,7 +133,7 @@ def grant_credit(
 ) -> CreditGrant:
     """Give a payer a block of credit (`amount` > 0 in its currency), effective now or later."""
     now = clock.now()
-    _check_open(entity)
+    refuse_closed(entity)
     _check_amount(amount)
     effective_at = effective_at or now
     if expires_at is not None and expires_at <= max(effective_at, now):
@@ -170,7 +171,7 @@ def top_up(
     `price` is what was paid for it in money, where the wallet holds the operator's own credits.
     """
     now = clock.now()
-    _check_open(entity)
+    refuse_closed(entity)
     _check_amount(amount)
     if expires_at is not None and expires_at <= now:
         raise InvalidRequest("invalid_expiry", "expires_at must lie in the future.", "expires_at")
@@ -208,7 +209,7 @@ def adjust(entity: BillingEntity, amount: Decimal, *, reason: str, by: str = "")
     A negative adjustment burns grants in their order and may overdraw the wallet: staff decided it.
     """
     now = clock.now()
-    _check_open(entity)
+    refuse_closed(entity)
     _check_amount(abs(amount))
     with open_book(entity, now) as book:
         row = Adjustment(
@@ -243,7 +244,7 @@ def adjust(entity: BillingEntity, amount: Decimal, *, reason: str, by: str = "")
 def lower_receivable(entity: BillingEntity, amount: Decimal, *, reason: str, by: str = "") -> Adjustment:
     """Take `amount` > 0 off what a payer owes; beyond that it is in credit with us."""
     now = clock.now()
-    _check_open(entity)
+    refuse_closed(entity)
     _check_amount(amount)
     with open_book(entity, now) as book:
         seq = book.next_seq()
@@ -292,8 +293,3 @@ def _take_out(book: PayerBook, amount: Decimal, now: datetime) -> None:
 def _check_amount(amount: Decimal) -> None:
     if amount <= 0:
         raise InvalidRequest("invalid_amount", "The amount must be more than 0.", "amount")
-
-
-def _check_open(entity: BillingEntity) -> None:
-    if entity.status == BillingEntity.Status.CLOSED:
-        raise PermissionDenied("closed", "This billing entity is closed.", "billing_entity")

@@ -11,6 +11,7 @@ from typing import Final
 from django.db import transaction
 
 from accounts.models import BillingEntity
+from accounts.payers import refuse_closed
 from billing.book import PayerBook
 from billing.funding import Funds
 from billing.holds import EXPIRED, VOIDED, Hold, settled_error
@@ -50,11 +51,13 @@ def void(row: Authorization) -> Settled:
 def extend(row: Authorization, expires_in: timedelta) -> Settled:
     """Let an open hold last until `expires_in` from now; never shorter than it would.
 
-    Raises Conflict `authorization_captured`, `authorization_voided` or `authorization_expired`.
+    Raises Conflict `authorization_captured`, `authorization_voided` or `authorization_expired`, and
+    PermissionDenied for a closed payer, whose subscriptions end with what it was promised before.
     """
     now = clock.now()
     with locked_hold(row, now) as (book, hold):
         _check_open(hold)
+        refuse_closed(BillingEntity.objects.get(pk=row.billing_entity_id))
         _lock_limits(hold)
         hold.expires_at = max(hold.expires_at, now + expires_in)
         book.changed_holds[hold.customer_id, hold.id] = hold
@@ -85,6 +88,7 @@ def locked_hold(row: Authorization, now: datetime) -> Iterator[tuple[PayerBook, 
         if hold is None:
             (found,) = read_holds(driver(), [key], [], now)
             hold = hold_from_row(found)
+            book.expire([hold], now)  # of a payer with nothing held nobody asks what is over
         yield book, hold
 
 

@@ -49,8 +49,15 @@ def cancel(
     return move(Wanted(subscription, at, note), now)
 
 
-def end_with_payer(subscription: Subscription, at: datetime, now: datetime) -> None:
-    """End a subscription of a closed payer as `cancel_subscription` does, whatever end was planned."""
+def end_with_payer(subscription: Subscription, *, charged: datetime, promised: datetime) -> None:
+    """End a subscription of a closed payer as `cancel_subscription` does, whatever end was planned.
+
+    That is after what was `charged`, and after what was `promised` as far as the present period goes, so that
+    no fee of another one is due.
+    """
+    now = clock.now()
+    period = subscription.periods.filter(starts_at__lte=now, ends_at__gt=now).first()
+    at = max(charged, promised if period is None else min(promised, period.ends_at))
     if subscription.ends_at is not None and subscription.ends_at <= at:
         return
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from billing.subscriptions.checks import check_fit, checked_quantities, refuse_closed
+from accounts.payers import refuse_closed
+from billing.subscriptions.checks import check_fit, checked_quantities
 from billing.subscriptions.moving import (
     At,
     Moved,

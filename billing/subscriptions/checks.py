@@ -10,7 +10,8 @@ from typing import NamedTuple
 from django.db.models import Q
 
 from accounts.models import BillingEntity
-from core.errors import Conflict, InvalidRequest, PermissionDenied, Unprocessable
+from accounts.payers import refuse_closed
+from core.errors import Conflict, InvalidRequest, Unprocessable
 from core.numbers import plain
 from pricing.locked import Locked
 from pricing.models import Component, PlanVersion, Subscription
@@ -30,12 +31,6 @@ class Part(NamedTuple):
         """Whether both share an instant."""
         begins_in_time = other.ends_at is None or self.starts_at < other.ends_at
         return begins_in_time and (self.ends_at is None or other.starts_at < self.ends_at)
-
-
-def refuse_closed(entity: BillingEntity) -> None:
-    """Raise PermissionDenied for a closed payer: nothing is sold to it any more."""
-    if entity.status == BillingEntity.Status.CLOSED:
-        raise PermissionDenied("closed", "This billing entity is closed.", "billing_entity")
 
 
 def check_fit(entity: BillingEntity, version: PlanVersion) -> None:

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db.models import Max
 
 from accounts.models import BillingEntity
-from billing.models import Charge, Reversal
+from billing.models import Authorization, Charge, Reversal
 from billing.rerating import rerate_events
 from billing.reversals import rerate_charges, rerate_usage
 from billing.store_subscriptions import UsageQuestion, used_since
@@ -60,6 +60,18 @@ def charged_until(entity: BillingEntity, now: datetime) -> datetime:
     )
     latest: datetime | None = rows.aggregate(latest=Max("occurred_at"))["latest"]
     return now if latest is None else latest + SHORTEST
+
+
+def promised_until(entity: BillingEntity, now: datetime) -> datetime:
+    """The end of what a payer was promised: now, or when the last of its open holds and leases is over."""
+    rows = Authorization.objects.filter(
+        customer_id=entity.customer_id,
+        billing_entity_id=entity.pk,
+        status=Authorization.Status.AUTHORIZED,
+        expires_at__gt=now,
+    )
+    last: datetime | None = rows.aggregate(last=Max("expires_at"))["last"]
+    return now if last is None else last + SHORTEST
 
 
 def rerate_since(

@@ -23,7 +23,7 @@ class Holds(Calls):
         record = self.seen[known.authorization.id].record if status == 201 else None
         if record is not None:
             return self._counts_as(body, record.lines)
-        return {200: "duplicates", 403: "quarantined"}.get(status, "rejected")
+        return "duplicates" if status == 200 else "rejected"
 
     def authorize(self, body: Event, now: datetime) -> Answer:
         """`POST /v1/authorizations`: an event with expected properties, or an amount."""
@@ -75,6 +75,8 @@ class Holds(Calls):
         self.settle(now)
         if held.status_at() != "authorized":
             return error(409, f"authorization_{held.status_at()}")
+        if held.payer.status == "closed":
+            return error(403, "closed")
         held.hold.expires_at = max(held.hold.expires_at, now + timedelta(seconds=seconds))
         return 200, {"expires_at": held.hold.expires_at, "balance": held.payer.wallet.balance()}
 
@@ -94,12 +96,11 @@ class Holds(Calls):
         known = self.seen.get(key)
         if known is not None:
             return self._again(known, event, "event")
-        if payer.status == "closed":
-            return error(403, "closed")
         status = held.status_at()
-        if status in ("captured", "voided") and not is_report:
-            return error(409, f"authorization_{status}")
         is_open = status == "authorized"
+        is_over = status in ("captured", "voided") or (status == "expired" and payer.status == "closed")
+        if is_over and not is_report:
+            return error(409, f"authorization_{status}")
         first = held.authorized_at if is_open and not is_report else now
         at = instant(body["occurred_at"]) if "occurred_at" in body else first
         call = {name: held.body[name] for name in CALLER[1:] if name in held.body} | event
@@ -130,18 +131,8 @@ class Holds(Calls):
                     else error(409, "authorization_expired")
                 )
         was_voided = held.status == "voided"
-        answer = self._book(
-            call,
-            payer,
-            segment,
-            spent,
-            lines,
-            parts,
-            now,
-            asked=not is_report,
-            authorization=held,
-            most=most,
-        )
+        how = {"asked": not is_report, "authorization": held, "most": most}
+        answer = self._book(call, payer, segment, spent, lines, parts, now, **how)
         held.status = "voided" if was_voided else "captured"
         self.seen[key].body = event
         return 201, answer

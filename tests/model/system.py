@@ -68,11 +68,15 @@ class System(Rerating):
         return answer
 
     def close(self, payer: Payer, now: datetime) -> None:
-        """Its subscription ends with a payer, or after what it was charged for by clocks that were ahead."""
+        """A payer's subscription ends with it; but after what it was charged for by clocks that were ahead,
+        and after what it was promised, as far as the month goes."""
+        self.settle(now)
         seen = [one.record for one in self.seen.values() if one.record is not None]
         charged = [one.spent.occurred_at for one in seen if one.payer is payer and one.is_charge]
-        ahead = [at for at in charged if at >= now]
-        at = max(ahead) + TICK if ahead else now
+        promised = [hold.expires_at for hold in payer.wallet.holds if hold.is_open]
+        last = max(charged, default=now), max(promised, default=now)
+        ends = [at + TICK if at >= now else now for at in last]
+        at = max(ends[0], min(ends[1], month_of(now)[1]))
         payer.versions.append((at, None))
         for segment in payer.segments.values():
             segment.ends_at = min(segment.ends_at, at)

@@ -141,6 +141,21 @@ def test_value_under_a_hold_that_runs_out_expires_with_it(money: Story, calls: C
     assert money.account(payer, "breakage") == 10
 
 
+def test_a_hold_of_nothing_is_over_at_its_time_too(money: Story, calls: Calls) -> None:
+    payer = money.payer(money.plan(per_token("0.01")), top_up="10")
+    hold = calls.hold(payer, 0, expires_in=600)
+    lease = str(money.api.make("/v1/leases", workspace=f"w-{payer}", amount="1", expires_in=600)["id"])
+    call = {"idempotency_key": "its", "event": "call", "workspace": f"w-{payer}"}
+    calls_of_lease = {"events": [call | {"properties": {"tokens": 120}}]}
+    assert money.api.post(f"/v1/leases/{lease}/report", calls_of_lease).json()["accepted"] == 1
+    money.at(3, 1, 0, 10)
+    assert money.balance(payer)["held"] == "0"
+    for verb, body in (("void", {}), ("extend", {"expires_in": 60})):
+        answer = money.api.post(f"/v1/authorizations/{hold}/{verb}", body)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "authorization_expired")
+    assert money.api.post(f"/v1/leases/{lease}/return", {}).json()["status"] == "expired"
+
+
 def test_value_that_a_void_frees_is_gone_when_its_grant_is_over(money: Story, calls: Calls) -> None:
     version = money.plan(per_token("0.01"))
     payer = money.payer(version)

@@ -160,3 +160,12 @@ def test_a_call_of_another_payers_workspace_is_not_the_leases(story: LimitStory)
     assert (reported["quarantined"], reported["used"]) == (1, "0")
     assert QuarantinedEvent.objects.get().reason == "closed"
     story.at(3, 2)
+
+
+def test_what_is_held_lasts_no_longer_than_when_it_was_closed(story: LimitStory) -> None:
+    call = Closing(story, expires_in=600)
+    call.close()
+    answer = story.api.post(f"/v1/authorizations/{call.hold}/extend", {"expires_in": 86400})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "closed")
+    story.at(3, 1, 0, 9)
+    assert call.capture(5).status_code == 201
