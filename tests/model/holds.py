@@ -131,7 +131,7 @@ class Holds(Calls):
                     else error(409, "authorization_expired")
                 )
         was_voided = held.status == "voided"
-        how = {"asked": not is_report, "authorization": held, "most": most}
+        how: Any = {"asked": not is_report, "authorization": held, "most": most}
         answer = self._book(call, payer, segment, spent, lines, parts, now, **how)
         held.status = "voided" if was_voided else "captured"
         self.seen[key].body = event
