@@ -7,8 +7,8 @@ from typing import TypedDict, Unpack
 from django.db import transaction
 
 from accounts.external_ids import check_external_id
+from accounts.followers import moves
 from accounts.models import Customer, Organization
-from accounts.moves import moving
 from core import clock
 from core.database_errors import explain_constraint
 from core.errors import Conflict, Unprocessable
@@ -59,7 +59,7 @@ def change_organization(organization: Organization, **changes: Unpack[Organizati
 
     Locks the customer, so that two moves at once cannot close a circle. Raises Conflict for a circle.
     """
-    with moving([organization.customer_id] if "parent" in changes else ()):
+    with moves.around([organization.customer_id] if "parent" in changes else ()):
         Customer.objects.select_for_update().get(pk=organization.customer_id)
         organization = Organization.objects.select_for_update().get(pk=organization.pk)
         if "name" in changes:

@@ -13,8 +13,8 @@ from django.db import transaction
 
 from accounts.currencies import check_currency
 from accounts.external_ids import check_external_id
+from accounts.followers import closings, moves
 from accounts.models import BillingEntity, Customer, Organization, PayerAssignment, Workspace
-from accounts.moves import moving
 from accounts.organizations import check_inside
 from core import clock
 from core.database_errors import explain_constraint
@@ -95,9 +95,12 @@ def change_billing_entity(entity: BillingEntity, **changes: Unpack[BillingEntity
     """Change what may change; returns the row as it is then. The next call obeys it, in every process.
 
     Another `status` without a `status_reason` takes the old reason away; `suspends_at` is when a payer past
-    due counts as suspended. Raises Conflict for another state of a payer that is closed.
+    due counts as suspended. The subscriptions of a payer end when it is closed. Raises Conflict for another
+    state of a closed one.
     """
-    with moving([entity.customer_id] if "organization" in changes else ()):
+    places = [entity.customer_id] if "organization" in changes else []
+    closed = [entity.pk] if changes.get("status") == Status.CLOSED else []
+    with moves.around(places), closings.around(closed):
         entity = BillingEntity.objects.select_for_update().get(pk=entity.pk)
         if "name" in changes:
             entity.name = clean_text(changes["name"], "name")

@@ -7,8 +7,8 @@ from typing import TypedDict, Unpack
 from django.db import transaction
 
 from accounts.external_ids import check_external_id
+from accounts.followers import moves
 from accounts.models import BillingEntity, Customer, Organization, Workspace
-from accounts.moves import moving
 from accounts.organizations import check_inside
 from accounts.payers import assign_payer
 from core import clock
@@ -54,7 +54,7 @@ def change_workspace(workspace: Workspace, **changes: Unpack[WorkspaceChanges]) 
 
     Who pays does not change with it: that is `payers.assign_payer`.
     """
-    with moving([workspace.customer_id] if "organization" in changes else ()):
+    with moves.around([workspace.customer_id] if "organization" in changes else ()):
         workspace = Workspace.objects.select_for_update().get(pk=workspace.pk)
         if "name" in changes:
             workspace.name = clean_text(changes["name"], "name")

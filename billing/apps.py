@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.utils.module_loading import import_string
 
-from accounts.moves import follow_moves
+from accounts.followers import closings, moves
 from billing.moved_holds import follow_holds
 
 
@@ -15,5 +16,6 @@ class BillingConfig(AppConfig):
     label = "billing"
 
     def ready(self) -> None:
-        """Let open holds follow what moves in a customer's tree."""
-        follow_moves(follow_holds)
+        """Let open holds follow what moves in a customer's tree, and subscriptions end with their payers."""
+        moves.join(follow_holds)
+        closings.join(import_string("billing.closed_payers.end_subscriptions"))

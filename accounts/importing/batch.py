@@ -14,11 +14,11 @@ from typing import Any, Final, TypeVar
 from django.db import transaction
 from django.db.models import Model
 
+from accounts.followers import moves
 from accounts.importing.relations import check_relations
 from accounts.importing.rows import LineError, Row
 from accounts.importing.state import Known, read_known
 from accounts.models import ApiKey, BillingEntity, Customer, Organization, PayerAssignment, Workspace
-from accounts.moves import moving
 from core import clock
 from core.errors import TollgateError
 
@@ -61,7 +61,7 @@ def import_rows(rows: Sequence[Row], report: Report) -> None:
                 report.errors.append(LineError(row.line, error.message))
             else:
                 batch.take(row)
-        with moving(batch.customers_of_placed()):
+        with moves.around(batch.customers_of_placed()):
             batch.write(report)
 
 

@@ -119,9 +119,8 @@ def create_limit(owner: Owner, amount: Decimal, **terms: Unpack[LimitTerms]) -> 
     differ. Locks the customer's payers. Raises InvalidRequest; Unprocessable `above_ceiling` for a
     customer's limit beyond staff's; Conflict when there is one already.
     """
-    now = clock.now()
     window, hours = _check_window(terms.get("window", Span.BILLING_PERIOD), terms.get("hours"))
-    currency, zone = _money_and_zone(owner, terms.get("currency"), terms.get("time_zone"), now)
+    currency, zone = _money_and_zone(owner, terms.get("currency"), terms.get("time_zone"), clock.now())
     limit = SpendLimit(
         **owner.columns(),
         amount=_check_amount(amount),
@@ -132,14 +131,14 @@ def create_limit(owner: Owner, amount: Decimal, **terms: Unpack[LimitTerms]) -> 
         kind=_check_choice(Kind.values, terms.get("kind", Kind.HARD), "kind"),
         thresholds=_check_thresholds(terms.get("thresholds")),
         set_by=_check_choice(SetBy.values, terms.get("set_by", SetBy.STAFF), "set_by"),
-        created_at=now,
     )
     with transaction.atomic():
         _lock_payers(owner.customer_id)
+        limit.created_at = clock.now()  # under the locks, so that no charge before it was recorded later
         _check_ceiling(limit)
         _check_alone(limit)
         limit.save()
-        count_what_was_spent(limit, now)
+        count_what_was_spent(limit, limit.created_at)
     return limit
 
 

@@ -44,14 +44,32 @@ def cancel(
             raise Conflict("not_active", f"The subscription is {row.status} already.")
         if row.ends_at is not None and row.ends_at <= instant:
             raise Conflict("ends_before", "The subscription ends before that.", "at")
-        ends_before, row.ends_at = row.ends_at, max(instant, row.starts_at + SHORTEST)
-        row.status, row.canceled_at, row.credits_unused = Life.CANCELED, now, credit_unused
-        locked.unsaved |= {"ends_at", "status", "canceled_at", "credits_unused"}
-        if row.starts_at > now and instant == row.starts_at:
-            delete_periods(locked)
-        return SubscriptionChange(action=Action.CANCEL, at=instant, ends_before=ends_before, reason=reason)
+        return _end(locked, instant, now, credit_unused=credit_unused, reason=reason)
 
     return move(Wanted(subscription, at, note), now)
+
+
+def end_with_payer(subscription: Subscription, at: datetime, now: datetime) -> None:
+    """End a subscription of a closed payer as `cancel_subscription` does, whatever end was planned."""
+    if subscription.ends_at is not None and subscription.ends_at <= at:
+        return
+
+    def note(locked: Locked, timeline: Timeline, instant: datetime, _: Any) -> SubscriptionChange:
+        return _end(locked, instant, now, credit_unused=False, reason="the payer is closed")
+
+    move(Wanted(subscription, at, note), now)
+
+
+def _end(
+    locked: Locked, instant: datetime, now: datetime, *, credit_unused: bool, reason: str
+) -> SubscriptionChange:
+    row = locked.row
+    ends_before, row.ends_at = row.ends_at, max(instant, row.starts_at + SHORTEST)
+    row.status, row.canceled_at, row.credits_unused = Life.CANCELED, now, credit_unused
+    locked.unsaved |= {"ends_at", "status", "canceled_at", "credits_unused"}
+    if row.starts_at > now and instant == row.starts_at:
+        delete_periods(locked)
+    return SubscriptionChange(action=Action.CANCEL, at=instant, ends_before=ends_before, reason=reason)
 
 
 def withdraw_change(change: SubscriptionChange, *, reason: str = "") -> Subscription:

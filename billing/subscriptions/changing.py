@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from billing.subscriptions.checks import check_fit, checked_quantities
+from billing.subscriptions.checks import check_fit, checked_quantities, refuse_closed
 from billing.subscriptions.moving import (
     At,
     Moved,
@@ -88,13 +88,14 @@ def pause_subscription(subscription: Subscription, *, at: At = None, reason: str
     """Let a subscription rest from `at` (default now; not in the past) until it is resumed.
 
     While it does, charges are denied (`no_subscription`), reported usage is recorded as unpriced, and fees
-    with `prorate` are not due; billing periods go on. Raises Conflict when it is paused already or over by
-    then.
+    with `prorate` are not due; billing periods go on. Raises PermissionDenied for a closed payer, Conflict
+    when it is paused already or over by then.
     """
     now = clock.now()
     refuse_past(at, now)
 
     def note(locked: Locked, timeline: Timeline, instant: datetime, _: Any) -> SubscriptionChange:
+        refuse_closed(locked.row.billing_entity)
         refuse_unless_running(locked.row, instant)
         if timeline.at(instant).is_paused:
             raise Conflict("paused_already", "The subscription is paused then.", "at")
@@ -106,13 +107,14 @@ def pause_subscription(subscription: Subscription, *, at: At = None, reason: str
 def resume_subscription(subscription: Subscription, *, at: At = None, reason: str = "") -> Subscription:
     """End a pause at `at` (default now; not in the past): fees are due again for what is left of the period.
 
-    Usage is rated in a new segment. Raises Conflict when it is not paused then, or when another subscription
-    of the payer has come to price one of its meters.
+    Usage is rated in a new segment. Raises PermissionDenied for a closed payer, Conflict when it is not
+    paused then, or when another subscription of the payer has come to price one of its meters.
     """
     now = clock.now()
     refuse_past(at, now)
 
     def note(locked: Locked, timeline: Timeline, instant: datetime, _: Any) -> SubscriptionChange:
+        refuse_closed(locked.row.billing_entity)
         refuse_unless_running(locked.row, instant)
         if not timeline.at(instant).is_paused:
             raise Conflict("not_paused", "The subscription is not paused then.", "at")

@@ -32,10 +32,15 @@ class Part(NamedTuple):
         return begins_in_time and (self.ends_at is None or other.starts_at < self.ends_at)
 
 
-def check_fit(entity: BillingEntity, version: PlanVersion) -> None:
-    """Raise unless the payer is open, and the version published and in the payer's currency."""
+def refuse_closed(entity: BillingEntity) -> None:
+    """Raise PermissionDenied for a closed payer: nothing is sold to it any more."""
     if entity.status == BillingEntity.Status.CLOSED:
         raise PermissionDenied("closed", "This billing entity is closed.", "billing_entity")
+
+
+def check_fit(entity: BillingEntity, version: PlanVersion) -> None:
+    """Raise unless the payer is open, and the version published and in the payer's currency."""
+    refuse_closed(entity)
     check_startable(version, entity.customer_id)
     if version.plan.currency != entity.currency:
         raise Unprocessable(

@@ -8,6 +8,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import Max
 
 from accounts.models import BillingEntity
 from billing.models import Charge, Reversal
@@ -18,6 +19,7 @@ from core.ids import first_uuid7, public_id
 from core.numbers import CONTEXT, ZERO
 from core.sql import driver
 from pricing.models import Component, PlanVersion, Segment, Subscription
+from pricing.periods import SHORTEST
 
 
 def charge_since_start(subscription: Subscription, now: datetime) -> Decimal:
@@ -46,6 +48,18 @@ def with_usage_since(wanted: Sequence[tuple[Subscription, datetime]], now: datet
         asked.append(UsageQuestion(row.customer_id, row.billing_entity_id, since, earliest, first))
     answers = used_since(driver(), asked)
     return {row.pk for (row, _), is_used in zip(near, answers, strict=True) if is_used}
+
+
+def charged_until(entity: BillingEntity, now: datetime) -> datetime:
+    """The end of what a payer was charged for: now, or just after what a caller's clock was ahead of."""
+    rows = Charge.objects.filter(
+        customer_id=entity.customer_id,
+        billing_entity_id=entity.pk,
+        recorded_at__gte=now - settings.EVENT_AHEAD_MAX,
+        occurred_at__gte=now,
+    )
+    latest: datetime | None = rows.aggregate(latest=Max("occurred_at"))["latest"]
+    return now if latest is None else latest + SHORTEST
 
 
 def rerate_since(

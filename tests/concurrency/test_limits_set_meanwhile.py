@@ -12,10 +12,14 @@ from typing import Any
 import pytest
 from django.db.models import Sum
 
+from billing.ledger import lock_accounts
+from billing.limits import verbs
 from billing.limits.verbs import create_limit, owner_of
 from billing.models import Authorization, Charge, LimitCounter, LimitHold, SpendLimit
 from core import clock
+from core.sql import driver
 from metering.models import Meter
+from tests.billing.invariants import broken_invariants
 from tests.billing.world import Tenant, make_meter, make_tenant, make_version
 from tests.clocks import standing_at
 from tests.concurrency.callers import Api, call
@@ -100,3 +104,20 @@ def test_two_limits_set_at_once_see_the_same_holds(tenant: Tenant, api: Api) -> 
         assert api.authorize(call(tenant, f"k{number}")).status_code == 201
     limits = at_once([partial(make, tenant) for make in (of_workspace, of_payer_by_the_hour, of_meter)])
     assert [counted(limit) for limit in limits] == [(0, 5)] * 3
+
+
+def test_what_is_charged_while_a_limit_waits_for_its_payer_came_before_it(
+    tenant: Tenant, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yesterday = call(tenant, "yesterday") | {"occurred_at": (NOW - timedelta(days=1)).isoformat()}
+
+    def lock_at_last(*locked: Any) -> None:
+        clock.use(lambda: NOW + timedelta(seconds=1))
+        assert api.report([yesterday]).json()["accepted"] == 1
+        clock.use(lambda: NOW + timedelta(seconds=2))
+        lock_accounts(*locked)
+
+    monkeypatch.setattr(verbs, "lock_accounts", lock_at_last)
+    limit = create_limit(owner_of(workspace=tenant.workspace), Decimal(20), window="day")
+    assert (truth(), counted(limit)) == ((1, 0), (0, 0))
+    assert broken_invariants(driver()) == []

@@ -91,6 +91,8 @@ class MoneyRules(Sender):
             if name == "status":
                 if row.status == "closed" and value != "closed":
                     return 409, {"error": "closed"}
+                if value == "closed" and row.status != "closed":
+                    self.system.close(row, self.now)
                 row.status = value
             elif name == "settlement":
                 row.wallet.settlement = value

@@ -51,17 +51,31 @@ class System(Rerating):
 
     def pause(self, payer: Payer, at: datetime) -> Answer:
         """Nothing is sold from `at` on; what is reported is recorded."""
+        if payer.status == "closed":
+            return error(403, "closed")
         if payer.version_at(at) is None:
             return error(409, "paused_already")
         return self._go_on(payer, None, at)
 
     def resume(self, payer: Payer, at: datetime) -> Answer:
         """It goes on, in a new segment."""
+        if payer.status == "closed":
+            return error(403, "closed")
         if payer.version_at(at) is not None:
             return error(409, "not_paused")
         answer = self._go_on(payer, payer.plan, at)
         payer.chosen = None
         return answer
+
+    def close(self, payer: Payer, now: datetime) -> None:
+        """Its subscription ends with a payer, or after what it was charged for by clocks that were ahead."""
+        seen = [one.record for one in self.seen.values() if one.record is not None]
+        charged = [one.spent.occurred_at for one in seen if one.payer is payer and one.is_charge]
+        ahead = [at for at in charged if at >= now]
+        at = max(ahead) + TICK if ahead else now
+        payer.versions.append((at, None))
+        for segment in payer.segments.values():
+            segment.ends_at = min(segment.ends_at, at)
 
     def change_version(self, payer: Payer, version: Version, at: datetime) -> Answer:
         """Another version from `at` on, in a segment of its own; in a pause, from its end on."""
