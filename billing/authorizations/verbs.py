@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -75,8 +75,17 @@ def expire_due(now: datetime) -> int:
             due = read_due(driver(), now, PAYERS_AT_ONCE)
             if not due:
                 return payers
-            with open_books(BillingEntity.objects.in_bulk([row[1] for row in due]).values(), now):
+            with open_books(BillingEntity.objects.in_bulk([row[1] for row in due]).values(), now) as books:
+                _expire_of_nothing(books.values(), now)
                 payers += len(due)
+
+
+def _expire_of_nothing(books: Iterable[PayerBook], now: datetime) -> None:
+    """End what is over of payers with nothing held: with their books no holds were read."""
+    rest = {book.payer: book for book in books if not book.changed_holds}
+    for row in read_holds(driver(), [], sorted(rest), now) if rest else ():
+        hold = hold_from_row(row)
+        rest[hold.payer].expire([hold], now)
 
 
 @contextmanager

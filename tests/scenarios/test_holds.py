@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from billing.authorizations import expire_due
+from billing.models import Authorization
 from tests.scenarios.life import LifeStory
 from tests.scenarios.money import Story
 
@@ -154,6 +156,17 @@ def test_a_hold_of_nothing_is_over_at_its_time_too(money: Story, calls: Calls) -
         answer = money.api.post(f"/v1/authorizations/{hold}/{verb}", body)
         assert (answer.status_code, answer.json()["error"]["code"]) == (409, "authorization_expired")
     assert money.api.post(f"/v1/leases/{lease}/return", {}).json()["status"] == "expired"
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_the_worker_ends_holds_of_nothing_too(money: Story, calls: Calls, others: int) -> None:
+    payer = money.payer(money.plan(per_token("0.01")), top_up="10")
+    calls.hold(payer, 0, expires_in=600)
+    for _ in range(others):
+        calls.hold(payer, 100, expires_in=3600)
+    money.at(3, 1, 0, 10)
+    assert (expire_due(money.now), expire_due(money.now)) == (1, 0)
+    assert Authorization.objects.filter(status=Authorization.Status.EXPIRED).count() == 1
 
 
 def test_value_that_a_void_frees_is_gone_when_its_grant_is_over(money: Story, calls: Calls) -> None:
