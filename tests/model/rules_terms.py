@@ -8,7 +8,7 @@ from decimal import Decimal
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from tests.model.base import AMOUNTS, DAY, HOUR, PAYERS, PICK, Json, Sender
+from tests.model.base import AMOUNTS, DAY, HOUR, PAYERS, PICK, TICK, Json, Sender
 from tests.model.limits import Limit
 from tests.model.world import VERSIONS
 
@@ -59,7 +59,8 @@ class TermRules(Sender):
         is_hard=st.sampled_from([True, True, False]),
     )
     def limit(self, level: str, which: int, amount: Decimal, window: str, is_hard: bool) -> None:
-        """A spend limit at any level."""
+        """A spend limit at any level, an instant after what was charged before it: else nobody could tell."""
+        self.now += TICK
         names = {
             "api_key": ["north-calls/key", "south-calls/key"],
             "workspace": ["north-calls", "south-calls"],
