@@ -193,7 +193,8 @@ def _respond(
     """Both lists of a customer, one of them alone, or a CSV."""
     viewer, units, now = viewer_of(request), currency_units(), clock.now()
     listing = replace(listing, describe=partial(describe_limits, units, now))
-    alerts = replace(ALERTS, describe=partial(describe_alerts, viewer, units), keeps=listing.keeps)
+    payers = {payer.pk: payer for payer in frame.payers}
+    alerts = replace(ALERTS, describe=partial(describe_alerts, viewer, payers, units), keeps=listing.keeps)
     own = {"customer_id": frame.customer.pk}
     rows, fired = standing_limits(viewer).filter(**own), visible(Alert, viewer).filter(**own)
     if request.GET.get("export") == "csv":

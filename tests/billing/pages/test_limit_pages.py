@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from accounts.models import Organization
+from accounts.models import BillingEntity, Organization
 from accounts.users import add_member, create_user
 from billing.charging import Charged, Denied
 from billing.limits.verbs import create_limit, end_limit, owner_of
@@ -81,6 +81,19 @@ def test_a_full_one_refuses_now_and_its_alerts_are_listed(
     assert f"Spend limit {acme.payer.name} Payer 100% USD 5.00 USD 5.00" in text
     found = rows(staff, f"/customers/{acme.customer.public_id}/limits?a-export=csv")
     assert [row["threshold"] for row in found] == ["100", "95", "80", "50"]
+
+
+def test_an_alert_of_a_balance_names_its_payer(staff: Client, acme: Tenant) -> None:
+    BillingEntity.objects.filter(pk=acme.payer.pk).update(low_balance=[D(18)])
+    acme.payer.refresh_from_db()
+    assert isinstance(charge(acme, "a", properties={"tokens": 500}), Charged)
+    for client, address in (
+        (staff, f"/customers/{acme.customer.public_id}/limits"),
+        (member_of(acme, "member"), "/limits"),
+    ):
+        text = read(client, address)
+        assert f"Low balance {acme.payer.name} Payer USD 18.00 USD 16.00" in text
+        assert acme.payer.public_id not in text
 
 
 Pick = Callable[[Tenant], tuple[str, str]]
