@@ -144,6 +144,7 @@ def _change(request: HttpRequest, desk: Desk, limit: str) -> HttpResponseBase:
     first |= {"amount": f"{row.limit.amount.normalize():f}", "thresholds": _listed(row.limit.thresholds)}
     data = request.POST if request.method == "POST" else None
     form = LimitChangeForm(data, initial=first)
+    form.fields["amount"].label = f"At most, in {row.limit.currency}"
     if data is not None and form.is_valid():
         try:
             change_limit(row.limit, **form.cleaned_data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from accounts.models import BillingEntity, Organization
+from accounts.models import BillingEntity, Organization, PayerAssignment, Workspace
 from accounts.users import add_member, create_user
 from billing.charging import Charged, Denied
 from billing.limits.verbs import create_limit, end_limit, owner_of
@@ -20,7 +21,13 @@ from tests.billing.world import Tenant, charge, make_tenant
 
 pytestmark = pytest.mark.django_db
 D = Decimal
-FORM: dict[str, str] = {"amount": "5", "window": "billing_period", "kind": "hard", "thresholds": "50, 80"}
+FORM: dict[str, str] = {
+    "amount": "5",
+    "currency": "USD",
+    "window": "billing_period",
+    "kind": "hard",
+    "thresholds": "50, 80",
+}
 
 
 def post(client: Client, address: str, data: dict[str, str], status: int = 200) -> str:
@@ -165,6 +172,68 @@ def test_what_makes_no_sense_is_said_and_sets_nothing(
     address = f"/customers/{acme.customer.public_id}/limits/new"
     text = post(staff, address, FORM | {"owner": acme.payer.public_id} | data, 422)
     assert says in text
+    assert not SpendLimit.objects.exists()
+
+
+@pytest.fixture
+def tokyo(acme: Tenant) -> Tenant:
+    """A second payer of the same customer, which pays for its own workspace in yen."""
+    own: dict[str, Any] = {"customer": acme.customer, "created_at": NOW}
+    payer = BillingEntity.objects.create(name="KK", currency="JPY", time_zone="Asia/Tokyo", **own)
+    workspace = Workspace.objects.create(name="Tokyo", **own)
+    PayerAssignment.objects.create(workspace=workspace, billing_entity=payer, **own)
+    return Tenant(acme.customer, payer, workspace, None)
+
+
+def currencies_of(markup: str) -> list[str]:
+    """What the form offers to choose among, the chosen one with a star."""
+    (field,) = re.findall(r'<select name="currency".*?</select>', markup, re.DOTALL)
+    options = re.findall(r'<option value="(\w*)"( selected)?>', field)
+    return [value + ("*" if is_chosen else "") for value, is_chosen in options]
+
+
+@pytest.mark.parametrize("who", ["staff", "owner"])
+def test_the_currencies_in_which_is_paid_are_offered_and_a_single_one_needs_no_choice(
+    staff: Client, acme: Tenant, who: str
+) -> None:
+    client = staff if who == "staff" else member_of(acme, "owner")
+    address = "/limits/new" if who == "owner" else f"/customers/{acme.customer.public_id}/limits/new"
+    assert currencies_of(page(client, address)) == ["USD"]
+    make_tenant(None, currency="EUR")
+    own: dict[str, Any] = {"customer": acme.customer, "created_at": NOW}
+    BillingEntity.objects.create(name="KK", currency="JPY", **own)
+    markup = page(client, address)
+    assert currencies_of(markup) == ["*", "JPY", "USD"]
+    assert "KK (JPY)" in words(markup)
+    asked = FORM | {"owner": acme.payer.public_id, "currency": ""}
+    assert "This field is required." in post(client, address, asked, 422)
+    assert "Select a valid choice." in post(client, address, asked | {"currency": "EUR"}, 422)
+    assert not SpendLimit.objects.exists()
+
+
+def test_a_limit_is_in_the_currency_that_was_chosen(staff: Client, acme: Tenant, tokyo: Tenant) -> None:
+    address = f"/customers/{acme.customer.public_id}/limits/new"
+    division = Organization.objects.create(customer=acme.customer, name="Both", created_at=NOW)
+    text = post(staff, address, FORM | {"owner": tokyo.workspace.public_id, "currency": "JPY"})
+    assert "Tokyo Workspace JPY 5 each billing period 0% JPY 0" in text
+    for currency in ("JPY", "USD"):
+        text = post(staff, address, FORM | {"owner": division.public_id, "currency": currency})
+    assert "Both Organization USD 5.00" in text
+    assert "Both Organization JPY 5" in text
+    limit = SpendLimit.objects.get(level="workspace")
+    change = page(staff, f"/customers/{acme.customer.public_id}/limits/{limit.public_id}")
+    assert "At most, in JPY" in words(change)
+
+
+def test_a_currency_in_which_nobody_pays_there_is_refused(staff: Client, acme: Tenant, tokyo: Tenant) -> None:
+    address = f"/customers/{acme.customer.public_id}/limits/new"
+    for owner, currency, payer in (
+        (tokyo.workspace, "USD", "KK pays for this, in JPY."),
+        (tokyo.payer, "USD", "KK pays for this, in JPY."),
+        (acme.workspace, "JPY", f"{acme.payer.name} pays for this, in USD."),
+    ):
+        data = FORM | {"owner": owner.public_id, "currency": currency}
+        assert payer in post(staff, address, data, 422)
     assert not SpendLimit.objects.exists()
 
 
