@@ -41,6 +41,7 @@ class Entitlement:
 
     boolean: `value`. limit and metered: `limit`, and of a quota `used`, `held` (by open holds, whose calls
     may come) and `remaining` until `resets_at`; these are None for what is not counted call by call.
+    `heard_by`: the meter that it names.
     """
 
     feature: str
@@ -52,6 +53,7 @@ class Entitlement:
     used: Decimal | None = None
     held: Decimal | None = None
     resets_at: datetime | None = None
+    heard_by: Meter | None = None
 
     @property
     def remaining(self) -> Decimal | None:
@@ -78,7 +80,7 @@ def entitlements_by_payer(entities: Iterable[BillingEntity], now: datetime) -> d
         payer, terms = payers[row.billing_entity_id], terms_by[row.pk]
         for one in terms.entitlements:
             whose, meter = (payer.pk, one.feature), meters.get(one.meter or "")
-            found[whose] = _joined(found.get(whose), one)
+            found[whose] = _joined(found.get(whose), one, meter)
             is_counted = one.type == "metered" and meter is not None and meter.aggregation in COUNTED
             if meter is not None and is_counted and whose not in quotas:
                 reset, zone = one.reset or "month", ZoneInfo(payer.time_zone)
@@ -103,9 +105,11 @@ def _meters(keys: Iterable[str | None]) -> dict[str, Meter]:
     return {meter.key: meter for meter in Meter.objects.filter(key__in=wanted)} if wanted else {}
 
 
-def _joined(known: Entitlement | None, terms: EntitlementTerms) -> Entitlement:
+def _joined(known: Entitlement | None, terms: EntitlementTerms, meter: Meter | None) -> Entitlement:
     """The same feature of another subscription: one true is enough, quotas add up, of limits the largest."""
-    new = Entitlement(terms.feature, terms.type, terms.value, terms.limit, terms.meter, terms.reset)
+    new = Entitlement(
+        terms.feature, terms.type, terms.value, terms.limit, terms.meter, terms.reset, heard_by=meter
+    )
     if known is None or known.type != new.type:
         return known or new
     if new.limit is None or known.limit is None:

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.html import format_html
 
 from accounts.models import BillingEntity, Currency, Workspace
 from accounts.scoping import Viewer, viewer_of, visible
@@ -91,8 +92,16 @@ def level_cell(row: DenialRow, reader: Reader) -> str:
 def bound_cell(value: object, row: DenialRow, reader: Reader) -> str:
     """Of a spend limit money; of a quota or a feature a quantity."""
     if row.denial.reason == Denial.Reason.SPEND_LIMIT:
-        return money_html(value, row.unit, reader.locale)
+        return money_html(value, row.unit, reader.locale, exact=True)
     return quantity_html(value, reader.locale)
+
+
+def limit_cell(value: object, row: DenialRow, reader: Reader) -> str:
+    """What the level allows, over what of it was used and held by then."""
+    limit = bound_cell(value, row, reader)
+    if row.denial.used is None:
+        return limit
+    return with_sub(limit, format_html("{} taken", bound_cell(row.denial.used, row, reader)))
 
 
 DENIALS = DescribedListing(
@@ -107,10 +116,10 @@ DENIALS = DescribedListing(
         columns.status("denial.reason", "Reason", sort=None),
         custom_column("level", "Level", level_cell, csv=lambda row: row.denial.level),
         columns.money("denial.expected_amount", "Would have cost", currency="unit", sort=None, exact=True),
+        replace(columns.quantity("denial.limit", "Limit", sort=None), cell=limit_cell),
         columns.money("denial.available", "Was available", currency="unit", sort=None),
         columns.instant("denial.resets_at", "Resets", zone_path="payer.time_zone", sort=None).extra(),
-        replace(columns.quantity("denial.limit", "Limit", sort=None), cell=bound_cell).extra(),
-        replace(columns.quantity("denial.used", "Used of it", sort=None), cell=bound_cell).extra(),
+        replace(columns.quantity("denial.used", "Taken of it", sort=None), cell=bound_cell).extra(),
         columns.text("level_name", "Whose level", sort=None).extra(),
         columns.identifier("denial.level_id", "Level's id").extra(),
         columns.text("workspace.name", "Workspace", sort=None).extra(),

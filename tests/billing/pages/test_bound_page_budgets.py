@@ -17,9 +17,9 @@ from billing.charging import Mode, charge_many
 from billing.limits.verbs import create_limit, owner_of
 from core import clock
 from pricing.models import PlanVersion
-from tests.billing.pages.conftest import signed
+from tests.billing.pages.conftest import GRADUATED, signed
 from tests.billing.pages.refused import deny_at_every_level
-from tests.billing.world import Tenant, charge, make_tenant
+from tests.billing.world import Tenant, charge, make_meter, make_tenant, make_version
 from tests.statements import budgets, statements_of
 
 pytestmark = pytest.mark.django_db
@@ -34,6 +34,14 @@ PAGES: Final = {
     "new limit": "/customers/{customer}/limits/new",
     "own limits": "/limits",
 }
+
+
+@pytest.fixture
+def version() -> PlanVersion:
+    """With a quota on its meter."""
+    make_meter()
+    quota = {"feature": "many", "type": "metered", "meter": "tokens", "limit": "100000", "reset": "month"}
+    return make_version([GRADUATED], entitlements=[quota])
 
 
 def test_every_page_has_a_budget() -> None:

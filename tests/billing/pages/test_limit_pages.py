@@ -12,12 +12,12 @@ from django.test import Client
 
 from accounts.models import BillingEntity, Organization, PayerAssignment, Workspace
 from accounts.users import add_member, create_user
-from billing.charging import Charged, Denied
+from billing.charging import Charged, Denied, Mode
 from billing.limits.verbs import create_limit, end_limit, owner_of
 from billing.models import Alert, SpendLimit
 from tests.billing.pages.conftest import NOW, Sign, signed
 from tests.billing.pages.reading import page, read, rows, words
-from tests.billing.world import Tenant, charge, make_tenant
+from tests.billing.world import Tenant, charge, make_meter, make_tenant, make_version
 
 pytestmark = pytest.mark.django_db
 D = Decimal
@@ -101,6 +101,59 @@ def test_an_alert_of_a_balance_names_its_payer(staff: Client, acme: Tenant) -> N
         text = read(client, address)
         assert f"Low balance {acme.payer.name} Payer USD 18.00 USD 16.00" in text
         assert acme.payer.public_id not in text
+
+
+def test_one_of_nothing_refuses_now_and_a_soft_one_that_is_reached_says_so(
+    staff: Client, acme: Tenant, limit: SpendLimit
+) -> None:
+    create_limit(owner_of(workspace=acme.workspace), D(0))
+    create_limit(
+        owner_of(workspace=acme.workspace), D("0.0123"), kind="soft", window="day", set_by="customer"
+    )
+    text = read(staff, "/spend-limits?level=workspace&show=limit_set_by")
+    assert "USD 0.0123 each day 32,520% USD 4.00" in text
+    assert "Reached, tells Customer" in text
+    assert re.search(r"USD 0\.00 each billing period \S no value USD 4\.00", text)
+    assert "Refuses now Operator" in text
+
+
+def test_ending_one_says_exactly_what_ends(staff: Client, acme: Tenant) -> None:
+    made = create_limit(owner_of(workspace=acme.workspace), D("2.5"), window="day")
+    text = read(staff, f"/customers/{acme.customer.public_id}/limits/{made.public_id}/end/ask")
+    assert f"Whose spend {acme.workspace.name} (Workspace) At most USD 2.50 each day" in text
+    assert "other limits stay" in text
+
+
+ENTITLED: list[dict[str, Any]] = [
+    {"feature": "monthly", "type": "metered", "meter": "tokens", "limit": "1000", "reset": "month"},
+    {"feature": "sso", "type": "boolean", "value": True},
+    {"feature": "vision", "type": "boolean", "value": False},
+    {"feature": "longest", "type": "limit", "limit": 900, "meter": "tokens"},
+    {"feature": "seats", "type": "limit", "limit": 5},
+]
+
+
+@pytest.mark.parametrize("who", ["staff", "owner"])
+def test_entitlements_say_what_is_left_for_the_next_call(staff: Client, who: str) -> None:
+    make_meter(unit="tk")
+    per_token = [{"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "0.01"}]
+    tenant = make_tenant(make_version(per_token, entitlements=ENTITLED), balance="50", name="Acme Inc.")
+    assert isinstance(charge(tenant, "a", properties={"tokens": 250}), Charged)
+    charge(tenant, "b", Mode.HOLD, properties={"tokens": 500})
+    client = staff if who == "staff" else member_of(tenant, "member")
+    address = "/limits" if who == "owner" else f"/customers/{tenant.customer.public_id}/limits"
+    text = read(client, address)
+    assert "monthly Acme Inc. 1,000 tk each month 75% 250 500 held 250 1 Feb 2026, 00:00 UTC" in text
+    assert "sso Acme Inc. Yes" in text
+    assert "vision Acme Inc. No" in text
+    assert "longest Acme Inc. At most 900 tk a call" in text
+    assert "seats Acme Inc. At most 5" in text
+    assert isinstance(charge(tenant, "c", properties={"tokens": 251}), Denied)
+    assert isinstance(charge(tenant, "d", properties={"tokens": 250}), Charged)
+
+
+def test_who_has_no_entitlements_sees_none(staff: Client, acme: Tenant) -> None:
+    assert "Entitlements" not in read(staff, f"/customers/{acme.customer.public_id}/limits")
 
 
 Pick = Callable[[Tenant], tuple[str, str]]

@@ -118,15 +118,14 @@ def test_each_level_is_named_as_people_call_it_and_leads_to_whose_it_is(
         assert url == "" or ids[level] not in words(markup)
 
 
-def test_what_a_level_had_used_is_money_of_a_limit_and_a_quantity_of_a_quota(
+def test_what_a_level_allows_is_money_of_a_limit_and_a_quantity_of_a_quota(
     staff: Client, acme: Tenant
 ) -> None:
     deny_at_every_level(acme)
-    text = read(staff, "/denials?show=denial_limit&show=denial_used&level=meter")
-    assert "USD 5.50 USD 4.00" in text
-    quota = read(staff, "/denials?show=denial_limit&show=denial_used&level=entitlement")
-    assert "5.5 4" in quota
-    assert "USD 5.50" not in quota
+    assert "USD 3.00 USD 5.50 USD 4.00 taken USD 9.00" in read(staff, "/denials?level=meter")
+    assert "USD 3.00 5.5 4 taken USD 9.00" in read(staff, "/denials?level=entitlement")
+    Denial.objects.update(limit=None, used=None)
+    assert "taken" not in read(staff, "/denials")
 
 
 def test_a_level_that_is_gone_or_of_no_row_keeps_its_id(staff: Client, acme: Tenant) -> None:
