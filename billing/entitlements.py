@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from django.db.models import Q
 
 from accounts.models import BillingEntity
 from billing.charging.entitling import COUNTED, quota_range
+from billing.charging.older_holds import missed_by
 from billing.store_limits import CounterRange, read_limit_counters
 from core.numbers import CONTEXT, ZERO
 from core.sql import driver
+from metering.catalogue import CompiledMeter, compile_meter
 from metering.models import Meter
 from pricing.catalog.entitlements import EntitlementTerms
 from pricing.cycles import Cycle, Interval
 from pricing.models import Subscription
 from pricing.terms import terms_of
 
+Whose = tuple[int, str]
+"""A payer's id and a feature."""
+
+
+class Quota(NamedTuple):
+    """Where a metered entitlement is counted, and the meter that it bounds."""
+
+    range: CounterRange
+    meter: Meter
+
 
 @dataclass(frozen=True, slots=True)
 class Entitlement:
     """A feature as all running subscriptions of a payer together give it.
 
-    boolean: `value`. limit and metered: `limit`, and of a quota `used` and `remaining` until `resets_at`.
-    `used` is None for what is not counted call by call.
+    boolean: `value`. limit and metered: `limit`, and of a quota `used`, `held` (by open holds, whose calls
+    may come) and `remaining` until `resets_at`; these are None for what is not counted call by call.
+    `heard_by`: the meter that it names.
     """
 
     feature: str
@@ -37,47 +51,51 @@ class Entitlement:
     meter: str | None = None
     reset: str | None = None
     used: Decimal | None = None
+    held: Decimal | None = None
     resets_at: datetime | None = None
+    heard_by: Meter | None = None
 
     @property
     def remaining(self) -> Decimal | None:
-        """What is left of a quota; below zero where more was reported."""
-        if self.used is None or self.limit is None:
+        """What the next call may have of a quota; below zero where more was reported."""
+        if self.used is None or self.held is None or self.limit is None:
             return None
-        return CONTEXT.subtract(self.limit, self.used)
+        return CONTEXT.subtract(self.limit, CONTEXT.add(self.used, self.held))
 
 
 def entitlements_of(entity: BillingEntity, now: datetime) -> list[Entitlement]:
     """The payer's entitlements at `now`, by feature; a fixed number of statements."""
-    found: dict[str, Entitlement] = {}
-    ranges: dict[str, CounterRange] = {}
-    rows = list(_running(entity, now))
+    return entitlements_by_payer([entity], now)[entity.pk]
+
+
+def entitlements_by_payer(entities: Iterable[BillingEntity], now: datetime) -> dict[int, list[Entitlement]]:
+    """The entitlements of each payer at `now`, by its id; a fixed number of statements."""
+    payers = {entity.pk: entity for entity in entities}
+    found: dict[Whose, Entitlement] = {}
+    quotas: dict[Whose, Quota] = {}
+    rows = list(_running(payers, now))
     terms_by = {row.pk: terms_of(row.version) for row in rows}
     meters = _meters(one.meter for terms in terms_by.values() for one in terms.entitlements)
     for row in rows:
-        terms = terms_by[row.pk]
+        payer, terms = payers[row.billing_entity_id], terms_by[row.pk]
         for one in terms.entitlements:
-            found[one.feature] = _joined(found.get(one.feature), one)
-            meter = meters.get(one.meter or "")
+            whose, meter = (payer.pk, one.feature), meters.get(one.meter or "")
+            found[whose] = _joined(found.get(whose), one, meter)
             is_counted = one.type == "metered" and meter is not None and meter.aggregation in COUNTED
-            if meter is not None and is_counted and one.feature not in ranges:
-                zone = ZoneInfo(entity.time_zone)
-                cycle = Cycle.anchored(Interval(one.reset or "month"), terms.anchor, row.anchor_at, zone)
-                place = (entity.customer_id, entity.pk, meter.pk)
-                period = cycle.period_at(now)
-                reset = one.reset or "month"
-                ranges[one.feature] = quota_range(*place, reset, period, is_resumed=True)
-    for feature, used in _used(ranges, now).items():
-        found[feature] = replace(found[feature], used=used, resets_at=ranges[feature].until)
-    return [found[feature] for feature in sorted(found)]
+            if meter is not None and is_counted and whose not in quotas:
+                reset, zone = one.reset or "month", ZoneInfo(payer.time_zone)
+                cycle = Cycle.anchored(Interval(reset), terms.anchor, row.anchor_at, zone)
+                place = (payer.customer_id, payer.pk, meter.pk)
+                range_ = quota_range(*place, reset, cycle.period_at(now), is_resumed=True)
+                quotas[whose] = Quota(range_, meter)
+    for whose, (used, held) in _taken(quotas, now).items():
+        found[whose] = replace(found[whose], used=used, held=held, resets_at=quotas[whose].range.until)
+    return {pk: [found[whose] for whose in sorted(found) if whose[0] == pk] for pk in payers}
 
 
-def _running(entity: BillingEntity, now: datetime) -> Iterable[Subscription]:
+def _running(payer_ids: Iterable[int], now: datetime) -> Iterable[Subscription]:
     rows = Subscription.objects.filter(
-        Q(ends_at=None) | Q(ends_at__gt=now),
-        customer_id=entity.customer_id,
-        billing_entity=entity,
-        starts_at__lte=now,
+        Q(ends_at=None) | Q(ends_at__gt=now), billing_entity_id__in=list(payer_ids), starts_at__lte=now
     )
     return rows.exclude(status=Subscription.Status.PAUSED).select_related("version").order_by("pk")
 
@@ -87,9 +105,11 @@ def _meters(keys: Iterable[str | None]) -> dict[str, Meter]:
     return {meter.key: meter for meter in Meter.objects.filter(key__in=wanted)} if wanted else {}
 
 
-def _joined(known: Entitlement | None, terms: EntitlementTerms) -> Entitlement:
+def _joined(known: Entitlement | None, terms: EntitlementTerms, meter: Meter | None) -> Entitlement:
     """The same feature of another subscription: one true is enough, quotas add up, of limits the largest."""
-    new = Entitlement(terms.feature, terms.type, terms.value, terms.limit, terms.meter, terms.reset)
+    new = Entitlement(
+        terms.feature, terms.type, terms.value, terms.limit, terms.meter, terms.reset, heard_by=meter
+    )
     if known is None or known.type != new.type:
         return known or new
     if new.limit is None or known.limit is None:
@@ -99,9 +119,21 @@ def _joined(known: Entitlement | None, terms: EntitlementTerms) -> Entitlement:
     return replace(known, limit=limit)
 
 
-def _used(ranges: dict[str, CounterRange], now: datetime) -> dict[str, Decimal]:
-    if not ranges:
+def _taken(quotas: Mapping[Whose, Quota], now: datetime) -> dict[Whose, tuple[Decimal, Decimal]]:
+    """What is used and what is held of each quota, as the next call would find it."""
+    if not quotas:
         return {}
-    features = list(ranges)
-    answer = read_limit_counters(driver(), list(ranges.values()), now)
-    return {features[position - 1]: metered or ZERO for position, *_, metered, _ in answer}
+    raw, names = driver(), list(quotas)
+    used: dict[Whose, Decimal] = {}
+    reserved: dict[str, Decimal] = {}
+    behind: dict[str, tuple[CounterRange, CompiledMeter]] = {}
+    answer = read_limit_counters(raw, [quota.range for quota in quotas.values()], now)
+    for position, _, _, _, _, held, metered, misses_holds in answer:
+        whose = names[position - 1]
+        range_, meter = quotas[whose]
+        used[whose], reserved[range_.counter] = metered or ZERO, held or ZERO
+        if misses_holds:
+            behind[range_.counter] = (range_, compile_meter(meter))
+    for _, _, counter, quantity in missed_by(raw, behind, now) if behind else ():
+        reserved[counter] = CONTEXT.add(reserved[counter], quantity)
+    return {whose: (used[whose], reserved[quota.range.counter]) for whose, quota in quotas.items()}

@@ -19,7 +19,10 @@ from core.api.filters import refuse_unknown
 
 
 class EntitlementSerializer(serializers.Serializer[Entitlement]):
-    """A feature. boolean: `value`; limit: `limit`; metered: `used` of `limit` until `resets_at`."""
+    """A feature. boolean: `value`; limit: `limit`; metered: `used` and `held` of `limit` until `resets_at`.
+
+    `remaining` is what the next call may have: what open holds reserve (`held`) is not in it.
+    """
 
     feature = serializers.CharField()
     type = serializers.ChoiceField(["boolean", "limit", "metered"])
@@ -28,6 +31,7 @@ class EntitlementSerializer(serializers.Serializer[Entitlement]):
     meter = serializers.CharField(allow_null=True)
     reset = serializers.CharField(allow_null=True)
     used = QuantityField(allow_null=True)
+    held = QuantityField(allow_null=True)
     remaining = QuantityField(allow_null=True)
     resets_at = InstantField(allow_null=True)
 

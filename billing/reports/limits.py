@@ -10,10 +10,11 @@ from typing import Final
 
 from django.db.models import QuerySet
 
-from accounts.models import Currency
+from accounts.models import BillingEntity, Currency
 from accounts.scoping import Viewer, visible
 from billing.limits.filling import Fill, fills_of
 from billing.models import Alert, SpendLimit
+from billing.reports.levels import find_levels, level_name
 from billing.reports.refusals import LEVELS
 from core.numbers import CONTEXT
 
@@ -87,17 +88,24 @@ def describe_limits(
     return [LimitRow(row, units.get(row.currency, row.currency), fills[row.pk]) for row in rows]
 
 
-def describe_alerts(viewer: Viewer, units: Mapping[str, Currency], rows: Sequence[Alert]) -> list[AlertRow]:
-    """Alerts of a page with names; one statement."""
+def describe_alerts(
+    viewer: Viewer,
+    payers: Mapping[int, BillingEntity],
+    units: Mapping[str, Currency],
+    rows: Sequence[Alert],
+) -> list[AlertRow]:
+    """Alerts of a customer (with these payers) with names; one statement."""
     limits = visible(SpendLimit, viewer).select_related(
         "api_key", "workspace", "organization", "billing_entity", "meter"
     )
     found = limits.in_bulk({row.limit_id for row in rows if row.limit_id is not None})
-    return [
-        AlertRow(
-            row,
-            name_of(found[row.limit_id]) if row.limit_id in found else row.level_id,
-            units.get(row.currency, row.currency),
-        )
-        for row in rows
-    ]
+    others = [(row.level, row.level_id) for row in rows if row.limit_id is None]
+    whose = find_levels(viewer, others, {"billing_entity": payers})
+
+    def named(row: Alert) -> str:
+        if row.limit_id in found:
+            return name_of(found[row.limit_id])
+        owner = whose.get((row.level, row.level_id))
+        return row.level_id if owner is None else level_name(row.level, owner)
+
+    return [AlertRow(row, named(row), units.get(row.currency, row.currency)) for row in rows]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.html import format_html
 
 from accounts.models import BillingEntity, Currency, Workspace
 from accounts.scoping import Viewer, viewer_of, visible
@@ -18,27 +19,55 @@ from accounts.staff_pages import staff_page
 from billing.models import Denial, Overspend
 from billing.reports.comparing import currency_units
 from billing.reports.customer import CustomerFrame
+from billing.reports.levels import find_levels, level_name
 from billing.reports.refusals import REFUSING
 from billing.views.frame import frame_context, open_frame
 from billing.views.listings import DescribedListing
-from core.ids import hot_id
+from core.display.html import money_html, quantity_html
+from core.ids import hot_id, public_id
 from core.pages import columns
-from core.pages.cells import custom_column, with_sub
+from core.pages.cells import custom_column, link, with_sub
 from core.pages.choices import Choice, Words, filter_by
 from core.pages.columns import Reader
 from core.pages.listing import fragment
 
 R = TypeVar("R", Denial, Overspend)
+LEVEL_PAGES = {
+    "api_key": ("customer_keys", ""),
+    "workspace": ("customer_workspaces", ""),
+    "organization": ("customer_workspaces", ""),
+    "meter": ("customer_limits", "?level=meter"),
+    "billing_entity": ("customer_payers", "#{id}"),
+}
+"""The tab of a customer for whose a level is, and where on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DenialRow:
-    """A refused call with the names of whom it concerns."""
+    """A refused call with the names of whom it concerns. `whose`: the row of the level, where it is one."""
 
     denial: Denial
     payer: BillingEntity
     workspace: Workspace | None
     unit: str | Currency
+    whose: Any | None
+
+    @property
+    def level_name(self) -> str:
+        """Whose the level is, as people call it; a feature and a hold by what the refusal said."""
+        denial = self.denial
+        return level_name(denial.level, self.whose) if self.whose is not None else denial.level_id
+
+    @property
+    def level_url(self) -> str:
+        """The page on which the level is looked after."""
+        if self.whose is None:
+            return ""
+        if self.denial.level == "subscription":
+            return reverse("plan_version", args=[self.whose.version.public_id])
+        page, rest = LEVEL_PAGES[self.denial.level]
+        place = reverse(page, args=[public_id("cus", self.denial.customer_id)])
+        return place + rest.format(id=self.denial.level_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +86,22 @@ class OverspendRow:
 
 def level_cell(row: DenialRow, reader: Reader) -> str:
     """Which level refused, and whose it is."""
-    names = {"billing_entity": row.payer.name, "workspace": row.workspace.name if row.workspace else ""}
-    words = REFUSING.get(row.denial.level, row.denial.level)
-    return with_sub(words, names.get(row.denial.level) or row.denial.level_id)
+    return with_sub(REFUSING.get(row.denial.level, row.denial.level), link(row.level_url, row.level_name))
+
+
+def bound_cell(value: object, row: DenialRow, reader: Reader) -> str:
+    """Of a spend limit money; of a quota or a feature a quantity."""
+    if row.denial.reason == Denial.Reason.SPEND_LIMIT:
+        return money_html(value, row.unit, reader.locale, exact=True)
+    return quantity_html(value, reader.locale)
+
+
+def limit_cell(value: object, row: DenialRow, reader: Reader) -> str:
+    """What the level allows, over what of it was used and held by then."""
+    limit = bound_cell(value, row, reader)
+    if row.denial.used is None:
+        return limit
+    return with_sub(limit, format_html("{} taken", bound_cell(row.denial.used, row, reader)))
 
 
 DENIALS = DescribedListing(
@@ -74,11 +116,12 @@ DENIALS = DescribedListing(
         columns.status("denial.reason", "Reason", sort=None),
         custom_column("level", "Level", level_cell, csv=lambda row: row.denial.level),
         columns.money("denial.expected_amount", "Would have cost", currency="unit", sort=None, exact=True),
+        replace(columns.quantity("denial.limit", "Limit", sort=None), cell=limit_cell),
         columns.money("denial.available", "Was available", currency="unit", sort=None),
         columns.instant("denial.resets_at", "Resets", zone_path="payer.time_zone", sort=None).extra(),
-        columns.quantity("denial.limit", "Limit", sort=None).extra(),
-        columns.quantity("denial.used", "Used of it", sort=None).extra(),
-        columns.text("denial.level_id", "Level's id", sort=None).extra(),
+        replace(columns.quantity("denial.used", "Taken of it", sort=None), cell=bound_cell).extra(),
+        columns.text("level_name", "Whose level", sort=None).extra(),
+        columns.identifier("denial.level_id", "Level's id").extra(),
         columns.text("workspace.name", "Workspace", sort=None).extra(),
         columns.text("denial.idempotency_key", "Idempotency key", sort=None).extra(),
         columns.text("payer.name", "Payer", sort=None).extra(),
@@ -116,7 +159,7 @@ def customer_denials(request: HttpRequest, reference: str) -> HttpResponseBase:
     payers = [(payer.public_id, payer.name) for payer in frame.payers]
     denials = replace(
         DENIALS,
-        describe=partial(describe_denials, viewer, frame, units),
+        describe=partial(denial_rows, viewer, {one.pk: one for one in frame.payers}, units),
         filters=filter_by(
             Choice("d-payer", "billing_entity_id", "be", payers),
             Words("d-reason", "reason", Denial.Reason.choices),
@@ -133,14 +176,26 @@ def customer_denials(request: HttpRequest, reference: str) -> HttpResponseBase:
     return fragment(request, *tables) or render(request, "billing/customer/denials.html", context)
 
 
-def describe_denials(
-    viewer: Viewer, frame: CustomerFrame, units: Mapping[str, Currency], rows: Sequence[Denial]
+def denial_rows(
+    viewer: Viewer,
+    payers: Mapping[int, BillingEntity],
+    units: Mapping[str, Currency],
+    rows: Sequence[Denial],
 ) -> list[DenialRow]:
-    """Denials of a page with names, in one statement."""
+    """Denials of a page with names: a statement for workspaces, and one for each other level there."""
     spaces = visible(Workspace, viewer).in_bulk({row.workspace_id for row in rows if row.workspace_id})
+    places = [(row.level, row.level_id) for row in rows]
+    levels = find_levels(viewer, places, {"billing_entity": payers, "workspace": spaces})
     return [
-        DenialRow(row, payer, spaces.get(row.workspace_id or 0), units.get(payer.currency, payer.currency))
-        for row, payer in _with_payers(frame, rows)
+        DenialRow(
+            row,
+            payer,
+            spaces.get(row.workspace_id or 0),
+            units.get(payer.currency, payer.currency),
+            levels.get((row.level, row.level_id)),
+        )
+        for row in rows
+        if (payer := payers.get(row.billing_entity_id)) is not None
     ]
 
 

@@ -10,11 +10,13 @@ from django import forms
 
 from accounts.models import ApiKey, Organization, Workspace
 from accounts.scoping import Viewer, visible
-from billing.limits.verbs import HOURS_MAX, THRESHOLD_MAX, Owner, owner_of
+from billing.limits.verbs import HOURS_MAX, THRESHOLD_MAX, Owner, owner_of, payer_of
 from billing.models import SpendLimit
 from billing.models.limits import default_thresholds
 from billing.reports.customer import CustomerFrame
 from billing.views.money_forms import amount_field
+from core import clock
+from core.currencies import ISO_DECIMALS
 from metering.models import Meter
 
 OFFERED_MAX: Final = 300
@@ -54,17 +56,20 @@ class LimitChangeForm(forms.Form):
 
 
 class LimitForm(LimitChangeForm):
-    """A limit to be."""
+    """A limit to be, in one of the currencies in which the customer pays: a single one is chosen already."""
 
     owner = forms.ChoiceField(label="Whose spend")
     meter = forms.ChoiceField(
         required=False, label="Only of", help_text="One meter, for a payer; or all that it spends."
     )
+    currency = forms.ChoiceField(
+        help_text="That in which the spend is paid: what is paid in another one does not count in it."
+    )
     window = forms.ChoiceField(choices=WINDOWS, initial=SpendLimit.Window.BILLING_PERIOD)
     hours = forms.IntegerField(
         required=False, min_value=1, max_value=HOURS_MAX, help_text="Only of a window of so many hours."
     )
-    field_order = ("owner", "meter", "amount", "window", "hours", "kind", "thresholds")
+    field_order = ("owner", "meter", "amount", "currency", "window", "hours", "kind", "thresholds")
 
     def __init__(self, data: Any, viewer: Viewer, frame: CustomerFrame) -> None:
         first = {"kind": SpendLimit.Kind.HARD, "thresholds": ", ".join(map(str, default_thresholds()))}
@@ -72,23 +77,43 @@ class LimitForm(LimitChangeForm):
         self._rows = _owners(viewer, frame)
         meters = Meter.objects.filter(aggregation__in=("count", "sum")).order_by("name", "key")
         self._meters = {meter.key: meter for meter in meters[:OFFERED_MAX]}
-        self.fields["owner"].choices = _choices(self._rows)  # type: ignore[attr-defined]
+        paid_in = sorted({payer.currency for payer in frame.payers}) or sorted(ISO_DECIMALS)
+        first_one = [] if len(paid_in) == 1 else [("", "Choose")]
+        self.fields["currency"].choices = [  # type: ignore[attr-defined]
+            *first_one,
+            *((code, code) for code in paid_in),
+        ]
+        self.fields["owner"].choices = _choices(  # type: ignore[attr-defined]
+            self._rows, has_several=len(paid_in) > 1
+        )
         self.fields["meter"].choices = [  # type: ignore[attr-defined]
             ("", "All it spends"),
             *((key, meter.name) for key, meter in self._meters.items()),
         ]
 
+    def clean(self) -> dict[str, Any]:
+        """Refuse another currency than the one payer pays in: such a limit would bound nothing."""
+        values = self.cleaned_data
+        if "owner" in values and "currency" in values:
+            owner = self._named()
+            payer = None if "organization" in owner else payer_of(owner_of(**owner), clock.now())
+            if payer is not None and payer.currency != values["currency"]:
+                self.add_error("currency", f"{payer.name} pays for this, in {payer.currency}.")
+        return values
+
     def chosen(self) -> Owner:
         """Whose spend a valid form bounds. Raises InvalidRequest for a meter beside no payer."""
-        values = self.cleaned_data
-        name, row = next(
-            (name, row) for name, _, rows in self._rows for row in rows if row.public_id == values["owner"]
-        )
-        return owner_of(**{name: row}, meter=self._meters.get(values["meter"]))
+        return owner_of(**self._named(), meter=self._meters.get(self.cleaned_data["meter"]))
 
     def terms(self) -> dict[str, Any]:
-        """Window, hours, kind and thresholds of a valid form, as `create_limit` takes them."""
-        return {name: self.cleaned_data[name] for name in ("window", "hours", "kind", "thresholds")}
+        """Currency, window, hours, kind and thresholds of a valid form, as `create_limit` takes them."""
+        names = ("currency", "window", "hours", "kind", "thresholds")
+        return {name: self.cleaned_data[name] for name in names}
+
+    def _named(self) -> dict[str, Any]:
+        """The chosen owner, by the name of its column."""
+        wanted = self.cleaned_data["owner"]
+        return next({name: row} for name, _, rows in self._rows for row in rows if row.public_id == wanted)
 
 
 def _owners(viewer: Viewer, frame: CustomerFrame) -> list[tuple[str, str, Sequence[Any]]]:
@@ -105,11 +130,15 @@ def _owners(viewer: Viewer, frame: CustomerFrame) -> list[tuple[str, str, Sequen
     ]
 
 
-def _choices(owners: Sequence[tuple[str, str, Sequence[Any]]]) -> Choices:
+def _choices(owners: Sequence[tuple[str, str, Sequence[Any]]], *, has_several: bool) -> Choices:
     return [
-        (words, [(row.public_id, _label(name, row)) for row in rows]) for name, words, rows in owners if rows
+        (words, [(row.public_id, _label(name, row, has_several=has_several)) for row in rows])
+        for name, words, rows in owners
+        if rows
     ]
 
 
-def _label(name: str, row: Any) -> str:
+def _label(name: str, row: Any, *, has_several: bool) -> str:
+    if name == "billing_entity" and has_several:
+        return f"{row.name} ({row.currency})"
     return f"{row.name} ({row.workspace.name})" if name == "api_key" else str(row.name)

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
 from accounts.permissions import Right, may
@@ -27,6 +28,8 @@ from billing.views.limit_forms import LimitChangeForm, LimitForm
 from billing.views.member import framed, member_page
 from core import clock
 from core.api.references import find_referenced
+from core.display.html import money_html
+from core.display.locale import locale_of
 from core.errors import TollgateError
 from core.pages.confirm import Confirmation, ask
 
@@ -144,6 +147,7 @@ def _change(request: HttpRequest, desk: Desk, limit: str) -> HttpResponseBase:
     first |= {"amount": f"{row.limit.amount.normalize():f}", "thresholds": _listed(row.limit.thresholds)}
     data = request.POST if request.method == "POST" else None
     form = LimitChangeForm(data, initial=first)
+    form.fields["amount"].label = f"At most, in {row.limit.currency}"
     if data is not None and form.is_valid():
         try:
             change_limit(row.limit, **form.cleaned_data)
@@ -158,13 +162,17 @@ def _change(request: HttpRequest, desk: Desk, limit: str) -> HttpResponseBase:
 
 def _ask_end(request: HttpRequest, desk: Desk, limit: str) -> HttpResponseBase:
     row = _find(request, desk, limit)
+    amount = money_html(row.limit.amount, row.unit, locale_of(request), exact=True)
     question = Confirmation(
         title="End this limit?",
-        effect="Nothing bounds this spend here from the next call on. What was spent stays charged.",
+        effect="It bounds no call from the next one on; other limits stay. What was spent stays charged.",
         verb="End it",
         url=desk.address("limit_end", row.limit),
         back_url=desk.list_url,
-        facts=[("Whose spend", row.name), ("At most", f"{row.limit.currency} {row.limit.amount:f}")],
+        facts=[
+            ("Whose spend", f"{row.name} ({row.level})"),
+            ("At most", format_html("{} {}", amount, row.window)),
+        ],
         is_danger=True,
     )
     return ask(request, question)

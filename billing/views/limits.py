@@ -19,17 +19,17 @@ from accounts.staff_pages import staff_page
 from billing.models import Alert, SpendLimit
 from billing.reports.comparing import currency_units
 from billing.reports.customer import CustomerFrame
+from billing.reports.entitlements import entitlement_rows
 from billing.reports.limits import AlertRow, LimitRow, describe_alerts, describe_limits, standing_limits
 from billing.reports.refusals import LEVELS
 from billing.views.frame import frame_context, open_frame
 from billing.views.listings import DescribedListing
 from billing.views.member import framed, member_page
 from core import clock
-from core.display.html import ABSENT, money_html, percent_html
-from core.display.numbers import percent_text
-from core.display.sparklines import share_html
+from core.display.html import money_html
+from core.display.sparklines import fill_html
 from core.display.statuses import status_html
-from core.numbers import ONE, ZERO, plain
+from core.numbers import ONE, plain
 from core.pages import columns
 from core.pages.cells import custom_column, with_sub
 from core.pages.choices import Words, filter_by
@@ -37,11 +37,12 @@ from core.pages.columns import Reader
 from core.pages.listing import fragment
 
 SET_BY: Final = [("staff", "Operator"), ("customer", "Customer")]
+KINDS: Final = [("soft", "Tells"), ("hard", "Refuses")]
 
 
 def amount_cell(value: object, row: LimitRow, reader: Reader) -> str:
-    """The amount over its window."""
-    return with_sub(money_html(value, row.unit, reader.locale), row.window)
+    """The amount, to its last decimal, over its window."""
+    return with_sub(money_html(value, row.unit, reader.locale, exact=True), row.window)
 
 
 def used_cell(value: object, row: LimitRow, reader: Reader) -> str:
@@ -53,22 +54,23 @@ def used_cell(value: object, row: LimitRow, reader: Reader) -> str:
 
 
 def fill_cell(row: LimitRow, reader: Reader) -> str:
-    """How full it is: a bar of what is used and held, and the share in words."""
-    if row.filled is None:
-        return ABSENT
-    said = percent_text(row.filled, reader.locale, digits=0)
-    bar = share_html([(row.fill.used, 1), (row.fill.held, 2)], row.limit.amount, f"{said} of the limit")
-    return format_html("{} {}", percent_html(row.filled, reader.locale, 0), bar)
+    """How full it is: the share in words, over a bar of what is used and held."""
+    return fill_html(row.fill.used, row.fill.held, row.limit.amount, reader.locale, "limit")
 
 
 def kind_cell(row: LimitRow, reader: Reader) -> str:
-    """What happens at it: a hard one that is reached refuses now, none where another currency is paid."""
+    """What happens at it, and whether it is there: none where another currency is paid."""
     if row.fill.passed_over_in is not None:
         return status_html("passed_over", f"Paid in {row.fill.passed_over_in}", "warn")
+    is_reached = row.filled is None or row.filled >= ONE  # one of nothing is reached by the first call
     if row.limit.kind == SpendLimit.Kind.SOFT:
-        return status_html("soft", "Tells", "neutral")
-    is_reached = (row.filled or ZERO) >= ONE
+        return status_html("soft", "Reached, tells", "warn") if is_reached else status_html("soft", "Tells")
     return status_html("denied", "Refuses now") if is_reached else status_html("hard", "Refuses", "info")
+
+
+def set_by_cell(value: object, row: LimitRow, reader: Reader) -> str:
+    """Who set it, as the filter has it."""
+    return dict(SET_BY)[row.limit.set_by]
 
 
 def threshold_cell(row: AlertRow, reader: Reader) -> str:
@@ -91,7 +93,7 @@ LIMITS: Final = DescribedListing(
         replace(columns.money("fill.used", "Used", currency="unit", sort=None), cell=used_cell),
         columns.instant("fill.resets_at", "Resets", zone_path="limit.time_zone", sort=None),
         custom_column("kind", "At the limit", kind_cell, csv=lambda row: row.limit.kind),
-        columns.text("limit.set_by", "Set by", sort=None),
+        replace(columns.text("limit.set_by", "Set by", sort=None), cell=set_by_cell),
         columns.money("fill.held", "Held", currency="unit", sort=None, hint="By open holds").extra(),
         columns.text("window", "Window", sort=None).extra(),
         columns.instant("limit.created_at", "Since", precision="day", sort=None).extra(),
@@ -100,7 +102,7 @@ LIMITS: Final = DescribedListing(
     order=("-id",),
     filters=filter_by(
         Words("level", "level", list(LEVELS.items())),
-        Words("kind", "kind", [(str(word), str(label)) for word, label in SpendLimit.Kind.choices]),
+        Words("kind", "kind", KINDS),
         Words("set_by", "set_by", SET_BY),
     ),
     empty_title="No limits",
@@ -193,7 +195,8 @@ def _respond(
     """Both lists of a customer, one of them alone, or a CSV."""
     viewer, units, now = viewer_of(request), currency_units(), clock.now()
     listing = replace(listing, describe=partial(describe_limits, units, now))
-    alerts = replace(ALERTS, describe=partial(describe_alerts, viewer, units), keeps=listing.keeps)
+    payers = {payer.pk: payer for payer in frame.payers}
+    alerts = replace(ALERTS, describe=partial(describe_alerts, viewer, payers, units), keeps=listing.keeps)
     own = {"customer_id": frame.customer.pk}
     rows, fired = standing_limits(viewer).filter(**own), visible(Alert, viewer).filter(**own)
     if request.GET.get("export") == "csv":
@@ -201,4 +204,7 @@ def _respond(
     if request.GET.get("a-export") == "csv":
         return alerts.csv(request, fired)
     tables = [listing.table(request, rows), alerts.table(request, fired)]
-    return fragment(request, *tables) or render(request, template, {**context, "tables": tables})
+    if (part := fragment(request, *tables)) is not None:
+        return part
+    entitlements = entitlement_rows(frame.payers, now)
+    return render(request, template, {**context, "tables": tables, "entitlements": entitlements})

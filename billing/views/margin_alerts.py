@@ -36,6 +36,8 @@ from core.pages.choices import Words, filter_by
 from core.pages.confirm import Confirmation, ask
 from core.pages.listing import Listing, fragment
 
+BELOW: Final = {"notify": "staff told", "deny": "calls refused"}
+"""What happens below a floor, in words."""
 WHY: Final = {
     "no_cost": "the first call whose cost nobody says; figures before it",
     "no_exchange_rate": "no exchange rate for the cost",
@@ -76,7 +78,7 @@ class AlertRow:
         row = self.alert
         if row.kind == MarginAlert.Kind.FALL:
             return f"fell {plain(row.bound)} points in {row.detail['days']} days"
-        floor = f"floor {plain(row.bound * 100)} %, {row.detail['action']}"
+        floor = f"floor {plain(row.bound * 100)} %, {BELOW[row.detail['action']]}"
         why = WHY.get(row.detail.get("why", ""), "")
         return f"{floor}; {why}" if why else floor
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
@@ -20,11 +21,11 @@ from accounts.staff_pages import staff_page
 from billing.margin_floors import remove_floor, set_floor
 from billing.models import MarginAlert, PayerMarginFloor
 from billing.reports.margins import PayerMargin, payer_margins, version_floors
-from billing.views.margin_alerts import ALERTS, described
+from billing.views.margin_alerts import ALERTS, BELOW, described
 from billing.views.money_forms import amount_field
 from core import clock
 from core.api.references import find_referenced
-from core.display.html import money_html
+from core.display.html import ABSENT, money_html
 from core.errors import TollgateError
 from core.numbers import CONTEXT, plain
 from core.pages import columns
@@ -42,6 +43,11 @@ def margin_cell(row: PayerMargin, reader: Reader) -> str:
     return money_html(row.margin.margin, row.unit, reader.locale)
 
 
+def below_cell(value: object, row: object, reader: Reader) -> str:
+    """What happens below the floor; nothing where there is none."""
+    return BELOW[str(value)].capitalize() if value else ABSENT
+
+
 MARGINS = Listing(
     key="margins",
     title="Margins",
@@ -50,7 +56,7 @@ MARGINS = Listing(
         columns.status("state", "State", sort="order"),
         columns.percent("margin.margin_rate", "Margin %"),
         columns.percent("min_margin", "Floor", hint="The share of the revenue that must stay"),
-        columns.text("action", "Below it", hint="notify: staff is told; deny: calls are refused"),
+        replace(columns.text("action", "Below it"), cell=below_cell),
         columns.money("margin.revenue", "Revenue", currency="unit", sort=None),
         columns.money("margin.cost", "Known cost", currency="unit", sort=None),
         custom_column(
@@ -120,6 +126,7 @@ def margin_floor(request: HttpRequest, reference: str) -> HttpResponseBase:
     own = visible(PayerMarginFloor, viewer_of(request)).filter(billing_entity=payer).first()
     data = request.POST if request.method == "POST" and may_set else None
     form = FloorForm(data, initial=first_values(own))
+    form.fields["min_volume"].label = f"Once revenue reached, in {payer.currency}"
     if data is not None and form.is_valid():
         values = form.cleaned_data
         share = CONTEXT.divide(values["percent"], HUNDRED)

@@ -13,13 +13,13 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 
-from accounts.models import BillingEntity, Currency, Workspace
+from accounts.models import BillingEntity, Currency
 from accounts.scoping import Viewer, viewer_of, visible
 from accounts.staff_pages import staff_page
 from billing.models import Denial, Overspend
 from billing.reports.comparing import currency_units
 from billing.reports.refusals import REFUSING, Group, denial_groups, overspend_groups, sum_of
-from billing.views.denials import DENIALS, OVERSPENDS, DenialRow, OverspendRow
+from billing.views.denials import DENIALS, OVERSPENDS, DenialRow, OverspendRow, denial_rows
 from core import clock
 from core.pages import columns
 from core.pages.choices import Words, filter_by
@@ -110,14 +110,8 @@ def with_units(amounts: Mapping[str, Any], units: Mapping[str, Currency]) -> lis
 def describe_denials(
     viewer: Viewer, units: Mapping[str, Currency], rows: Sequence[Denial]
 ) -> list[DenialRow]:
-    """Denials of a page with names, in two statements."""
-    payers = _payers(viewer, rows)
-    spaces = visible(Workspace, viewer).in_bulk({row.workspace_id for row in rows if row.workspace_id})
-    return [
-        DenialRow(row, payer, spaces.get(row.workspace_id or 0), units.get(payer.currency, payer.currency))
-        for row in rows
-        if (payer := payers.get(row.billing_entity_id)) is not None
-    ]
+    """Denials of a page with names: a statement more than those of one customer, for their payers."""
+    return denial_rows(viewer, _payers(viewer, rows), units, rows)
 
 
 def describe_overspends(

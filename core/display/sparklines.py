@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
+from babel import Locale
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from core.display.html import ABSENT, as_decimal
+from core.display.html import ABSENT, as_decimal, percent_html
+from core.display.numbers import percent_text
 
 _WIDTH: Final = 100
 _HEIGHT: Final = 28
@@ -74,3 +76,13 @@ def share_html(parts: Sequence[tuple[object, int]], whole: object, label: str) -
         label,
         format_html_join("", '<rect class="share-{2}" x="{0}" width="{1}" height="6"/>', rects),
     )
+
+
+def fill_html(used: Decimal, held: Decimal, whole: Decimal, locale: Locale, of: str) -> SafeString:
+    """How full `whole` (a limit or quota: `of` says which) is: the share in per cent, whatever it is, over a
+    bar of what is used and what is held, which ends where the whole does. A dash for a whole of nothing."""
+    if not whole:
+        return ABSENT
+    share = (used + held) / whole
+    bar = share_html([(used, 1), (held, 2)], whole, f"{percent_text(share, locale, digits=0)} of the {of}")
+    return format_html('<span class="fill">{}{}</span>', percent_html(share, locale, 0), bar)

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from core.display.charts import Chart
 from core.display.locale import locale_of
-from core.display.sparklines import share_html, sparkline_html
+from core.display.sparklines import fill_html, share_html, sparkline_html
 
 register = template.Library()
 
@@ -34,3 +34,9 @@ def sparkline(values: Sequence[Decimal | None], label: str = "") -> SafeString:
 def share(value: object, whole: object, label: str, colour: int = 1) -> SafeString:
     """How much of `whole` is `value`, as a bar."""
     return share_html([(value, colour)], whole, label)
+
+
+@register.simple_tag(takes_context=True)
+def fill(context: Context, used: Decimal, held: Decimal, whole: Decimal, of: str) -> SafeString:
+    """How full a limit or quota is: the share in per cent over a bar."""
+    return fill_html(used, held, whole, locale_of(context.get("request")), of)

@@ -24,7 +24,8 @@ ANSWER = {
             "reset": "month",
             "limit": "1000000",
             "used": "250000.5",
-            "remaining": "749999.5",
+            "held": "0.5",
+            "remaining": "749999",
             "resets_at": "2026-04-01T00:00:00Z",
         },
     ],
@@ -37,7 +38,8 @@ QUOTA = Entitlement(
     meter="tokens",
     reset="month",
     used=Decimal("250000.5"),
-    remaining=Decimal("749999.5"),
+    held=Decimal("0.5"),
+    remaining=Decimal(749_999),
     resets_at=datetime(2026, 4, 1, tzinfo=UTC),
 )
 

@@ -91,11 +91,15 @@ class Looks(Sender):
         """The quota of images, where the version of now has one."""
         for payer in self.system.payers.values():
             answer = self.world.api.get("/v1/entitlements", billing_entity=self.world.ids[payer.name]).json()
-            told = [(Decimal(one["limit"]), Decimal(one["used"])) for one in answer["entitlements"]]
+            told = [
+                [Decimal(one[name]) for name in ("limit", "used", "remaining")]
+                for one in answer["entitlements"]
+            ]
             version = payer.version_at(self.now)
             quota = None if version is None else version.quota
             used = self.system.quota_used(payer, self.now, with_held=False)
-            self._agree(told, [] if quota is None else [(quota, used)], [payer.name, answer])
+            taken = self.system.quota_used(payer, self.now)
+            self._agree(told, [] if quota is None else [[quota, used, quota - taken]], [payer.name, answer])
 
     def _books_agree(self) -> None:
         self._agree(broken_invariants(driver()), [])

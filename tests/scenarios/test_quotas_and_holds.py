@@ -56,6 +56,55 @@ def refused_at(story: LimitStory, tokens: int) -> str:
     return str(denial["used"])
 
 
+def shown(story: LimitStory) -> tuple[str, str, str]:
+    """What is used, held and left of north's quota."""
+    (row,) = story.api.get("/v1/entitlements", workspace="north").json()["entitlements"]
+    return row["used"], row["held"], row["remaining"]
+
+
+def fits_no_more_than(story: LimitStory, tokens: int) -> None:
+    """A hold of so many is allowed and one of one more is not; what was asked is undone."""
+    for asked, status in ((tokens + 1, 402), (tokens, 201)):
+        answer = story.api.post("/v1/authorizations", story.event({"tokens": asked}, "north"))
+        assert answer.status_code == status, (asked, answer.content)
+    story.api.post(f"/v1/authorizations/{answer.json()['id']}/void", {})
+
+
+def test_what_remains_is_what_the_next_call_may_have(story: LimitStory) -> None:
+    move(story, version(story, QUOTA))
+    story.spend(2)
+    assert shown(story) == ("2", "0", "8")
+    held = hold(story, properties={"tokens": 5}, expires_in=600)
+    assert shown(story) == ("2", "5", "3")
+    fits_no_more_than(story, 3)
+    short = hold(story, properties={"tokens": 3}, expires_in=60)
+    assert shown(story) == ("2", "8", "0")
+    assert story.api.post("/v1/authorizations", story.event({"tokens": 1}, "north")).status_code == 402
+    capture(story, short, 1)
+    assert shown(story) == ("3", "5", "2")
+    fits_no_more_than(story, 2)
+    story.reported(4)
+    assert shown(story) == ("7", "5", "-2")
+    story.at(3, 1, 0, 10)
+    assert shown(story) == ("7", "0", "3")
+    fits_no_more_than(story, 3)
+    late = story.api.post(f"/v1/authorizations/{held}/capture", {"properties": {"tokens": 4}})
+    assert late.status_code == 409
+
+
+def test_what_remains_knows_the_holds_that_the_quota_has_not_counted_yet(story: LimitStory) -> None:
+    hold(story, properties={"tokens": 6})
+    hold(story, properties={"images": 3})
+    hold(story, amount="50")
+    move(story, version(story, QUOTA, QUOTA | {"feature": "same_meter", "limit": "7"}))
+    rows = story.api.get("/v1/entitlements", workspace="north").json()["entitlements"]
+    assert [(row["held"], row["remaining"]) for row in rows] == [("6", "1"), ("6", "4")]
+    assert not LimitHold.objects.exists()
+    fits_no_more_than(story, 1)
+    assert LimitHold.objects.count() == 1
+    assert story.api.get("/v1/entitlements", workspace="north").json()["entitlements"] == rows
+
+
 def test_the_first_call_under_a_quota_knows_what_is_held(story: LimitStory) -> None:
     story.spend(2)
     held = hold(story, properties={"tokens": 6})
@@ -139,5 +188,4 @@ def test_a_quota_that_comes_back_has_missed_nothing(story: LimitStory) -> None:
         if row["used + held"]:
             used, held_now = row["used + held"].split(" + ")
             assert Decimal(story.denial(11)["used"]) == Decimal(used) + Decimal(held_now), row
-            (shown,) = story.api.get("/v1/entitlements", workspace="north").json()["entitlements"]
-            assert shown["used"] == used
+            assert shown(story) == (used, held_now, str(10 - int(used) - int(held_now))), row

@@ -136,7 +136,8 @@ class LeaseReport:
 class Entitlement:
     """What a version grants of a feature. Type boolean: `value`; limit: `limit`; metered: `used` of `limit`.
 
-    A quota begins again at `resets_at`.
+    `remaining` is what the next call may have: neither used nor `held` by open holds. A quota begins again at
+    `resets_at`.
     """
 
     feature: str
@@ -148,6 +149,7 @@ class Entitlement:
     used: Decimal | None
     remaining: Decimal | None
     resets_at: datetime | None
+    held: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +280,7 @@ def _entitlement(item: Json) -> Entitlement:
         used=amount_in(item, "used"),
         remaining=amount_in(item, "remaining"),
         resets_at=instant_in(item, "resets_at"),
+        held=amount_in(item, "held"),
     )
 
 

@@ -17,14 +17,16 @@ from billing.charging import Mode, charge_many
 from billing.limits.verbs import create_limit, owner_of
 from core import clock
 from pricing.models import PlanVersion
-from tests.billing.pages.conftest import signed
-from tests.billing.world import Tenant, charge, make_tenant
+from tests.billing.pages.conftest import GRADUATED, signed
+from tests.billing.pages.refused import deny_at_every_level
+from tests.billing.world import Tenant, charge, make_meter, make_tenant, make_version
 from tests.statements import budgets, statements_of
 
 pytestmark = pytest.mark.django_db
 BUDGETS: Final = budgets("bound pages")
 PAGES: Final = {
     "denials": "/denials",
+    "denials of a customer": "/customers/{customer}/denials",
     "overspend": "/overspend",
     "holds": "/holds",
     "limits": "/spend-limits",
@@ -32,6 +34,14 @@ PAGES: Final = {
     "new limit": "/customers/{customer}/limits/new",
     "own limits": "/limits",
 }
+
+
+@pytest.fixture
+def version() -> PlanVersion:
+    """With a quota on its meter."""
+    make_meter()
+    quota = {"feature": "many", "type": "metered", "meter": "tokens", "limit": "100000", "reset": "month"}
+    return make_version([GRADUATED], entitlements=[quota])
 
 
 def test_every_page_has_a_budget() -> None:
@@ -57,11 +67,12 @@ def test_a_page_keeps_its_budget_whatever_it_shows(
 
 
 def _fill(tenant: Tenant, key: str) -> None:
-    """A limit, an alert, a hold, a denial and an overspend of one customer."""
+    """A limit, an alert, a hold, a denial at each level and an overspend of one customer."""
     create_limit(owner_of(billing_entity=tenant.payer), Decimal(10))
     create_limit(owner_of(workspace=tenant.workspace), Decimal(50), window="day")
     charge(tenant, f"{key} charged", properties={"tokens": 900})
     body = {"idempotency_key": f"{key} held", "workspace": tenant.workspace.external_id, "amount": "1"}
     charge_many([authorization_request(body, clock.now())])
     charge(tenant, f"{key} refused", properties={"tokens": 9000})
+    deny_at_every_level(tenant)
     charge(tenant, f"{key} below", Mode.REPORT, properties={"tokens": 9000})

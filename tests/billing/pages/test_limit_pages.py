@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -9,18 +10,24 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from accounts.models import Organization
+from accounts.models import BillingEntity, Organization, PayerAssignment, Workspace
 from accounts.users import add_member, create_user
-from billing.charging import Charged, Denied
+from billing.charging import Charged, Denied, Mode
 from billing.limits.verbs import create_limit, end_limit, owner_of
 from billing.models import Alert, SpendLimit
 from tests.billing.pages.conftest import NOW, Sign, signed
 from tests.billing.pages.reading import page, read, rows, words
-from tests.billing.world import Tenant, charge, make_tenant
+from tests.billing.world import Tenant, charge, make_meter, make_tenant, make_version
 
 pytestmark = pytest.mark.django_db
 D = Decimal
-FORM: dict[str, str] = {"amount": "5", "window": "billing_period", "kind": "hard", "thresholds": "50, 80"}
+FORM: dict[str, str] = {
+    "amount": "5",
+    "currency": "USD",
+    "window": "billing_period",
+    "kind": "hard",
+    "thresholds": "50, 80",
+}
 
 
 def post(client: Client, address: str, data: dict[str, str], status: int = 200) -> str:
@@ -81,6 +88,72 @@ def test_a_full_one_refuses_now_and_its_alerts_are_listed(
     assert f"Spend limit {acme.payer.name} Payer 100% USD 5.00 USD 5.00" in text
     found = rows(staff, f"/customers/{acme.customer.public_id}/limits?a-export=csv")
     assert [row["threshold"] for row in found] == ["100", "95", "80", "50"]
+
+
+def test_an_alert_of_a_balance_names_its_payer(staff: Client, acme: Tenant) -> None:
+    BillingEntity.objects.filter(pk=acme.payer.pk).update(low_balance=[D(18)])
+    acme.payer.refresh_from_db()
+    assert isinstance(charge(acme, "a", properties={"tokens": 500}), Charged)
+    for client, address in (
+        (staff, f"/customers/{acme.customer.public_id}/limits"),
+        (member_of(acme, "member"), "/limits"),
+    ):
+        text = read(client, address)
+        assert f"Low balance {acme.payer.name} Payer USD 18.00 USD 16.00" in text
+        assert acme.payer.public_id not in text
+
+
+def test_one_of_nothing_refuses_now_and_a_soft_one_that_is_reached_says_so(
+    staff: Client, acme: Tenant, limit: SpendLimit
+) -> None:
+    create_limit(owner_of(workspace=acme.workspace), D(0))
+    create_limit(
+        owner_of(workspace=acme.workspace), D("0.0123"), kind="soft", window="day", set_by="customer"
+    )
+    text = read(staff, "/spend-limits?level=workspace&show=limit_set_by")
+    assert "USD 0.0123 each day 32,520% USD 4.00" in text
+    assert "Reached, tells Customer" in text
+    assert re.search(r"USD 0\.00 each billing period \S no value USD 4\.00", text)
+    assert "Refuses now Operator" in text
+
+
+def test_ending_one_says_exactly_what_ends(staff: Client, acme: Tenant) -> None:
+    made = create_limit(owner_of(workspace=acme.workspace), D("2.5"), window="day")
+    text = read(staff, f"/customers/{acme.customer.public_id}/limits/{made.public_id}/end/ask")
+    assert f"Whose spend {acme.workspace.name} (Workspace) At most USD 2.50 each day" in text
+    assert "other limits stay" in text
+
+
+ENTITLED: list[dict[str, Any]] = [
+    {"feature": "monthly", "type": "metered", "meter": "tokens", "limit": "1000", "reset": "month"},
+    {"feature": "sso", "type": "boolean", "value": True},
+    {"feature": "vision", "type": "boolean", "value": False},
+    {"feature": "longest", "type": "limit", "limit": 900, "meter": "tokens"},
+    {"feature": "seats", "type": "limit", "limit": 5},
+]
+
+
+@pytest.mark.parametrize("who", ["staff", "owner"])
+def test_entitlements_say_what_is_left_for_the_next_call(staff: Client, who: str) -> None:
+    make_meter(unit="tk")
+    per_token = [{"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "0.01"}]
+    tenant = make_tenant(make_version(per_token, entitlements=ENTITLED), balance="50", name="Acme Inc.")
+    assert isinstance(charge(tenant, "a", properties={"tokens": 250}), Charged)
+    charge(tenant, "b", Mode.HOLD, properties={"tokens": 500})
+    client = staff if who == "staff" else member_of(tenant, "member")
+    address = "/limits" if who == "owner" else f"/customers/{tenant.customer.public_id}/limits"
+    text = read(client, address)
+    assert "monthly Acme Inc. 1,000 tk each month 75% 250 500 held 250 1 Feb 2026, 00:00 UTC" in text
+    assert "sso Acme Inc. Yes" in text
+    assert "vision Acme Inc. No" in text
+    assert "longest Acme Inc. At most 900 tk a call" in text
+    assert "seats Acme Inc. At most 5" in text
+    assert isinstance(charge(tenant, "c", properties={"tokens": 251}), Denied)
+    assert isinstance(charge(tenant, "d", properties={"tokens": 250}), Charged)
+
+
+def test_who_has_no_entitlements_sees_none(staff: Client, acme: Tenant) -> None:
+    assert "Entitlements" not in read(staff, f"/customers/{acme.customer.public_id}/limits")
 
 
 Pick = Callable[[Tenant], tuple[str, str]]
@@ -152,6 +225,68 @@ def test_what_makes_no_sense_is_said_and_sets_nothing(
     address = f"/customers/{acme.customer.public_id}/limits/new"
     text = post(staff, address, FORM | {"owner": acme.payer.public_id} | data, 422)
     assert says in text
+    assert not SpendLimit.objects.exists()
+
+
+@pytest.fixture
+def tokyo(acme: Tenant) -> Tenant:
+    """A second payer of the same customer, which pays for its own workspace in yen."""
+    own: dict[str, Any] = {"customer": acme.customer, "created_at": NOW}
+    payer = BillingEntity.objects.create(name="KK", currency="JPY", time_zone="Asia/Tokyo", **own)
+    workspace = Workspace.objects.create(name="Tokyo", **own)
+    PayerAssignment.objects.create(workspace=workspace, billing_entity=payer, **own)
+    return Tenant(acme.customer, payer, workspace, None)
+
+
+def currencies_of(markup: str) -> list[str]:
+    """What the form offers to choose among, the chosen one with a star."""
+    (field,) = re.findall(r'<select name="currency".*?</select>', markup, re.DOTALL)
+    options = re.findall(r'<option value="(\w*)"( selected)?>', field)
+    return [value + ("*" if is_chosen else "") for value, is_chosen in options]
+
+
+@pytest.mark.parametrize("who", ["staff", "owner"])
+def test_the_currencies_in_which_is_paid_are_offered_and_a_single_one_needs_no_choice(
+    staff: Client, acme: Tenant, who: str
+) -> None:
+    client = staff if who == "staff" else member_of(acme, "owner")
+    address = "/limits/new" if who == "owner" else f"/customers/{acme.customer.public_id}/limits/new"
+    assert currencies_of(page(client, address)) == ["USD"]
+    make_tenant(None, currency="EUR")
+    own: dict[str, Any] = {"customer": acme.customer, "created_at": NOW}
+    BillingEntity.objects.create(name="KK", currency="JPY", **own)
+    markup = page(client, address)
+    assert currencies_of(markup) == ["*", "JPY", "USD"]
+    assert "KK (JPY)" in words(markup)
+    asked = FORM | {"owner": acme.payer.public_id, "currency": ""}
+    assert "This field is required." in post(client, address, asked, 422)
+    assert "Select a valid choice." in post(client, address, asked | {"currency": "EUR"}, 422)
+    assert not SpendLimit.objects.exists()
+
+
+def test_a_limit_is_in_the_currency_that_was_chosen(staff: Client, acme: Tenant, tokyo: Tenant) -> None:
+    address = f"/customers/{acme.customer.public_id}/limits/new"
+    division = Organization.objects.create(customer=acme.customer, name="Both", created_at=NOW)
+    text = post(staff, address, FORM | {"owner": tokyo.workspace.public_id, "currency": "JPY"})
+    assert "Tokyo Workspace JPY 5 each billing period 0% JPY 0" in text
+    for currency in ("JPY", "USD"):
+        text = post(staff, address, FORM | {"owner": division.public_id, "currency": currency})
+    assert "Both Organization USD 5.00" in text
+    assert "Both Organization JPY 5" in text
+    limit = SpendLimit.objects.get(level="workspace")
+    change = page(staff, f"/customers/{acme.customer.public_id}/limits/{limit.public_id}")
+    assert "At most, in JPY" in words(change)
+
+
+def test_a_currency_in_which_nobody_pays_there_is_refused(staff: Client, acme: Tenant, tokyo: Tenant) -> None:
+    address = f"/customers/{acme.customer.public_id}/limits/new"
+    for owner, currency, payer in (
+        (tokyo.workspace, "USD", "KK pays for this, in JPY."),
+        (tokyo.payer, "USD", "KK pays for this, in JPY."),
+        (acme.workspace, "JPY", f"{acme.payer.name} pays for this, in USD."),
+    ):
+        data = FORM | {"owner": owner.public_id, "currency": currency}
+        assert payer in post(staff, address, data, 422)
     assert not SpendLimit.objects.exists()
 
 

@@ -10,6 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from accounts.models import BillingEntity
 from accounts.users import add_member, create_user
 from billing.charging import Charged, Mode
 from billing.costs import correct_cost
@@ -86,7 +87,11 @@ def test_those_below_their_floor_come_first_then_those_below_cost(staff: Client)
         "0.2",
         "deny",
     )
-    assert "1 of 3 with a floor is below it" in read(staff, "/margins")
+    text = read(staff, "/margins")
+    assert "1 of 3 with a floor is below it" in text
+    assert "Below floor 15.0% 20.0% Calls refused" in text
+    address = f"/margins/{BillingEntity.objects.get(name='Thin').public_id}"
+    assert "Once revenue reached, in USD" in read(staff, address)
 
 
 def test_costs_known_later_move_it(staff: Client) -> None:
@@ -135,10 +140,9 @@ def test_alerts_say_whom_they_are_of_and_rules_are_made_and_ended(staff: Client)
     payer("Acme", 100, "90", margin_floor=FLOOR)
     payer("Dark", 100, None, margin_floor=FLOOR)
     said = read(staff, "/margin-alerts")
-    assert "Acme Below floor floor 20 %, deny" in said
-    assert (
-        "Dark Unknown cost floor 20 %, deny; the first call whose cost nobody says; figures before it" in said
-    )
+    assert "Acme Below floor floor 20 %, calls refused" in said
+    why = "the first call whose cost nobody says; figures before it"
+    assert f"Dark Unknown cost floor 20 %, calls refused; {why}" in said
     body = {"scope": "whole", "subject": "", "points": "5", "days": "7"}
     assert staff.post("/margin-alerts", body).status_code == 302
     rule = MarginRule.objects.get()

@@ -8,14 +8,18 @@ from decimal import Decimal
 import pytest
 from django.test import Client
 
+from accounts.models import BillingEntity, Workspace
 from accounts.scoping import OPERATOR
 from accounts.users import add_member, create_user
 from billing.charging import Denied, Mode
 from billing.limits.verbs import create_limit, owner_of
-from billing.reports.refusals import denial_groups, overspend_groups, sum_of
+from billing.models import Denial
+from billing.reports.refusals import REFUSING, denial_groups, overspend_groups, sum_of
+from metering.models import Meter
 from pricing.models import PlanVersion
 from tests.billing.pages.conftest import NOW, Sign, now_is, signed
-from tests.billing.pages.reading import page, read, rows
+from tests.billing.pages.reading import page, read, rows, words
+from tests.billing.pages.refused import deny_at_every_level
 from tests.billing.world import Tenant, charge, make_tenant, make_version
 
 pytestmark = pytest.mark.django_db
@@ -80,6 +84,58 @@ def test_a_feature_is_a_level_too_in_words_and_to_look_for(staff: Client, refuse
     (row,) = rows(staff, "/denials?level=entitlement&export=csv")
     assert row["denial_idempotency_key"] == "e"
     assert rows(staff, "/denials?level=authorization&export=csv") == []
+
+
+NAMED: dict[str, tuple[str, str]] = {
+    "billing_entity": ("Payer Acme Inc.", "/customers/{customer}/payers#{id}"),
+    "workspace": ("Workspace Production", "/customers/{customer}/workspaces"),
+    "api_key": ("API key ci of Production", "/customers/{customer}/keys"),
+    "organization": ("Organization Research", "/customers/{customer}/workspaces"),
+    "meter": ("Meter LLM tokens", "/customers/{customer}/limits?level=meter"),
+    "subscription": ("Subscription Plan v1", "/plan-versions/{version}"),
+    "entitlement": ("Entitlement tokens_a_month", ""),
+}
+"""How each level is named, and where its name leads."""
+
+
+@pytest.mark.parametrize("address", ["/denials?", "/customers/{customer}/denials?d-"])
+def test_each_level_is_named_as_people_call_it_and_leads_to_whose_it_is(
+    staff: Client, acme: Tenant, address: str
+) -> None:
+    BillingEntity.objects.filter(pk=acme.payer.pk).update(name="Acme Inc.")
+    Workspace.objects.filter(pk=acme.workspace.pk).update(name="Production")
+    acme.workspace.refresh_from_db()
+    Meter.objects.update(name="LLM tokens")
+    ids = deny_at_every_level(acme)
+    version = acme.subscription.version.public_id if acme.subscription else ""
+    customer = acme.customer.public_id
+    markup = page(staff, address.format(customer=customer))
+    for level, (said, url) in NAMED.items():
+        assert said in words(markup)
+        target = url.format(customer=customer, id=ids[level], version=version)
+        name = said.removeprefix(f"{REFUSING[level]} ")
+        assert (f'<a href="{target}">{name}</a>' if url else f">{name}<") in markup
+        assert url == "" or ids[level] not in words(markup)
+
+
+def test_what_a_level_allows_is_money_of_a_limit_and_a_quantity_of_a_quota(
+    staff: Client, acme: Tenant
+) -> None:
+    deny_at_every_level(acme)
+    assert "USD 3.00 USD 5.50 USD 4.00 taken USD 9.00" in read(staff, "/denials?level=meter")
+    assert "USD 3.00 5.5 4 taken USD 9.00" in read(staff, "/denials?level=entitlement")
+    Denial.objects.update(limit=None, used=None)
+    assert "taken" not in read(staff, "/denials")
+
+
+def test_a_level_that_is_gone_or_of_no_row_keeps_its_id(staff: Client, acme: Tenant) -> None:
+    deny_at_every_level(acme)
+    Denial.objects.filter(level="meter").update(level_id="mtr_zzzzzzzz")
+    Denial.objects.filter(level="organization").update(level_id="nonsense")
+    Denial.objects.filter(level="entitlement").update(level="authorization", level_id="auth_1")
+    text = read(staff, "/denials")
+    for said in ("Meter mtr_zzzzzzzz", "Organization nonsense", "Hold auth_1"):
+        assert said in text
 
 
 def test_overspend_is_summed_by_cause(staff: Client, acme: Tenant) -> None:

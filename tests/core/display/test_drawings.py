@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from decimal import Decimal
 
@@ -9,7 +10,7 @@ from babel import Locale
 
 from core.display.charts import Chart, Series
 from core.display.html import ABSENT
-from core.display.sparklines import share_html, sparkline_html
+from core.display.sparklines import fill_html, share_html, sparkline_html
 
 EN = Locale("en")
 CHART = Chart(
@@ -79,3 +80,18 @@ def test_a_share_is_cut_off_at_the_whole() -> None:
 def test_a_share_of_nothing_is_no_value() -> None:
     assert share_html([(1, 1)], 0, "x") == ABSENT
     assert share_html([(1, 1)], None, "x") == ABSENT
+
+
+def test_a_fill_says_any_share_and_its_bar_ends_at_the_whole() -> None:
+    html = fill_html(Decimal("123.45"), Decimal(5), Decimal(1), EN, "limit")
+    assert html.startswith('<span class="fill"><span class="percent">12,845%</span><svg class="share"')
+    assert 'aria-label="12,845% of the limit"' in html
+    widths = [Decimal(one) for one in re.findall(r'<rect class="share-\d" x="[\d.]+" width="([\d.]+)"', html)]
+    assert widths == [100, 0]
+    part = fill_html(Decimal(25), Decimal(50), Decimal(100), EN, "quota")
+    assert ">75%<" in part
+    assert 'x="25.0" width="50.0"' in part
+
+
+def test_a_whole_of_nothing_is_never_full() -> None:
+    assert fill_html(Decimal(1), Decimal(0), Decimal(0), EN, "limit") == ABSENT

@@ -1,0 +1,41 @@
+"""What a customer's payers are entitled to, and how much of it is left, for pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from accounts.models import BillingEntity
+from billing.entitlements import Entitlement, entitlements_by_payer
+from core.numbers import CONTEXT
+
+
+@dataclass(frozen=True, slots=True)
+class EntitlementRow:
+    """A feature of one payer."""
+
+    payer: BillingEntity
+    entitlement: Entitlement
+
+    @property
+    def filled(self) -> Decimal | None:
+        """What is used and held as a part of a quota; None of what has none, or one of nothing."""
+        one = self.entitlement
+        if one.used is None or one.held is None or not one.limit:
+            return None
+        return CONTEXT.divide(CONTEXT.add(one.used, one.held), one.limit)
+
+    @property
+    def unit(self) -> str:
+        """What the quantities count."""
+        meter = self.entitlement.heard_by
+        return "" if meter is None else meter.unit or meter.name
+
+
+def entitlement_rows(payers: Iterable[BillingEntity], now: datetime) -> list[EntitlementRow]:
+    """The entitlements of payers at `now`, by payer and feature; a fixed number of statements."""
+    rows = list(payers)
+    found = entitlements_by_payer(rows, now)
+    return [EntitlementRow(payer, one) for payer in rows for one in found[payer.pk]]
