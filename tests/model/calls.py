@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from tests.model.days import Span
 from tests.model.limits import LEVELS, Limit, Spent
 from tests.model.parties import (
     AHEAD,
@@ -21,7 +22,6 @@ from tests.model.parties import (
     amounts_of,
     error,
     instant,
-    month_of,
     same,
 )
 from tests.model.prices import METERS, ZERO, Event, hears
@@ -157,7 +157,8 @@ class Calls:
         if "api_key" in body:
             owners["api_key"] = body["api_key"]
         by_meter = self._by_meter(lines)
-        return Spent(owners, payer.currency, sum(by_meter.values(), ZERO), by_meter, at, now, asked)
+        amount = sum(by_meter.values(), ZERO)
+        return Spent(owners, payer.currency, payer.zone, amount, by_meter, at, now, asked)
 
     @staticmethod
     def _by_meter(lines: Sequence[Priced]) -> dict[str, Decimal]:
@@ -198,7 +199,7 @@ class Calls:
 
     def quota_used(self, payer: Payer, at: datetime, *, with_held: bool = True) -> Decimal:
         """Images of the month, with those that are held."""
-        start, end = month_of(at)
+        start, end = payer.period_at(at)
         images = [one for one in payer.counted if one["body"]["event"] == "image"]
         used = [one for one in images if start <= one["at"] < end]
         held = [
@@ -222,6 +223,20 @@ class Calls:
                 found = {"reason": "spend_limit", "level": limit.level, "limit": limit.amount, "used": used}
                 return found | {"resets": "never"} if amount > limit.amount else found
         return None
+
+    def present_window(self, limit: Limit, now: datetime) -> Span:
+        """The window of now: a billing period is that of who pays at the limit's level now."""
+        return limit.window_at(now, now, self.payer_at_level(limit.level, limit.owner, now).zone)
+
+    def payer_at_level(self, level: str, owner: str, now: datetime) -> Payer:
+        """Who pays there now; of an organization the oldest payer in it, or else of its customer."""
+        if level == "organization":
+            inside = [one for one in self.payers.values() if one.organizations.split()[0] == owner]
+            return (inside or list(self.payers.values()))[0]
+        workspace = owner.removesuffix("/key")
+        payer = self.payer_at(workspace, now) if workspace in self.workspaces else self.payers[owner]
+        assert payer is not None, "every workspace has had a payer from the first"
+        return payer
 
     def limits_of(self, spent: Spent) -> list[Limit]:
         """The limits in which it counts, in the order in which they are asked."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from tests.model.base import AMOUNTS, DAY, HOUR, PAYERS, PICK, Json, Sender
 from tests.model.limits import Limit
-from tests.model.world import VERSIONS
+from tests.model.world import VERSIONS, ZONES
 
 
 class TermRules(Sender):
@@ -57,9 +58,12 @@ class TermRules(Sender):
         amount=AMOUNTS,
         window=st.sampled_from(["billing_period", "day", "rolling"]),
         is_hard=st.sampled_from([True, True, False]),
+        zone=st.none() | ZONES,
     )
-    def limit(self, level: str, which: int, amount: Decimal, window: str, is_hard: bool) -> None:
-        """A spend limit at any level."""
+    def limit(
+        self, level: str, which: int, amount: Decimal, window: str, is_hard: bool, zone: str | None
+    ) -> None:
+        """A spend limit at any level, by its payer's clock or another."""
         names = {
             "api_key": ["north-calls/key", "south-calls/key"],
             "workspace": ["north-calls", "south-calls"],
@@ -72,6 +76,7 @@ class TermRules(Sender):
         body |= {"kind": "hard" if is_hard else "soft", "currency": currency}
         body |= {"hours": 3} if window == "rolling" else {}
         body |= {"meter": "tokens"} if level == "meter" else {}
+        body |= {} if zone is None else {"time_zone": zone}
         answer = self.world.api.post("/v1/spend-limits", body)
         if answer.status_code == 409:
             assert any(
@@ -80,21 +85,21 @@ class TermRules(Sender):
             ), answer.content
             return
         assert answer.status_code == 201, answer.content
-        self.system.limits.append(
-            Limit(
-                id=answer.json()["id"],
-                level=level,
-                owner=owner,
-                amount=amount,
-                currency=currency,
-                is_hard=is_hard,
-                window=window,
-                hours=3 if window == "rolling" else 0,
-                meter="tokens" if level == "meter" else "",
-                spent_before=len(self.system.spends),
-                made_at=self.now,
-            )
+        limit = Limit(
+            id=answer.json()["id"],
+            level=level,
+            owner=owner,
+            amount=amount,
+            currency=currency,
+            zone=self.system.payer_at_level(level, owner, self.now).zone if zone is None else ZoneInfo(zone),
+            is_hard=is_hard,
+            window=window,
+            hours=3 if window == "rolling" else 0,
+            meter="tokens" if level == "meter" else "",
+            spent_before=len(self.system.spends),
         )
+        limit.first = self.system.present_window(limit, self.now)
+        self.system.limits.append(limit)
 
     @rule(pick=PICK, amount=st.none() | AMOUNTS)
     def change_limit(self, pick: int, amount: Decimal | None) -> None:

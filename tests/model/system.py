@@ -7,7 +7,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from tests.model.parties import GRACE, TICK, Answer, Payer, Version, error, month_of
+from tests.model.days import Span
+from tests.model.parties import GRACE, TICK, Answer, Payer, Version, error
 from tests.model.prices import ZERO, price
 from tests.model.rerating import Rerating
 from tests.model.wallet import Grant
@@ -77,11 +78,11 @@ class System(Rerating):
         self.settle(now)
         for payer in self.payers.values():
             at = payer.versions[0][0]
-            while month_of(at)[1] + GRACE <= now:
-                self._close(payer, month_of(at), now)
-                at = month_of(at)[1]
+            while (period := payer.period_at(at))[1] + GRACE <= now:
+                self._close(payer, period, now)
+                at = period[1]
 
-    def _close(self, payer: Payer, period: tuple[datetime, datetime], now: datetime) -> None:
+    def _close(self, payer: Payer, period: Span, now: datetime) -> None:
         starts = [one[0] for one in payer.versions if period[0] <= one[0] < period[1]]
         for start in sorted({max(period[0], payer.versions[0][0]), *starts}):
             segment = payer.segment_at(start)

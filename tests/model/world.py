@@ -10,10 +10,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
 from typing import Any
+from zoneinfo import ZoneInfo
+
+from hypothesis import strategies as st
 
 from core import clock
 from tests.api_client import Api
-from tests.model.parties import Payer, Version
+from tests.model.parties import Payer, Version, Versions
 from tests.model.prices import METERS, Component
 from tests.model.system import System
 from tests.model.wallet import Wallet
@@ -40,6 +43,7 @@ VERSIONS = {
     "second": Version(COMPONENTS["second"]),
 }
 QUOTA = {"feature": "pictures", "type": "metered", "meter": "images", "limit": "9", "reset": "month"}
+ZONES = st.sampled_from(["UTC", "Asia/Kolkata", "America/New_York"])
 CURRENCIES = ("USD", "JPY", "KWD")
 _numbers = count(1)
 
@@ -74,10 +78,11 @@ def make_prices(api: Api) -> Prices:
 
 @dataclass
 class World:
-    """A customer as the API knows it (`ids`, by the model's names) and as the model does."""
+    """A customer as the API knows it (`ids`, by the names of the model) and the model does, subscribed `since`."""
 
     api: Api
     prices: Prices
+    since: datetime
     system: System = field(default_factory=System)
     ids: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
@@ -103,12 +108,14 @@ class World:
         version = terms.pop("version")
         body = {"customer": self.ids["customer"], "name": name, "organization": self.ids[division]}
         self.ids[name] = self.api.make("/v1/billing-entities", **body, **terms)["id"]
-        subscription = {"billing_entity": self.ids[name], "starts_at": START.isoformat()}
+        subscription = {"billing_entity": self.ids[name], "starts_at": self.since.isoformat()}
         pinned = self.prices.versions[version, terms["currency"]]
         made = self.api.make("/v1/subscriptions", **subscription, plan_version=pinned)
         self.ids[f"{name}/subscription"] = made["id"]
         wallet = Wallet(terms["settlement"], _bound(terms, "overdraft"), _bound(terms, "credit_limit"))
-        payer = Payer(name, terms["currency"], wallet, [(START, VERSIONS[version])], f"{division} group")
+        versions: Versions = [(self.since, VERSIONS[version])]
+        zone = ZoneInfo(terms["time_zone"])
+        payer = Payer(name, terms["currency"], wallet, versions, f"{division} group", zone)
         self.system.payers[name] = payer
 
     def _workspace(self, name: str, division: str, payer: str) -> None:
