@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from tests.model import coupons
 from tests.model.days import Span
 from tests.model.limits import LEVELS, Limit, Spent
 from tests.model.parties import (
@@ -41,6 +42,8 @@ class Calls:
         self.reserved: list[Spent] = []
         self.seen: dict[str, Seen] = {}
         self.quarantine: dict[str, Event] = {}
+        self.changed: dict[tuple[str, Span], None] = {}
+        """Closed periods, by payer, whose lines have changed in what is under way."""
         self.age = 0
 
     # --- who pays ---------------------------------------------------------------------------------------
@@ -105,7 +108,9 @@ class Calls:
         refusal = self._refusal(body, payer, spent, parts, at, now)
         if refusal is not None:
             return 402, refusal
-        return 201, self._book(body, payer, segment, spent, lines, parts, now, asked=True)
+        answer = self._book(body, payer, segment, spent, lines, parts, now, asked=True)
+        self.finish(now)
+        return 201, answer
 
     def report(self, body: Event, now: datetime, *, is_any_age: bool = False) -> str:
         """One event of `POST /v1/events`: what it counts as."""
@@ -288,6 +293,7 @@ class Calls:
     def _enter(self, record: Record, parts: list[Part], *, is_of_lease: bool = False) -> list[Part]:
         """Let an event count in its segment, limits and wallet; gives what was paid and given back."""
         segment, lines, spent = record.segment, record.lines, record.spent
+        self._falls(record.payer, segment, lines)
         if segment is not None:
             for line in lines:
                 line.absorbed = segment.payments.bear(line.component, line.amount, line.absorbed)
@@ -299,6 +305,18 @@ class Calls:
         self._pay(record.payer, segment, parts, is_of_lease=is_of_lease)
         self.spends.append(spent)
         return parts
+
+    def finish(self, now: datetime) -> None:
+        """At the end of a request, what coupons take off closed lines that it has changed."""
+        for name, period in sorted(self.changed):
+            coupons.settle(self.payers[name], period, now)
+        self.changed = {}
+
+    def _falls(self, payer: Payer, segment: Segment | None, lines: Sequence[Priced]) -> None:
+        """Lines are about to change; of closed ones, coupons may then take less."""
+        if segment is not None and segment.is_closed and lines:
+            coupons.take_back(payer, {(segment, line.component): line.amount for line in lines})
+            self.changed[payer.name, segment.period] = None
 
     def _give_back(self, segment: Segment | None, lines: Sequence[Priced]) -> list[Part]:
         back: list[Part] = []

@@ -142,6 +142,8 @@ class Holds(Calls):
             authorization=held,
             most=most,
         )
+        if not is_report:
+            self.finish(now)
         held.status = "voided" if was_voided else "captured"
         self.seen[key].body = event
         return 201, answer

@@ -30,6 +30,16 @@ class Version(NamedTuple):
     quota: Decimal | None = None
 
 
+class Coupon(NamedTuple):
+    """So many percent of each line, or an amount of all; of some components (none named: all), for so many
+    periods (None: for ever)."""
+
+    percent: Decimal | None
+    amount: Decimal | None
+    components: frozenset[str] = frozenset()
+    periods: int | None = None
+
+
 Versions = list[tuple[datetime, Version | None]]
 """Since when which version; None: paused."""
 
@@ -46,6 +56,8 @@ class Segment:
     was_used: bool = False
     events: list[Event] = field(default_factory=list)
     payments: Payments = field(default_factory=Payments)
+    credited: dict[str, Decimal] = field(default_factory=dict)
+    """What coupons have taken off, by component, once it is closed."""
 
     def minimum(self, component: Component) -> Decimal:
         """The segment's share of a minimum, by real seconds."""
@@ -77,6 +89,7 @@ class Payer:
     chosen: Version | None = None
     """What it was changed to in a pause."""
     segments: dict[datetime, Segment] = field(default_factory=dict)
+    redeemed: list[tuple[Coupon, datetime]] = field(default_factory=list)
     counted: list[Event] = field(default_factory=list)
     charged: list[Decimal] = field(default_factory=list)
     overspent: dict[bool, Decimal] = field(default_factory=lambda: {True: ZERO, False: ZERO})

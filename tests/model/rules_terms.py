@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from tests.model.base import AMOUNTS, DAY, HOUR, PAYERS, PICK, Json, Sender
+from tests.model.coupons import redeem
 from tests.model.limits import Limit
-from tests.model.world import VERSIONS, ZONES
+from tests.model.world import COUPONS, VERSIONS, ZONES
 
 
 class TermRules(Sender):
@@ -41,6 +42,14 @@ class TermRules(Sender):
         body = {"plan_version": self.prices.versions[version, row.currency]}
         answer = self.world.api.post(address, body)
         self._compare(answer, self.system.change_version(row, VERSIONS[version], self.now))
+
+    @rule(payer=PAYERS, coupon=st.sampled_from(sorted(COUPONS)))
+    def redeem(self, payer: int, coupon: str) -> None:
+        """A coupon is put on a subscription."""
+        row = self._payer(payer)
+        body = {"subscription": self.world.ids[f"{row.name}/subscription"]}
+        answer = self.world.api.post(f"/v1/coupons/{coupon}-{row.currency.lower()}/redeem", body)
+        self._compare(answer, redeem(row, COUPONS[coupon], self.now))
 
     @rule(payer=PAYERS, sure=st.integers(0, 2))
     def pause_or_resume(self, payer: int, sure: int) -> None:

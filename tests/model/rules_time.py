@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from core import clock
-from tests.model.base import DAY, HOUR, PICK, TICK, WAITS, Json, Sender
+from tests.model.base import DAY, HOUR, PAYERS, PICK, TICK, WAITS, Json, Sender
 from tests.model.days import day_of
 from tests.model.parties import GRACE
 from tests.model.rules_calls import CALLS
@@ -38,6 +38,7 @@ class TimeRules(Sender):
         self.system.settle(self.now)
         body = self.system.quarantine.pop(key)
         took = self.system.report(body, self.now, is_any_age=True)
+        self.system.finish(self.now)
         is_taken = took not in ("quarantined", "rejected")
         if took == "rejected":
             self.system.quarantine[key] = body
@@ -59,6 +60,12 @@ class TimeRules(Sender):
             due |= {tomorrow, month, month + GRACE}
         coming = sorted(at for at in due if at - TICK > self.now)
         self.now = coming[pick % len(coming)] - (TICK if before else timedelta())
+
+    @rule(payer=PAYERS)
+    def close_period(self, payer: int) -> None:
+        """To the end of a payer's period and of its grace, and the workers run."""
+        self.now = self._payer(payer).period_at(self.now)[1] + GRACE
+        self.run_due()
 
     @rule()
     def run_due(self) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from tests.model import coupons
 from tests.model.days import Span
 from tests.model.parties import GRACE, TICK, Answer, Payer, Version, error
 from tests.model.prices import ZERO, price
@@ -84,13 +85,14 @@ class System(Rerating):
 
     def _close(self, payer: Payer, period: Span, now: datetime) -> None:
         starts = [one[0] for one in payer.versions if period[0] <= one[0] < period[1]]
-        for start in sorted({max(period[0], payer.versions[0][0]), *starts}):
-            segment = payer.segment_at(start)
-            if segment is None or segment.is_closed:
-                continue
+        segments = [payer.segment_at(at) for at in sorted({max(period[0], payer.versions[0][0]), *starts})]
+        closing = [one for one in segments if one is not None and not one.is_closed]
+        for segment in closing:
             for component in segment.components:
                 missing = segment.minimum(component) - price(component, segment.events)
                 if missing > 0:
                     line = [(component["key"], missing)]
-                    self._pay(payer, None, payer.wallet.burn(line, period[1] - TICK, keeps=False))
+                    self._pay(payer, segment, payer.wallet.burn(line, period[1] - TICK, keeps=False))
             segment.is_closed = True
+        if closing:
+            coupons.settle(payer, period, now)

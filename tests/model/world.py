@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from core import clock
 from tests.api_client import Api
-from tests.model.parties import Payer, Version, Versions
+from tests.model.parties import Coupon, Payer, Version, Versions
 from tests.model.prices import METERS, Component
 from tests.model.system import System
 from tests.model.wallet import Wallet
@@ -41,6 +41,13 @@ COMPONENTS: dict[str, list[Component]] = {
 VERSIONS = {
     "first": Version(COMPONENTS["first"], quota=Decimal(9)),
     "second": Version(COMPONENTS["second"]),
+}
+COUPONS = {
+    "fifth": Coupon(Decimal(20), None),
+    "third": Coupon(Decimal("33.33"), None, frozenset({"graduated", "people"}), periods=2),
+    "all": Coupon(Decimal(100), None, frozenset({"images"}), periods=1),
+    "gift": Coupon(None, Decimal("2.5"), periods=2),
+    "tokens": Coupon(None, Decimal(4), frozenset({"packs", "graduated", "peak"})),
 }
 QUOTA = {"feature": "pictures", "type": "metered", "meter": "images", "limit": "9", "reset": "month"}
 ZONES = st.sampled_from(["UTC", "Asia/Kolkata", "America/New_York"])
@@ -73,12 +80,20 @@ def make_prices(api: Api) -> Prices:
             version = api.make("/v1/plan-versions", **document, **terms, **entitled)["id"]
             assert api.post(f"/v1/plan-versions/{version}/publish", {}).status_code == 200
             prices.versions[name, currency] = version
+        for key, coupon in COUPONS.items():
+            worth: Component = {"percent": str(coupon.percent)}
+            if coupon.amount is not None:
+                worth = {"amount": str(coupon.amount), "currency": currency}
+            worth |= {} if coupon.periods is None else {"periods": coupon.periods}
+            api.make(
+                "/v1/coupons", key=f"{key}-{currency.lower()}", components=sorted(coupon.components), **worth
+            )
     return prices
 
 
 @dataclass
 class World:
-    """A customer as the API knows it (`ids`, by the names of the model) and the model does, subscribed `since`."""
+    """A customer as the API knows it (`ids`, by the model's names) and as the model does, and since when."""
 
     api: Api
     prices: Prices
