@@ -82,7 +82,9 @@ class Sender(RuleBasedStateMachine):
         self.sent += bodies
         answer = self.world.api.post("/v1/events", {"events": [self._as_sent(body) for body in bodies]})
         self.system.settle(self.now)
-        self._counts_agree(answer, bodies, [self.system.report(body, self.now) for body in bodies])
+        outcomes = [self.system.report(body, self.now) for body in bodies]
+        self.system.finish(self.now)
+        self._counts_agree(answer, bodies, outcomes)
 
     def _counts_agree(self, answer: Any, bodies: list[Json], outcomes: list[str]) -> None:
         """What a batch of events came to."""

@@ -7,6 +7,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from tests.model import coupons
+from tests.model.days import Span
 from tests.model.limits import LEVELS, Limit, Spent
 from tests.model.parties import (
     AHEAD,
@@ -21,7 +23,6 @@ from tests.model.parties import (
     amounts_of,
     error,
     instant,
-    month_of,
     same,
 )
 from tests.model.prices import METERS, ZERO, Event, hears
@@ -41,6 +42,8 @@ class Calls:
         self.reserved: list[Spent] = []
         self.seen: dict[str, Seen] = {}
         self.quarantine: dict[str, Event] = {}
+        self.changed: dict[tuple[str, Span], None] = {}
+        """Closed periods, by payer, whose lines have changed in what is under way."""
         self.age = 0
 
     # --- who pays ---------------------------------------------------------------------------------------
@@ -105,7 +108,9 @@ class Calls:
         refusal = self._refusal(body, payer, spent, parts, at, now)
         if refusal is not None:
             return 402, refusal
-        return 201, self._book(body, payer, segment, spent, lines, parts, now, asked=True)
+        answer = self._book(body, payer, segment, spent, lines, parts, now, asked=True)
+        self.finish(now)
+        return 201, answer
 
     def report(self, body: Event, now: datetime, *, is_any_age: bool = False) -> str:
         """One event of `POST /v1/events`: what it counts as."""
@@ -157,7 +162,8 @@ class Calls:
         if "api_key" in body:
             owners["api_key"] = body["api_key"]
         by_meter = self._by_meter(lines)
-        return Spent(owners, payer.currency, sum(by_meter.values(), ZERO), by_meter, at, now, asked)
+        amount = sum(by_meter.values(), ZERO)
+        return Spent(owners, payer.currency, payer.zone, amount, by_meter, at, now, asked)
 
     @staticmethod
     def _by_meter(lines: Sequence[Priced]) -> dict[str, Decimal]:
@@ -198,7 +204,7 @@ class Calls:
 
     def quota_used(self, payer: Payer, at: datetime, *, with_held: bool = True) -> Decimal:
         """Images of the month, with those that are held."""
-        start, end = month_of(at)
+        start, end = payer.period_at(at)
         images = [one for one in payer.counted if one["body"]["event"] == "image"]
         used = [one for one in images if start <= one["at"] < end]
         held = [
@@ -222,6 +228,20 @@ class Calls:
                 found = {"reason": "spend_limit", "level": limit.level, "limit": limit.amount, "used": used}
                 return found | {"resets": "never"} if amount > limit.amount else found
         return None
+
+    def present_window(self, limit: Limit, now: datetime) -> Span:
+        """The window of now: a billing period is that of who pays at the limit's level now."""
+        return limit.window_at(now, now, self.payer_at_level(limit.level, limit.owner, now).zone)
+
+    def payer_at_level(self, level: str, owner: str, now: datetime) -> Payer:
+        """Who pays there now; of an organization the oldest payer in it, or else of its customer."""
+        if level == "organization":
+            inside = [one for one in self.payers.values() if one.organizations.split()[0] == owner]
+            return (inside or list(self.payers.values()))[0]
+        workspace = owner.removesuffix("/key")
+        payer = self.payer_at(workspace, now) if workspace in self.workspaces else self.payers[owner]
+        assert payer is not None, "every workspace has had a payer from the first"
+        return payer
 
     def limits_of(self, spent: Spent) -> list[Limit]:
         """The limits in which it counts, in the order in which they are asked."""
@@ -273,6 +293,7 @@ class Calls:
     def _enter(self, record: Record, parts: list[Part], *, is_of_lease: bool = False) -> list[Part]:
         """Let an event count in its segment, limits and wallet; gives what was paid and given back."""
         segment, lines, spent = record.segment, record.lines, record.spent
+        self._falls(record.payer, segment, lines)
         if segment is not None:
             for line in lines:
                 line.absorbed = segment.payments.bear(line.component, line.amount, line.absorbed)
@@ -284,6 +305,18 @@ class Calls:
         self._pay(record.payer, segment, parts, is_of_lease=is_of_lease)
         self.spends.append(spent)
         return parts
+
+    def finish(self, now: datetime) -> None:
+        """At the end of a request, what coupons take off closed lines that it has changed."""
+        for name, period in sorted(self.changed):
+            coupons.settle(self.payers[name], period, now)
+        self.changed = {}
+
+    def _falls(self, payer: Payer, segment: Segment | None, lines: Sequence[Priced]) -> None:
+        """Lines are about to change; of closed ones, coupons may then take less."""
+        if segment is not None and segment.is_closed and lines:
+            coupons.take_back(payer, {(segment, line.component): line.amount for line in lines})
+            self.changed[payer.name, segment.period] = None
 
     def _give_back(self, segment: Segment | None, lines: Sequence[Priced]) -> list[Part]:
         back: list[Part] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from tests.model.calls import Calls
 from tests.model.parties import CALLER, Answer, Authorization, Priced, Seen, amounts_of, error, instant, same
@@ -133,6 +134,8 @@ class Holds(Calls):
         was_voided = held.status == "voided"
         how: Any = {"asked": not is_report, "authorization": held, "most": most}
         answer = self._book(call, payer, segment, spent, lines, parts, now, **how)
+        if not is_report:
+            self.finish(now)
         held.status = "voided" if was_voided else "captured"
         self.seen[key].body = event
         return 201, answer

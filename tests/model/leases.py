@@ -48,7 +48,9 @@ class Leases(Holds):
     def report_calls(self, lease: Lease, bodies: Sequence[Event], now: datetime) -> list[str]:
         """`POST /v1/leases/{id}/report`: what each of the calls counts as."""
         self.settle(now)
-        return [self._report_call(lease, body, now) for body in bodies]
+        outcomes = [self._report_call(lease, body, now) for body in bodies]
+        self.finish(now)
+        return outcomes
 
     def _report_call(self, lease: Lease, body: Event, now: datetime) -> str:
         known = self.seen.get(body["idempotency_key"])

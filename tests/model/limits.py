@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
+from tests.model.days import Span, day_of, month_of
 from tests.model.wallet import Hold
 
 ZERO = Decimal(0)
@@ -15,13 +17,14 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(eq=False)
 class Spent:
-    """An amount that counts: whose it is by level (of a meter's limit: the payer), and when.
+    """An amount that counts: whose it is by level (of a meter's limit: the payer), in whose `zone`, and when.
 
     `asked` counts at the instant at which it was recorded in rolling windows, a report when it happened.
     """
 
     owners: dict[str, str]
     currency: str
+    zone: ZoneInfo
     amount: Decimal
     by_meter: dict[str, Decimal]
     occurred_at: datetime
@@ -36,20 +39,24 @@ class Spent:
 
 @dataclass(eq=False)
 class Limit:
-    """A ceiling: `owner` is the name of the level's row; a meter's limit has a meter beside its payer."""
+    """A ceiling: `owner` is the name of the level's row; a meter's limit has a meter beside its payer.
+
+    `first`: the window in which it was set, after `spent_before` amounts.
+    """
 
     id: str
     level: str
     owner: str
     amount: Decimal
     currency: str
+    zone: ZoneInfo
     is_hard: bool
     window: str
     hours: int = 0
     meter: str = ""
     is_ended: bool = False
     spent_before: int = 0
-    made_at: datetime = EPOCH
+    first: Span = (EPOCH, EPOCH)
 
     def concerns(self, spent: Spent) -> bool:
         """Whether it counts here at all, whatever the window."""
@@ -63,29 +70,34 @@ class Limit:
             return spent.amount
         return spent.by_meter.get(self.meter, ZERO) + spent.by_meter.get("", ZERO)
 
-    def window_of(self, spent: Spent, now: datetime) -> tuple[datetime, datetime]:
+    def window_of(self, spent: Spent, now: datetime) -> Span:
         """The window that a call is decided in: of when it occurred; a rolling one is that of now."""
-        return self.window_at(now if self.window == "rolling" else spent.occurred_at, now)
+        return self.window_at(now if self.window == "rolling" else spent.occurred_at, now, spent.zone)
 
-    def window_at(self, at: datetime, now: datetime) -> tuple[datetime, datetime]:
-        """The window around an instant. A rolling one has 60 slots, and the one in which they began."""
+    def window_at(self, at: datetime, now: datetime, payer_zone: ZoneInfo) -> Span:
+        """The window around an instant. A period is that of who pays, of an organization the month.
+
+        A rolling one has 60 slots, and the one in which they began.
+        """
         if self.window == "rolling":
             return self._slot(now - timedelta(hours=self.hours)), now
-        day = at.replace(hour=0, minute=0, second=0, microsecond=0)
         if self.window == "day":
-            return day, day + timedelta(days=1)
-        month = day.replace(day=1)
-        return month, (month + timedelta(days=32)).replace(day=1)
+            return day_of(at, self.zone)
+        return month_of(at, self.zone if self.level == "organization" else payer_zone)
 
-    def used(self, spends: list[Spent], window: tuple[datetime, datetime]) -> Decimal:
-        """What was spent in the window. What came before the limit counts only in the window of then."""
-        first = self.window_at(self.made_at, self.made_at)
-        known = spends if self.window == "rolling" or window == first else spends[self.spent_before :]
-        return sum((self.amount_of(s) for s in known if self.concerns(s) and self._is_in(s, window)), ZERO)
-
-    def _is_in(self, spent: Spent, window: tuple[datetime, datetime]) -> bool:
+    def used(self, spends: list[Spent], window: Span) -> Decimal:
+        """What was spent in the window. What came before the limit counts only in the window of then, in
+        whosever period it was spent."""
         if self.window == "rolling":
-            return self._slot(spent.rolls_at()) >= window[0]
+            known = [one for one in spends if self._slot(one.rolls_at()) >= window[0]]
+        else:
+            before, later = spends[: self.spent_before], spends[self.spent_before :]
+            known = [one for one in before if window == self.first and self._is_in(one, window)]
+            known += [one for one in later if self.window_of(one, one.recorded_at) == window]
+        return sum((self.amount_of(one) for one in known if self.concerns(one)), ZERO)
+
+    @staticmethod
+    def _is_in(spent: Spent, window: Span) -> bool:
         return window[0] <= spent.occurred_at < window[1]
 
     def _slot(self, at: datetime) -> datetime:

@@ -13,7 +13,6 @@ from core.ids import row_id
 from core.sql import driver
 from tests.billing.invariants import broken_invariants
 from tests.model.base import PICK, Sender
-from tests.model.parties import month_of
 from tests.model.prices import ZERO, quantity_of
 
 
@@ -46,7 +45,7 @@ class Looks(Sender):
         for limit in self.system.limits:
             if not limit.is_ended:
                 row = self.world.api.get(f"/v1/spend-limits/{limit.id}").json()
-                used = limit.used(self.system.spends, limit.window_at(self.now, self.now))
+                used = limit.used(self.system.spends, self.system.present_window(limit, self.now))
                 held = limit.reserved(self.system.reserved)
                 self._agree((Decimal(row["used"]), Decimal(row["held"])), (used, held), [limit, row])
 
@@ -76,9 +75,9 @@ class Looks(Sender):
 
     def _usage_agrees(self) -> None:
         """What the month has counted, without what was reversed."""
-        start, end = month_of(self.now)
-        window = {"from": start.isoformat(), "to": end.isoformat(), "granularity": "month"}
         for payer in self.system.payers.values():
+            start, end = payer.period_at(self.now)
+            window = {"from": start.isoformat(), "to": end.isoformat(), "granularity": "month"}
             for meter in ("images", "tokens"):
                 scope = {"billing_entity": self.world.ids[payer.name], "meter": meter}
                 answer = self.world.api.get("/v1/usage", **scope, **window)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,7 +18,7 @@ from tests.model.rules_leases import LeaseRules
 from tests.model.rules_money import MoneyRules
 from tests.model.rules_terms import TermRules
 from tests.model.rules_time import TimeRules
-from tests.model.world import World
+from tests.model.world import START, ZONES, World
 
 TERMS = st.sampled_from(
     [
@@ -30,6 +31,9 @@ TERMS = st.sampled_from(
     ]
 )
 
+STARTS = [START, datetime(2026, 3, 3, 12, tzinfo=UTC), datetime(2026, 10, 28, 15, tzinfo=UTC)]
+"""Three days before they begin to play: in January, and not long before New York moves its clocks."""
+
 
 class Agreement(CallRules, LeaseRules, MoneyRules, TermRules, TimeRules, Looks):
     """One customer with three payers of different currencies and settlements, two workspaces, and time."""
@@ -39,14 +43,22 @@ class Agreement(CallRules, LeaseRules, MoneyRules, TermRules, TimeRules, Looks):
         versions=st.tuples(*[st.sampled_from(["first", "second"])] * 3),
         currency=st.sampled_from(["USD", "USD", "JPY", "KWD"]),
         balance=AMOUNTS,
+        zones=st.tuples(ZONES, ZONES, ZONES),
+        since=st.sampled_from(STARTS),
     )
-    def open(self, terms: Any, versions: Any, currency: str, balance: Decimal) -> None:
+    def open(
+        self, terms: Any, versions: Any, currency: str, balance: Decimal, zones: Any, since: datetime
+    ) -> None:
         """The customer; two payers in dollars, the third in any currency."""
-        self.world = World(self.api, self.prices)
+        self.now = since + timedelta(days=3, hours=5)
+        self.world = World(self.api, self.prices, since)
         self.system = self.world.system
         currencies = ("USD", "USD", currency)
         self.world.build(
-            [{**terms[at], "version": versions[at], "currency": currencies[at]} for at in range(3)]
+            [
+                {**terms[at], "version": versions[at], "currency": currencies[at], "time_zone": zones[at]}
+                for at in range(3)
+            ]
         )
         for at in range(3):
             self.top_up(payer=at, amount=balance, expires=None)

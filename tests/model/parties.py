@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
+from tests.model.days import Span, month_of
 from tests.model.limits import Spent
 from tests.model.prices import ZERO, Component, Event, price, rounded
 from tests.model.wallet import Hold, Line, Payments, Wallet
@@ -28,6 +30,20 @@ class Version(NamedTuple):
     quota: Decimal | None = None
 
 
+class Coupon(NamedTuple):
+    """So many percent of each line, or an amount of all; of some components (none named: all), for so many
+    periods (None: for ever)."""
+
+    percent: Decimal | None
+    amount: Decimal | None
+    components: frozenset[str] = frozenset()
+    periods: int | None = None
+
+
+Versions = list[tuple[datetime, Version | None]]
+"""Since when which version; None: paused."""
+
+
 @dataclass(eq=False)
 class Segment:
     """A part of a period on one version. `events` are those that stand, in the order they came."""
@@ -35,11 +51,13 @@ class Segment:
     components: list[Component]
     starts_at: datetime
     ends_at: datetime
-    period: tuple[datetime, datetime]
+    period: Span
     is_closed: bool = False
     was_used: bool = False
     events: list[Event] = field(default_factory=list)
     payments: Payments = field(default_factory=Payments)
+    credited: dict[str, Decimal] = field(default_factory=dict)
+    """What coupons have taken off, by component, once it is closed."""
 
     def minimum(self, component: Component) -> Decimal:
         """The segment's share of a minimum, by real seconds."""
@@ -64,16 +82,22 @@ class Payer:
     name: str
     currency: str
     wallet: Wallet
-    versions: list[tuple[datetime, Version | None]]
+    versions: Versions
     organizations: str
+    zone: ZoneInfo
     status: str = "active"
     chosen: Version | None = None
     """What it was changed to in a pause."""
     segments: dict[datetime, Segment] = field(default_factory=dict)
+    redeemed: list[tuple[Coupon, datetime]] = field(default_factory=list)
     counted: list[Event] = field(default_factory=list)
     charged: list[Decimal] = field(default_factory=list)
     overspent: dict[bool, Decimal] = field(default_factory=lambda: {True: ZERO, False: ZERO})
     """What calls took below the floor: those of leases (True), and all others."""
+
+    def period_at(self, at: datetime) -> Span:
+        """The billing period of an instant, which is also the month of its quota."""
+        return month_of(at, self.zone)
 
     def version_at(self, at: datetime) -> Version | None:
         """The version of that instant, if it is not paused then."""
@@ -93,7 +117,7 @@ class Payer:
         since, version = max(current, key=lambda one: one[0])
         if version is None:
             return None
-        period = month_of(at)
+        period = self.period_at(at)
         starts_at = max(since, period[0])
         if starts_at not in self.segments:
             later = [one[0] for one in self.versions if one[0] > since]
@@ -177,12 +201,6 @@ class Seen:
     answer: dict[str, Any]
     record: Record | None = None
     authorization: Authorization | None = None
-
-
-def month_of(at: datetime) -> tuple[datetime, datetime]:
-    """The calendar month (UTC) of an instant."""
-    start = at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return start, (start + timedelta(days=32)).replace(day=1)
 
 
 def instant(text: str) -> datetime:

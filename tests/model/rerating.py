@@ -21,6 +21,7 @@ class Rerating(Leases):
             return error(409, "already_reversed")
         payer = record.payer
         amount = self._take_back(record, now)
+        self.finish(now)
         payer.counted[:] = [one for one in payer.counted if one["body"] is not record.body]
         record.is_reversed = True
         return 201, {"amount": amount}
@@ -35,10 +36,11 @@ class Rerating(Leases):
             for line in record.lines:
                 component = by_key[line.component]
                 amount = segment.cost(component, left) - segment.cost(component, segment.events)
-                absorbed = segment.payments.bear(
-                    line.component, amount, line.absorbed if amount < 0 else ZERO
-                )
-                lines.append(Priced(line.component, line.meter, amount, absorbed))
+                lines.append(Priced(line.component, line.meter, amount))
+            self._falls(payer, segment, lines)
+            for line, stood in zip(lines, record.lines, strict=True):
+                own = stood.absorbed if line.amount < 0 else ZERO
+                line.absorbed = segment.payments.bear(line.component, line.amount, own)
             segment.events[:] = left
         spent = self._spent(record.body, payer, lines, then.occurred_at, then.recorded_at, asked=then.asked)
         spent.owners = then.owners

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from tests.model.base import AMOUNTS, DAY, HOUR, PAYERS, PICK, TICK, Json, Sender
+from tests.model.coupons import redeem
 from tests.model.limits import Limit
-from tests.model.world import VERSIONS
+from tests.model.world import COUPONS, VERSIONS, ZONES
 
 
 class TermRules(Sender):
@@ -41,6 +43,14 @@ class TermRules(Sender):
         answer = self.world.api.post(address, body)
         self._compare(answer, self.system.change_version(row, VERSIONS[version], self.now))
 
+    @rule(payer=PAYERS, coupon=st.sampled_from(sorted(COUPONS)))
+    def redeem(self, payer: int, coupon: str) -> None:
+        """A coupon is put on a subscription."""
+        row = self._payer(payer)
+        body = {"subscription": self.world.ids[f"{row.name}/subscription"]}
+        answer = self.world.api.post(f"/v1/coupons/{coupon}-{row.currency.lower()}/redeem", body)
+        self._compare(answer, redeem(row, COUPONS[coupon], self.now))
+
     @rule(payer=PAYERS, sure=st.integers(0, 2))
     def pause_or_resume(self, payer: int, sure: int) -> None:
         """The subscription rests, or goes on; now and then it does so already."""
@@ -57,9 +67,12 @@ class TermRules(Sender):
         amount=AMOUNTS,
         window=st.sampled_from(["billing_period", "day", "rolling"]),
         is_hard=st.sampled_from([True, True, False]),
+        zone=st.none() | ZONES,
     )
-    def limit(self, level: str, which: int, amount: Decimal, window: str, is_hard: bool) -> None:
-        """A spend limit at any level, set when nothing else happens."""
+    def limit(
+        self, level: str, which: int, amount: Decimal, window: str, is_hard: bool, zone: str | None
+    ) -> None:
+        """A spend limit at any level, by its payer's clock or another, set when nothing else happens."""
         self.now += TICK
         names = {
             "api_key": ["north-calls/key", "south-calls/key"],
@@ -73,6 +86,7 @@ class TermRules(Sender):
         body |= {"kind": "hard" if is_hard else "soft", "currency": currency}
         body |= {"hours": 3} if window == "rolling" else {}
         body |= {"meter": "tokens"} if level == "meter" else {}
+        body |= {} if zone is None else {"time_zone": zone}
         answer = self.world.api.post("/v1/spend-limits", body)
         if answer.status_code == 409:
             assert any(
@@ -81,21 +95,21 @@ class TermRules(Sender):
             ), answer.content
             return
         assert answer.status_code == 201, answer.content
-        self.system.limits.append(
-            Limit(
-                id=answer.json()["id"],
-                level=level,
-                owner=owner,
-                amount=amount,
-                currency=currency,
-                is_hard=is_hard,
-                window=window,
-                hours=3 if window == "rolling" else 0,
-                meter="tokens" if level == "meter" else "",
-                spent_before=len(self.system.spends),
-                made_at=self.now,
-            )
+        limit = Limit(
+            id=answer.json()["id"],
+            level=level,
+            owner=owner,
+            amount=amount,
+            currency=currency,
+            zone=self.system.payer_at_level(level, owner, self.now).zone if zone is None else ZoneInfo(zone),
+            is_hard=is_hard,
+            window=window,
+            hours=3 if window == "rolling" else 0,
+            meter="tokens" if level == "meter" else "",
+            spent_before=len(self.system.spends),
         )
+        limit.first = self.system.present_window(limit, self.now)
+        self.system.limits.append(limit)
 
     @rule(pick=PICK, amount=st.none() | AMOUNTS)
     def change_limit(self, pick: int, amount: Decimal | None) -> None:

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from core import clock
-from tests.model.base import DAY, HOUR, PICK, TICK, WAITS, Json, Sender
+from tests.model.base import DAY, HOUR, PAYERS, PICK, TICK, WAITS, Json, Sender
+from tests.model.days import day_of
+from tests.model.parties import GRACE
 from tests.model.rules_calls import CALLS
 
 
@@ -36,6 +38,7 @@ class TimeRules(Sender):
         self.system.settle(self.now)
         body = self.system.quarantine.pop(key)
         took = self.system.report(body, self.now, is_any_age=True)
+        self.system.finish(self.now)
         is_taken = took not in ("quarantined", "rejected")
         if took == "rejected":
             self.system.quarantine[key] = body
@@ -52,10 +55,17 @@ class TimeRules(Sender):
         wallets = [payer.wallet for payer in self.system.payers.values()]
         due = {hold.expires_at for wallet in wallets for hold in wallet.holds if hold.is_open}
         due |= {at for w in wallets for g in w.grants for at in (g.effective_at, g.expires_at) if at}
-        month = self.now.replace(day=1, hour=0, minute=0, second=0, microsecond=0) + timedelta(days=32)
-        due |= {month.replace(day=1), month.replace(day=2)}
+        for payer in self.system.payers.values():
+            tomorrow, month = day_of(self.now, payer.zone)[1], payer.period_at(self.now)[1]
+            due |= {tomorrow, month, month + GRACE}
         coming = sorted(at for at in due if at - TICK > self.now)
         self.now = coming[pick % len(coming)] - (TICK if before else timedelta())
+
+    @rule(payer=PAYERS)
+    def close_period(self, payer: int) -> None:
+        """To the end of a payer's period and of its grace, and the workers run."""
+        self.now = self._payer(payer).period_at(self.now)[1] + GRACE
+        self.run_due()
 
     @rule()
     def run_due(self) -> None:

@@ -7,7 +7,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from tests.model.parties import GRACE, TICK, Answer, Payer, Version, error, month_of
+from tests.model import coupons
+from tests.model.days import Span
+from tests.model.parties import GRACE, TICK, Answer, Payer, Version, error
 from tests.model.prices import ZERO, price
 from tests.model.rerating import Rerating
 from tests.model.wallet import Grant
@@ -76,7 +78,7 @@ class System(Rerating):
         promised = [hold.expires_at for hold in payer.wallet.holds if hold.is_open]
         last = max(charged, default=now), max(promised, default=now)
         ends = [at + TICK if at >= now else now for at in last]
-        at = max(ends[0], min(ends[1], month_of(now)[1]))
+        at = max(ends[0], min(ends[1], payer.period_at(now)[1]))
         payer.versions.append((at, None))
         for segment in payer.segments.values():
             segment.ends_at = min(segment.ends_at, at)
@@ -95,19 +97,20 @@ class System(Rerating):
         self.settle(now)
         for payer in self.payers.values():
             at = payer.versions[0][0]
-            while month_of(at)[1] + GRACE <= now:
-                self._close(payer, month_of(at), now)
-                at = month_of(at)[1]
+            while (period := payer.period_at(at))[1] + GRACE <= now:
+                self._close(payer, period, now)
+                at = period[1]
 
-    def _close(self, payer: Payer, period: tuple[datetime, datetime], now: datetime) -> None:
+    def _close(self, payer: Payer, period: Span, now: datetime) -> None:
         starts = [one[0] for one in payer.versions if period[0] <= one[0] < period[1]]
-        for start in sorted({max(period[0], payer.versions[0][0]), *starts}):
-            segment = payer.segment_at(start)
-            if segment is None or segment.is_closed:
-                continue
+        segments = [payer.segment_at(at) for at in sorted({max(period[0], payer.versions[0][0]), *starts})]
+        closing = [one for one in segments if one is not None and not one.is_closed]
+        for segment in closing:
             for component in segment.components:
                 missing = segment.minimum(component) - price(component, segment.events)
                 if missing > 0:
                     line = [(component["key"], missing)]
-                    self._pay(payer, None, payer.wallet.burn(line, period[1] - TICK, keeps=False))
+                    self._pay(payer, segment, payer.wallet.burn(line, period[1] - TICK, keeps=False))
             segment.is_closed = True
+        if closing:
+            coupons.settle(payer, period, now)

@@ -10,10 +10,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
 from typing import Any
+from zoneinfo import ZoneInfo
+
+from hypothesis import strategies as st
 
 from core import clock
 from tests.api_client import Api
-from tests.model.parties import Payer, Version
+from tests.model.parties import Coupon, Payer, Version, Versions
 from tests.model.prices import METERS, Component
 from tests.model.system import System
 from tests.model.wallet import Wallet
@@ -39,7 +42,15 @@ VERSIONS = {
     "first": Version(COMPONENTS["first"], quota=Decimal(9)),
     "second": Version(COMPONENTS["second"]),
 }
+COUPONS = {
+    "fifth": Coupon(Decimal(20), None),
+    "third": Coupon(Decimal("33.33"), None, frozenset({"graduated", "people"}), periods=2),
+    "all": Coupon(Decimal(100), None, frozenset({"images"}), periods=1),
+    "gift": Coupon(None, Decimal("2.5"), periods=2),
+    "tokens": Coupon(None, Decimal(4), frozenset({"packs", "graduated", "peak"})),
+}
 QUOTA = {"feature": "pictures", "type": "metered", "meter": "images", "limit": "9", "reset": "month"}
+ZONES = st.sampled_from(["UTC", "Asia/Kolkata", "America/New_York"])
 CURRENCIES = ("USD", "JPY", "KWD")
 _numbers = count(1)
 
@@ -69,15 +80,24 @@ def make_prices(api: Api) -> Prices:
             version = api.make("/v1/plan-versions", **document, **terms, **entitled)["id"]
             assert api.post(f"/v1/plan-versions/{version}/publish", {}).status_code == 200
             prices.versions[name, currency] = version
+        for key, coupon in COUPONS.items():
+            worth: Component = {"percent": str(coupon.percent)}
+            if coupon.amount is not None:
+                worth = {"amount": str(coupon.amount), "currency": currency}
+            worth |= {} if coupon.periods is None else {"periods": coupon.periods}
+            api.make(
+                "/v1/coupons", key=f"{key}-{currency.lower()}", components=sorted(coupon.components), **worth
+            )
     return prices
 
 
 @dataclass
 class World:
-    """A customer as the API knows it (`ids`, by the model's names) and as the model does."""
+    """A customer as the API knows it (`ids`, by the model's names) and as the model does, and since when."""
 
     api: Api
     prices: Prices
+    since: datetime
     system: System = field(default_factory=System)
     ids: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
@@ -103,12 +123,14 @@ class World:
         version = terms.pop("version")
         body = {"customer": self.ids["customer"], "name": name, "organization": self.ids[division]}
         self.ids[name] = self.api.make("/v1/billing-entities", **body, **terms)["id"]
-        subscription = {"billing_entity": self.ids[name], "starts_at": START.isoformat()}
+        subscription = {"billing_entity": self.ids[name], "starts_at": self.since.isoformat()}
         pinned = self.prices.versions[version, terms["currency"]]
         made = self.api.make("/v1/subscriptions", **subscription, plan_version=pinned)
         self.ids[f"{name}/subscription"] = made["id"]
         wallet = Wallet(terms["settlement"], _bound(terms, "overdraft"), _bound(terms, "credit_limit"))
-        payer = Payer(name, terms["currency"], wallet, [(START, VERSIONS[version])], f"{division} group")
+        versions: Versions = [(self.since, VERSIONS[version])]
+        zone = ZoneInfo(terms["time_zone"])
+        payer = Payer(name, terms["currency"], wallet, versions, f"{division} group", zone)
         self.system.payers[name] = payer
 
     def _workspace(self, name: str, division: str, payer: str) -> None:
