@@ -107,7 +107,7 @@ def _book(payer: Payer, period: Span, change: Change) -> None:
     if amount > 0:
         parts = segment.payments.give_back(key, amount)
     else:
-        parts = payer.wallet.burn([(key, -amount)], period[1] - TICK, keeps=False)
+        parts = payer.wallet.burn([(key, -amount)], payer.end_of(period) - TICK, keeps=False)
     payer.wallet.apply(parts)
     segment.payments.note(parts)
     segment.credited[key] = segment.credited.get(key, ZERO) + amount

@@ -88,6 +88,8 @@ class Payer:
     status: str = "active"
     chosen: Version | None = None
     """What it was changed to in a pause."""
+    ends_at: datetime | None = None
+    """When its subscription ends, for it is closed."""
     segments: dict[datetime, Segment] = field(default_factory=dict)
     redeemed: list[tuple[Coupon, datetime]] = field(default_factory=list)
     counted: list[Event] = field(default_factory=list)
@@ -98,6 +100,14 @@ class Payer:
     def period_at(self, at: datetime) -> Span:
         """The billing period of an instant, which is also the month of its quota."""
         return month_of(at, self.zone)
+
+    def is_sold_at(self, at: datetime) -> bool:
+        """Whether its subscription has not ended by then."""
+        return self.ends_at is None or at < self.ends_at
+
+    def end_of(self, period: Span) -> datetime:
+        """When a period ends: with the subscription, if that ends in it."""
+        return period[1] if self.ends_at is None else min(period[1], self.ends_at)
 
     def version_at(self, at: datetime) -> Version | None:
         """The version of that instant, if it is not paused then."""

@@ -80,6 +80,7 @@ class System(Rerating):
         ends = [at + TICK if at >= now else now for at in last]
         at = max(ends[0], min(ends[1], payer.period_at(now)[1]))
         payer.versions.append((at, None))
+        payer.ends_at = at
         for segment in payer.segments.values():
             segment.ends_at = min(segment.ends_at, at)
 
@@ -97,7 +98,7 @@ class System(Rerating):
         self.settle(now)
         for payer in self.payers.values():
             at = payer.versions[0][0]
-            while (period := payer.period_at(at))[1] + GRACE <= now:
+            while payer.is_sold_at(at) and payer.end_of(period := payer.period_at(at)) + GRACE <= now:
                 self._close(payer, period, now)
                 at = period[1]
 
@@ -110,7 +111,9 @@ class System(Rerating):
                 missing = segment.minimum(component) - price(component, segment.events)
                 if missing > 0:
                     line = [(component["key"], missing)]
-                    self._pay(payer, segment, payer.wallet.burn(line, period[1] - TICK, keeps=False))
+                    self._pay(
+                        payer, segment, payer.wallet.burn(line, payer.end_of(period) - TICK, keeps=False)
+                    )
             segment.is_closed = True
         if closing:
             coupons.settle(payer, period, now)
