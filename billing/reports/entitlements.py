@@ -35,7 +35,11 @@ class EntitlementRow:
 
 
 def entitlement_rows(payers: Iterable[BillingEntity], now: datetime) -> list[EntitlementRow]:
-    """The entitlements of payers at `now`, by payer and feature; a fixed number of statements."""
+    """The entitlements of payers at `now`, each payer's quotas first; a fixed number of statements."""
     rows = list(payers)
     found = entitlements_by_payer(rows, now)
-    return [EntitlementRow(payer, one) for payer in rows for one in found[payer.pk]]
+    return [
+        EntitlementRow(payer, one)
+        for payer in rows
+        for one in sorted(found[payer.pk], key=lambda one: (one.used is None, one.feature))
+    ]

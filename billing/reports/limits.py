@@ -41,9 +41,8 @@ class LimitRow:
 
     @property
     def window(self) -> str:
-        """`each day`, or `any 6 hours`."""
-        limit = self.limit
-        return f"any {limit.hours} hours" if limit.hours else f"each {WINDOWS[limit.window]}"
+        """Its window in words."""
+        return window_of(self.limit)
 
     @property
     def filled(self) -> Decimal | None:
@@ -54,16 +53,18 @@ class LimitRow:
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    """An alert, and the name of whose limit it was."""
+    """An alert, and the name of whose limit it was. `window`: that of the limit, in words."""
 
     alert: Alert
     name: str
     unit: str | Currency
+    window: str = ""
 
     @property
     def level(self) -> str:
-        """Its level in words."""
-        return LEVELS.get(self.alert.level, self.alert.level)
+        """Its level in words, with the limit's window: there may be several limits at one level."""
+        level = LEVELS.get(self.alert.level, self.alert.level)
+        return f"{level}, {self.window}" if self.window else level
 
 
 def name_of(limit: SpendLimit) -> str:
@@ -72,6 +73,11 @@ def name_of(limit: SpendLimit) -> str:
         return f"{limit.meter.name} of {limit.billing_entity.name}"
     owner = limit.api_key or limit.workspace or limit.organization or limit.billing_entity
     return "" if owner is None else owner.name
+
+
+def window_of(limit: SpendLimit) -> str:
+    """`each day`, or `any 6 hours`."""
+    return f"any {limit.hours} hours" if limit.hours else f"each {WINDOWS[limit.window]}"
 
 
 def standing_limits(viewer: Viewer) -> QuerySet[SpendLimit]:
@@ -102,10 +108,12 @@ def describe_alerts(
     others = [(row.level, row.level_id) for row in rows if row.limit_id is None]
     whose = find_levels(viewer, others, {"billing_entity": payers})
 
-    def named(row: Alert) -> str:
-        if row.limit_id in found:
-            return name_of(found[row.limit_id])
+    def described(row: Alert) -> AlertRow:
+        unit = units.get(row.currency, row.currency)
+        limit = found.get(row.limit_id or 0)
+        if limit is not None:
+            return AlertRow(row, name_of(limit), unit, window_of(limit))
         owner = whose.get((row.level, row.level_id))
-        return row.level_id if owner is None else level_name(row.level, owner)
+        return AlertRow(row, row.level_id if owner is None else level_name(row.level, owner), unit)
 
-    return [AlertRow(row, named(row), units.get(row.currency, row.currency)) for row in rows]
+    return [described(row) for row in rows]

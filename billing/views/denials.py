@@ -38,8 +38,9 @@ LEVEL_PAGES = {
     "organization": ("customer_workspaces", ""),
     "meter": ("customer_limits", "?level=meter"),
     "billing_entity": ("customer_payers", "#{id}"),
+    "entitlement": ("customer_limits", "#entitlements"),
 }
-"""The tab of a customer for whose a level is, and where on it."""
+"""The tab of a customer on which a level is looked after, and where on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,10 @@ class DenialRow:
 
     @property
     def level_url(self) -> str:
-        """The page on which the level is looked after."""
-        if self.whose is None:
+        """The page on which the level is looked after; none for one that is gone, or a hold."""
+        if self.whose is None and self.denial.level != "entitlement":
             return ""
-        if self.denial.level == "subscription":
+        if self.whose is not None and self.denial.level == "subscription":
             return reverse("plan_version", args=[self.whose.version.public_id])
         page, rest = LEVEL_PAGES[self.denial.level]
         place = reverse(page, args=[public_id("cus", self.denial.customer_id)])

@@ -21,7 +21,9 @@ from billing.reports.holds import held_sums, live_holds
 from billing.views.listings import DescribedListing
 from core import clock
 from core.pages import columns
+from core.pages.cells import with_sub
 from core.pages.choices import Words, filter_by
+from core.pages.columns import Reader
 
 KINDS: Final = [(str(word), str(label)) for word, label in Authorization.Kind.choices]
 
@@ -36,12 +38,17 @@ class HoldRow:
     status: str
 
 
+def event_cell(value: object, row: HoldRow, reader: Reader) -> str:
+    """The event that it is held for, if it names one, over what kind of hold it is."""
+    return with_sub(str(value or "Any event"), dict(KINDS)[row.hold.kind])
+
+
 HOLDS: Final = DescribedListing(
     key="holds",
     title="Holds and leases",
     columns=(
         columns.text("payer.customer.name", "Customer", sort=None, sub="payer.name"),
-        columns.text("hold.event", "Event", sort=None, sub="hold.kind"),
+        replace(columns.text("hold.event", "Event", sort=None), cell=event_cell),
         columns.status("status", "Status", sort=None),
         columns.money("hold.held", "Held", currency="unit", sort=None, exact=True),
         columns.instant(

@@ -131,7 +131,7 @@ ALERTS: Final = DescribedListing(
             "threshold", "Crossed", threshold_cell, is_numeric=True, csv=lambda row: row.alert.threshold
         ),
         columns.money("alert.used", "Was at", currency="unit", sort=None),
-        columns.money("alert.bound", "Of", currency="unit", sort=None),
+        columns.money("alert.bound", "Of", currency="unit", sort=None, exact=True),
         columns.instant("alert.ends_at", "Window ends", sort=None).extra(),
     ),
     order=("-id",),

@@ -47,7 +47,11 @@ def test_what_is_held_now_stands_with_its_sum(staff: Client, acme: Tenant) -> No
     hold(acme, "b", 600, amount="3.25")
     text = read(staff, "/holds")
     assert "Held now USD 7.25 2 live" in text
-    assert f"{acme.customer.name} {acme.payer.name} completion authorization Authorized USD 3.25" in text
+    assert f"{acme.customer.name} {acme.payer.name} completion Authorization Authorized USD 3.25" in text
+    body = {"idempotency_key": "c", "workspace": acme.workspace.external_id, "amount": "1"}
+    charge_many([authorization_request(body, clock.now())])
+    assert f"{acme.payer.name} Any event Authorization Authorized USD 1.00" in read(staff, "/holds")
+    Authorization.objects.filter(idempotency_key="c").update(expires_at=NOW)
     found = rows(staff, "/holds?export=csv")
     assert sorted(row["hold_held"] for row in found) == ["3.25", "4"]
     assert held_sums(live_holds(OPERATOR, NOW)) == [("USD", 2, D("7.25"))]

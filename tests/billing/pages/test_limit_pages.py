@@ -85,7 +85,7 @@ def test_a_full_one_refuses_now_and_its_alerts_are_listed(
     assert "100% USD 5.00" in text
     assert "Refuses now" in text
     assert Alert.objects.count() == 4
-    assert f"Spend limit {acme.payer.name} Payer 100% USD 5.00 USD 5.00" in text
+    assert f"Spend limit {acme.payer.name} Payer, each billing period 100% USD 5.00 USD 5.00" in text
     found = rows(staff, f"/customers/{acme.customer.public_id}/limits?a-export=csv")
     assert [row["threshold"] for row in found] == ["100", "95", "80", "50"]
 

@@ -93,7 +93,7 @@ NAMED: dict[str, tuple[str, str]] = {
     "organization": ("Organization Research", "/customers/{customer}/workspaces"),
     "meter": ("Meter LLM tokens", "/customers/{customer}/limits?level=meter"),
     "subscription": ("Subscription Plan v1", "/plan-versions/{version}"),
-    "entitlement": ("Entitlement tokens_a_month", ""),
+    "entitlement": ("Entitlement tokens_a_month", "/customers/{customer}/limits#entitlements"),
 }
 """How each level is named, and where its name leads."""
 
@@ -114,8 +114,8 @@ def test_each_level_is_named_as_people_call_it_and_leads_to_whose_it_is(
         assert said in words(markup)
         target = url.format(customer=customer, id=ids[level], version=version)
         name = said.removeprefix(f"{REFUSING[level]} ")
-        assert (f'<a href="{target}">{name}</a>' if url else f">{name}<") in markup
-        assert url == "" or ids[level] not in words(markup)
+        assert f'<a href="{target}">{name}</a>' in markup
+        assert level == "entitlement" or ids[level] not in words(markup)
 
 
 def test_what_a_level_allows_is_money_of_a_limit_and_a_quantity_of_a_quota(
