@@ -84,7 +84,7 @@ def test_an_alert_is_called_by_its_limit_or_by_its_level(tenant: Tenant) -> None
         currency="USD",
         fired_at=NOW,
     )
-    crossed, second = describe_alerts(OPERATOR, {}, list(Alert.objects.order_by("pk")))
+    crossed, second = describe_alerts(OPERATOR, {}, {}, list(Alert.objects.order_by("pk")))
     assert (crossed.alert.limit_id, crossed.name, crossed.level) == (
         *(limit.pk, tenant.workspace.name),
         "Workspace",
