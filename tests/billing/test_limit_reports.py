@@ -87,7 +87,7 @@ def test_an_alert_is_called_by_its_limit_or_by_its_level(tenant: Tenant) -> None
     crossed, second = describe_alerts(OPERATOR, {}, {}, list(Alert.objects.order_by("pk")))
     assert (crossed.alert.limit_id, crossed.name, crossed.level) == (
         *(limit.pk, tenant.workspace.name),
-        "Workspace",
+        "Workspace, each billing period",
     )
     assert (second.alert, second.name, second.level, second.unit) == (
         *(low, tenant.payer.public_id),
