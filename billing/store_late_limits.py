@@ -29,7 +29,7 @@ SPENT_BEFORE: Final = """
                     WHEN o.given & %s::int <> 0 THEN o.recorded_at
                     ELSE LEAST(c.occurred_at, o.recorded_at) END AS at) AS counted
     WHERE c.customer_id = %s::bigint AND c.currency = %s::text
-        AND c.recorded_at >= %s::timestamptz - interval '1 day'
+        AND c.recorded_at >= %s::timestamptz
         AND counted.at >= %s::timestamptz AND counted.at < %s::timestamptz
         AND CASE WHEN %s::bigint[] IS NULL
                  THEN %s::bigint[] IS NULL OR c.billing_entity_id = ANY(%s::bigint[])
@@ -89,6 +89,7 @@ COUNT_LATE: Final = """
 
 class SpendQuestion(NamedTuple):
     """Which charges count in a window: None = whatever it is. `slot_minutes`: those of a rolling window.
+    `recorded_since`: as much earlier as a caller's clock may be ahead.
 
     With `workspaces`, `payers` are those whose calls without a workspace count as well. `meter_event`: what
     the meter hears.
@@ -97,6 +98,7 @@ class SpendQuestion(NamedTuple):
     currency: str
     since: datetime
     until: datetime
+    recorded_since: datetime
     slot_minutes: int | None
     payers: Sequence[int] | None
     workspaces: Sequence[int] | None
@@ -125,7 +127,7 @@ def spent_before(raw: Session, counter: CounterRange, question: SpendQuestion) -
         ASKED,
         counter.customer_id,
         question.currency,
-        since,
+        question.recorded_since,
         since,
         question.until,
         *question.owners,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from django.conf import settings
+
 from accounts.models import BillingEntity, Organization, Workspace
 from billing.limits.catalogue import limit_of
 from billing.limits.present import present_windows
@@ -68,6 +70,7 @@ def _question(limit: SpendLimit, window: Window) -> SpendQuestion:
         currency=limit.currency,
         since=window.starts_at,
         until=window.ends_at,
+        recorded_since=window.starts_at - settings.EVENT_AHEAD_MAX,
         slot_minutes=slots,
         payers=payers,
         workspaces=workspaces,
