@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 
 from accounts.models import BillingEntity
 from billing.charging.entitling import COUNTED, quota_range
@@ -21,9 +21,10 @@ from metering.catalogue import CompiledMeter, compile_meter
 from metering.models import Meter
 from pricing.catalog.entitlements import EntitlementTerms
 from pricing.cycles import Cycle, Interval
-from pricing.models import Subscription
+from pricing.models import Subscription, SubscriptionChange
 from pricing.terms import terms_of
 
+Action = SubscriptionChange.Action
 Whose = tuple[int, str]
 """A payer's id and a feature."""
 
@@ -94,10 +95,15 @@ def entitlements_by_payer(entities: Iterable[BillingEntity], now: datetime) -> d
 
 
 def _running(payer_ids: Iterable[int], now: datetime) -> Iterable[Subscription]:
+    """Those that run now. One that is canceled while it rests does so to its end."""
+    rests = SubscriptionChange.objects.filter(
+        subscription=OuterRef("pk"), action__in=[Action.PAUSE, Action.RESUME], at__lte=now
+    ).exclude(status=SubscriptionChange.Status.WITHDRAWN)
     rows = Subscription.objects.filter(
         Q(ends_at=None) | Q(ends_at__gt=now), billing_entity_id__in=list(payer_ids), starts_at__lte=now
-    )
-    return rows.exclude(status=Subscription.Status.PAUSED).select_related("version").order_by("pk")
+    ).alias(last=Subquery(rests.order_by("-at", "-pk").values("action")[:1]))
+    rows = rows.filter(Q(last=None) | Q(last=Action.RESUME))
+    return rows.select_related("version").order_by("pk")
 
 
 def _meters(keys: Iterable[str | None]) -> dict[str, Meter]:

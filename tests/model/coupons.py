@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from tests.model.days import Span
-from tests.model.parties import TICK, Answer, Coupon, Payer, Segment, error
+from tests.model.parties import Answer, Coupon, Payer, Segment, error
 from tests.model.prices import ZERO, Component, rounded
 
 Place = tuple[Segment, str]
@@ -107,7 +107,7 @@ def _book(payer: Payer, period: Span, change: Change) -> None:
     if amount > 0:
         parts = segment.payments.give_back(key, amount)
     else:
-        parts = payer.wallet.burn([(key, -amount)], payer.end_of(period) - TICK, keeps=False)
+        parts = payer.wallet.burn([(key, -amount)], payer.last_of(period), keeps=False)
     payer.wallet.apply(parts)
     segment.payments.note(parts)
     segment.credited[key] = segment.credited.get(key, ZERO) + amount

@@ -18,6 +18,7 @@ LATE = timedelta(days=35)
 AHEAD = timedelta(hours=24)
 GRACE = timedelta(hours=24)
 TICK = timedelta(microseconds=1)
+NEVER = datetime.max.replace(tzinfo=UTC)
 CALLER = ("event", "workspace", "api_key", "billing_entity")
 Answer = tuple[int, dict[str, Any]]
 """Status and body: what the API must answer, as far as it is modelled."""
@@ -86,10 +87,10 @@ class Payer:
     organizations: str
     zone: ZoneInfo
     status: str = "active"
+    ends_at: datetime = NEVER
+    """When its subscription ends, and with it the last period."""
     chosen: Version | None = None
     """What it was changed to in a pause."""
-    ends_at: datetime | None = None
-    """When its subscription ends, for it is closed."""
     segments: dict[datetime, Segment] = field(default_factory=dict)
     redeemed: list[tuple[Coupon, datetime]] = field(default_factory=list)
     counted: list[Event] = field(default_factory=list)
@@ -101,13 +102,9 @@ class Payer:
         """The billing period of an instant, which is also the month of its quota."""
         return month_of(at, self.zone)
 
-    def is_sold_at(self, at: datetime) -> bool:
-        """Whether its subscription has not ended by then."""
-        return self.ends_at is None or at < self.ends_at
-
-    def end_of(self, period: Span) -> datetime:
-        """When a period ends: with the subscription, if that ends in it."""
-        return period[1] if self.ends_at is None else min(period[1], self.ends_at)
+    def last_of(self, period: Span) -> datetime:
+        """The last instant of a period, of which what its close books is."""
+        return min(period[1], self.ends_at) - TICK
 
     def version_at(self, at: datetime) -> Version | None:
         """The version of that instant, if it is not paused then."""

@@ -76,8 +76,7 @@ class System(Rerating):
         seen = [one.record for one in self.seen.values() if one.record is not None]
         charged = [one.spent.occurred_at for one in seen if one.payer is payer and one.is_charge]
         promised = [hold.expires_at for hold in payer.wallet.holds if hold.is_open]
-        last = max(charged, default=now), max(promised, default=now)
-        ends = [at + TICK if at >= now else now for at in last]
+        ends = [max([one + TICK for one in each if one >= now], default=now) for each in (charged, promised)]
         at = max(ends[0], min(ends[1], payer.period_at(now)[1]))
         payer.versions.append((at, None))
         payer.ends_at = at
@@ -98,9 +97,12 @@ class System(Rerating):
         self.settle(now)
         for payer in self.payers.values():
             at = payer.versions[0][0]
-            while payer.is_sold_at(at) and payer.end_of(period := payer.period_at(at)) + GRACE <= now:
+            while at < payer.ends_at:
+                period = payer.period_at(at)
+                at = min(period[1], payer.ends_at)
+                if at + GRACE > now:
+                    break
                 self._close(payer, period, now)
-                at = period[1]
 
     def _close(self, payer: Payer, period: Span, now: datetime) -> None:
         starts = [one[0] for one in payer.versions if period[0] <= one[0] < period[1]]
@@ -111,9 +113,7 @@ class System(Rerating):
                 missing = segment.minimum(component) - price(component, segment.events)
                 if missing > 0:
                     line = [(component["key"], missing)]
-                    self._pay(
-                        payer, segment, payer.wallet.burn(line, payer.end_of(period) - TICK, keeps=False)
-                    )
+                    self._pay(payer, segment, payer.wallet.burn(line, payer.last_of(period), keeps=False))
             segment.is_closed = True
         if closing:
             coupons.settle(payer, period, now)

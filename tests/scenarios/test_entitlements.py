@@ -210,3 +210,18 @@ def test_a_customers_own_key_sees_its_payers_entitlements_and_no_others() -> Non
     assert answer.json()["entitlements"][0]["used"] == "4"
     assert client.get("/v1/entitlements?workspace=south", headers=headers).status_code == 404
     assert Api("charges:write").get("/v1/entitlements", workspace="north").status_code == 403
+
+
+def test_a_pause_gives_nothing_whatever_end_was_planned_in_it() -> None:
+    story = entitled(QUOTA)
+    (row,) = story.api.get("/v1/subscriptions", billing_entity=story.payers["north"]).json()["data"]
+    for verb, body, left in (
+        ("pause", {}, []),
+        ("cancel", {"at": "period_end"}, []),
+        ("resume", {}, ["tokens_a_month"]),
+    ):
+        answer = story.api.post(f"/v1/subscriptions/{row['id']}/{verb}", body)
+        assert answer.status_code == 200, answer.content
+        assert list(shown(story)) == left
+    story.at(4, 1)
+    assert shown(story) == {}
