@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import Q
 
 from accounts.models import BillingEntity
 from billing.charging.entitling import COUNTED, quota_range
@@ -21,10 +21,10 @@ from metering.catalogue import CompiledMeter, compile_meter
 from metering.models import Meter
 from pricing.catalog.entitlements import EntitlementTerms
 from pricing.cycles import Cycle, Interval
-from pricing.models import Subscription, SubscriptionChange
+from pricing.models import Subscription
 from pricing.terms import terms_of
+from pricing.timeline import Span, timelines_of
 
-Action = SubscriptionChange.Action
 Whose = tuple[int, str]
 """A payer's id and a feature."""
 
@@ -74,18 +74,16 @@ def entitlements_by_payer(entities: Iterable[BillingEntity], now: datetime) -> d
     payers = {entity.pk: entity for entity in entities}
     found: dict[Whose, Entitlement] = {}
     quotas: dict[Whose, Quota] = {}
-    rows = list(_running(payers, now))
-    terms_by = {row.pk: terms_of(row.version) for row in rows}
-    meters = _meters(one.meter for terms in terms_by.values() for one in terms.entitlements)
-    for row in rows:
-        payer, terms = payers[row.billing_entity_id], terms_by[row.pk]
+    spans = [(payers[pk], span, terms_of(span.version)) for pk, span in _running(payers, now)]
+    meters = _meters(one.meter for _, _, terms in spans for one in terms.entitlements)
+    for payer, span, terms in spans:
         for one in terms.entitlements:
             whose, meter = (payer.pk, one.feature), meters.get(one.meter or "")
             found[whose] = _joined(found.get(whose), one, meter)
             is_counted = one.type == "metered" and meter is not None and meter.aggregation in COUNTED
             if meter is not None and is_counted and whose not in quotas:
                 reset, zone = one.reset or "month", ZoneInfo(payer.time_zone)
-                cycle = Cycle.anchored(Interval(reset), terms.anchor, row.anchor_at, zone)
+                cycle = Cycle.anchored(Interval(reset), terms.anchor, span.anchor_at, zone)
                 place = (payer.customer_id, payer.pk, meter.pk)
                 range_ = quota_range(*place, reset, cycle.period_at(now), is_resumed=True)
                 quotas[whose] = Quota(range_, meter)
@@ -94,16 +92,18 @@ def entitlements_by_payer(entities: Iterable[BillingEntity], now: datetime) -> d
     return {pk: [found[whose] for whose in sorted(found) if whose[0] == pk] for pk in payers}
 
 
-def _running(payer_ids: Iterable[int], now: datetime) -> Iterable[Subscription]:
-    """Those that run now. One that is canceled while it rests does so to its end."""
-    rests = SubscriptionChange.objects.filter(
-        subscription=OuterRef("pk"), action__in=[Action.PAUSE, Action.RESUME], at__lte=now
-    ).exclude(status=SubscriptionChange.Status.WITHDRAWN)
-    rows = Subscription.objects.filter(
+def _running(payer_ids: Iterable[int], now: datetime) -> list[tuple[int, Span]]:
+    """What holds now of each subscription that does not rest, with its payer's id.
+
+    By its changes: a worker may be late, and one that is canceled while it rests does so to its end.
+    """
+    running = Subscription.objects.filter(
         Q(ends_at=None) | Q(ends_at__gt=now), billing_entity_id__in=list(payer_ids), starts_at__lte=now
-    ).alias(last=Subquery(rests.order_by("-at", "-pk").values("action")[:1]))
-    rows = rows.filter(Q(last=None) | Q(last=Action.RESUME))
-    return rows.select_related("version").order_by("pk")
+    )
+    rows = list(running.select_related("version", "billing_entity").order_by("pk"))
+    timelines = timelines_of(rows, until=now)
+    spans = [(row.billing_entity_id, timelines[row.pk].at(now)) for row in rows]
+    return [(pk, span) for pk, span in spans if not span.is_paused]
 
 
 def _meters(keys: Iterable[str | None]) -> dict[str, Meter]:

@@ -61,6 +61,26 @@ def test_a_quota_stops_at_its_limit_and_says_when_it_resets() -> None:
     story.audit()
 
 
+def test_what_is_shown_obeys_a_scheduled_change_and_pause_before_a_worker_comes_to_them() -> None:
+    story = entitled(QUOTA)
+    larger = story.plan(
+        per_unit("tokens", "1"), per_unit("images", "10"), entitlements=[QUOTA | {"limit": "20"}]
+    )
+    (row,) = story.api.get("/v1/subscriptions", billing_entity=story.payers["north"]).json()["data"]
+    address = f"/v1/subscriptions/{row['id']}"
+    assert (
+        story.api.post(f"{address}/change", {"plan_version": larger, "at": "period_end"}).status_code == 200
+    )
+    assert story.api.post(f"{address}/pause", {"at": "2026-04-10T00:00:00Z"}).status_code == 200
+    assert shown(story)["tokens_a_month"]["limit"] == "10"
+    story.at(4, 1)
+    story.spend(15)
+    told = shown(story)["tokens_a_month"]
+    assert (told["limit"], told["used"], told["remaining"]) == ("20", "15", "5")
+    story.at(4, 10)
+    assert shown(story) == {}
+
+
 def test_quotas_are_the_payers_own_and_of_their_meter() -> None:
     story = entitled(QUOTA)
     story.spend(10, "north")
