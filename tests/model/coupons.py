@@ -50,10 +50,15 @@ def redeem(payer: Payer, coupon: Coupon, now: datetime) -> Answer:
 
 
 def coupons_in(payer: Payer, period: Span) -> list[Coupon]:
-    """Those that hold in a period: from the one in which they were redeemed, in so many as they last."""
+    """Those that hold in a period: from the one in which they were redeemed, in so many as they last.
+
+    One that was redeemed when the last period had just ended with the payer's subscription holds in none.
+    """
     found = []
     for coupon, at in payer.redeemed:
         first, count = payer.period_at(at), 0
+        if at > payer.last_of(first):
+            continue
         while first[0] <= period[0] and (coupon.periods is None or count < coupon.periods):
             if first == period:
                 found.append(coupon)
