@@ -199,7 +199,7 @@ def test_a_live_page_rests_while_its_tab_is_hidden(
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
     page.wait_for_timeout(4_000)
-    assert not requests
+    assert not [url for url in requests if "/static/" not in url], "chromium fetches icons when it likes to"
 
 
 def test_another_period_draws_the_charts_anew(
