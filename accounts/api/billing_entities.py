@@ -47,7 +47,8 @@ class BillingEntitySerializer(ShownSerializer):
 
 
 class BillingEntityChange(NamedSerializer):
-    """What may change about a payer: neither its currency nor its time zone."""
+    """What may change about a payer: neither its currency nor its time zone. `closed` is for ever: its
+    subscriptions end with it."""
 
     organization = TenantField(Organization, prefix="org", required=False, allow_null=True)
     status = serializers.ChoiceField(Status.choices, required=False)
