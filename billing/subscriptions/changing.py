@@ -74,6 +74,7 @@ def wanted_change(
     def note(
         locked: Locked, timeline: Timeline, instant: datetime, target: PlanVersion | None
     ) -> SubscriptionChange:
+        refuse_closed(locked.row.billing_entity)
         refuse_unless_running(locked.row, instant)
         if target is not None:
             check_fit(locked.row.billing_entity, target)

@@ -95,11 +95,13 @@ def test_credit_that_comes_each_month_comes_no_more(life: LifeStory) -> None:
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])
-def test_it_neither_rests_nor_goes_on(life: LifeStory, verb: str) -> None:
+def test_it_neither_rests_nor_goes_on_nor_changes(life: LifeStory, verb: str) -> None:
     payer = life.payer()
     subscription = life.start(payer, life.plan(base_fees=[]))
     close(life, payer)
+    life.at(3, 11)
     assert life.refusal(subscription, verb) == (403, "closed")
+    assert life.refusal(subscription, "change", plan_version=life.plan()) == (403, "closed")
 
 
 def test_a_closed_payer_owes_no_more_than_when_it_was_closed(life: LifeStory) -> None:
