@@ -27,5 +27,5 @@ def end_subscriptions(payer_ids: Collection[int]) -> Iterator[None]:
     for entity in entities:
         charged, promised = charged_until(entity, now), promised_until(entity, now)
         rows = entity.subscriptions.exclude(status=Subscription.Status.ENDED).order_by("pk")
-        for row in rows.select_related("billing_entity", "version__plan"):
-            end_with_payer(row, charged=charged, promised=promised)
+        running = list(rows.select_related("billing_entity", "version__plan"))
+        end_with_payer(running, now, charged=charged, promised=promised)

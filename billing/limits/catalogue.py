@@ -31,13 +31,14 @@ Caller = tuple[int | None, int | None, int]
 """Key, workspace and payer of a call."""
 NEVER: Final = Decimal("Infinity")
 Level = SpendLimit.Level
-_PREFIXES: Final = {
+OWNERS: Final = {
     Level.API_KEY.value: ("key", "api_key_id"),
     Level.WORKSPACE.value: ("ws", "workspace_id"),
     Level.METER.value: ("mtr", "meter_id"),
     Level.ORGANIZATION.value: ("org", "organization_id"),
     Level.BILLING_ENTITY.value: ("be", "billing_entity_id"),
 }
+"""By level, how public ids of its owners begin, and the column that names them."""
 
 
 class Counted(NamedTuple):
@@ -301,7 +302,7 @@ def _lock_those_of_several(limits: Iterable[Limit]) -> None:
 
 def limit_of(row: SpendLimit) -> Limit:
     """A stored limit (with its meter) as the charge path needs it."""
-    prefix, column = _PREFIXES[row.level]
+    prefix, column = OWNERS[row.level]
     owner_id = row.billing_entity_id if row.level == Level.METER else getattr(row, column)
     assert owner_id is not None
     return Limit(

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 
 from accounts.models import ApiKey, BillingEntity, Organization, Workspace
 from accounts.scoping import Viewer, visible
+from billing.limits.catalogue import OWNERS
 from core.errors import NotFound
 from core.ids import public_id, row_id
 from metering.models import Meter
@@ -17,14 +18,7 @@ from pricing.models import Subscription
 
 Place = tuple[str, str]
 """A level and the public id of whose it is there."""
-PREFIXES: Final[Mapping[str, str]] = {
-    "api_key": "key",
-    "workspace": "ws",
-    "meter": "mtr",
-    "organization": "org",
-    "billing_entity": "be",
-    "subscription": "sub",
-}
+PREFIXES: Final = {level: prefix for level, (prefix, _) in OWNERS.items()} | {"subscription": "sub"}
 """The levels that are rows; a feature is its own name, and a hold has none."""
 
 

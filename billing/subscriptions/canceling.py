@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from accounts.payers import refuse_closed
 from billing.subscriptions.checks import parts_of, refuse_overlaps
-from billing.subscriptions.moving import At, Life, Moved, Wanted, move, refuse_past, settle, take_over
+from billing.subscriptions.moving import (
+    At,
+    Life,
+    Moved,
+    Wanted,
+    move,
+    move_many,
+    refuse_past,
+    settle,
+    take_over,
+)
 from billing.subscriptions.ramping import restored_ramp, withdraw_ramps
 from billing.subscriptions.recording import Action, Status, record
 from billing.wallets import open_book
 from core import clock
 from core.errors import Conflict
 from pricing.locked import Locked, lock_subscriptions, save_rows
-from pricing.models import Subscription, SubscriptionChange
+from pricing.models import BillingPeriod, Subscription, SubscriptionChange
 from pricing.periods import SHORTEST
 from pricing.reshaping import delete_periods, reshape_periods
 from pricing.timeline import Timeline
@@ -49,22 +61,29 @@ def cancel(
     return move(Wanted(subscription, at, note), now)
 
 
-def end_with_payer(subscription: Subscription, *, charged: datetime, promised: datetime) -> None:
-    """End a subscription of a closed payer as `cancel_subscription` does, whatever end was planned.
+def end_with_payer(
+    subscriptions: Sequence[Subscription], now: datetime, *, charged: datetime, promised: datetime
+) -> None:
+    """End subscriptions of a closed payer as `cancel_subscription` does, whatever end was planned.
 
     That is after what was `charged`, and after what was `promised` as far as the present period goes, so that
     no fee of another one is due.
     """
-    now = clock.now()
-    period = subscription.periods.filter(starts_at__lte=now, ends_at__gt=now).first()
-    at = max(charged, promised if period is None else min(promised, period.ends_at))
-    if subscription.ends_at is not None and subscription.ends_at <= at:
-        return
+    present = BillingPeriod.objects.filter(
+        subscription__in=subscriptions, starts_at__lte=now, ends_at__gt=now
+    )
+    period_ends = dict(present.values_list("subscription_id", "ends_at"))
 
     def note(locked: Locked, timeline: Timeline, instant: datetime, _: Any) -> SubscriptionChange:
         return _end(locked, instant, now, credit_unused=False, reason="the payer is closed")
 
-    move(Wanted(subscription, at, note), now)
+    wanted = []
+    for row in subscriptions:
+        at = max(charged, min(promised, period_ends.get(row.pk, promised)))
+        if row.ends_at is None or row.ends_at > at:
+            wanted.append(Wanted(row, at, note))
+    if wanted:
+        move_many(wanted, now)
 
 
 def _end(
@@ -83,13 +102,14 @@ def withdraw_change(change: SubscriptionChange, *, reason: str = "") -> Subscrip
     """Take back a scheduled change, pause or cancellation before its time: what was before goes on.
 
     Raises Conflict when its time has come (`too_late`), it was withdrawn before, or another subscription of
-    the payer has come to price one of the meters.
+    the payer has come to price one of the meters; PermissionDenied for a closed payer.
     """
     now = clock.now()
     entity = change.subscription.billing_entity
     with open_book(entity, now) as book:
         locked = lock_subscriptions([change.subscription_id], min(now, change.at))[change.subscription_id]
         row = locked.row
+        refuse_closed(row.billing_entity)
         change = SubscriptionChange.objects.select_for_update(no_key=True).get(pk=change.pk)
         if change.status != Status.SCHEDULED or change.at <= now:
             says = "withdrawn already" if change.status == Status.WITHDRAWN else "in effect"

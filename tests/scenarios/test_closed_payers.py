@@ -112,3 +112,23 @@ def test_a_closed_payer_owes_no_more_than_when_it_was_closed(life: LifeStory) ->
     life.clock_at(life.now + timedelta(days=400))
     life.run_due()
     assert life.settled(payer) == owed
+
+
+def test_its_end_is_not_withdrawn_while_a_hold_is_open(life: LifeStory) -> None:
+    life.meter("tok")
+    payer = life.payer(top_up="100")
+    subscription = life.start(payer, life.plan(per_unit("tok", "1"), base_fees=[PLATFORM]))
+    life.api.make(
+        "/v1/authorizations", idempotency_key="h", workspace=f"w-{payer}", amount="5", expires_in=3600
+    )
+    life.at(3, 11)
+    life.api.make(
+        "/v1/authorizations", idempotency_key="i", workspace=f"w-{payer}", amount="5", expires_in=3600
+    )
+    close(life, payer)
+    shown = life.read(subscription)
+    assert shown["ends_at"] == "2026-03-11T01:00:00.000001Z"
+    assert life.refusal(subscription, "withdraw", change=shown["changes"][-1]["id"]) == (403, "closed")
+    life.at(6, 1)
+    life.run_due()
+    assert life.fees(subscription) == ["platform 31 03-01..04-01"]
