@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 
 from accounts.models import BillingEntity
 from billing.entitlements import Entitlement, entitlements_by_payer
-from core.numbers import CONTEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +16,6 @@ class EntitlementRow:
 
     payer: BillingEntity
     entitlement: Entitlement
-
-    @property
-    def filled(self) -> Decimal | None:
-        """What is used and held as a part of a quota; None of what has none, or one of nothing."""
-        one = self.entitlement
-        if one.used is None or one.held is None or not one.limit:
-            return None
-        return CONTEXT.divide(CONTEXT.add(one.used, one.held), one.limit)
 
     @property
     def unit(self) -> str:
