@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypedDict, Unpack
 
 from django.db import transaction
+from django.db.models import Func, Value
 
 from accounts.external_ids import check_external_id
 from accounts.models import Customer
@@ -39,3 +40,9 @@ def change_customer(customer: Customer, **changes: Unpack[CustomerChanges]) -> C
             customer.external_id = check_external_id(Customer, "cus", changes["external_id"], customer)
         customer.save(update_fields=["name", "external_id"])
         return customer
+
+
+def outdate_customer(customer_id: int) -> None:
+    """Let every process read anew what it keeps of a customer, as after a change of its configuration."""
+    version = Func(Value("core_config_version_seq"), function="nextval")
+    Customer.objects.filter(pk=customer_id).update(config_version=version)

@@ -21,6 +21,7 @@ from billing.ledger import (
     REVENUE,
     TRANSFERS,
     WALLET,
+    MovedAccount,
     Movement,
     PayerId,
     Transfer,
@@ -69,6 +70,7 @@ class PayerBook:
     """One locked payer. `seq` is the last number allotted, `seq_read` the last one in the database.
 
     `low_balance`: the amounts that alert when what is left falls below them; `left_before`: what was left.
+    `turnover`, `throughput`: by how much these grow (`LedgerAccount`).
     """
 
     payer: PayerId
@@ -82,6 +84,8 @@ class PayerBook:
     has_reserved: bool = False
     low_balance: Sequence[Decimal] = ()
     left_before: Decimal = ZERO
+    turnover: Decimal = ZERO
+    throughput: Decimal = ZERO
 
     @property
     def left(self) -> Decimal:
@@ -237,16 +241,15 @@ class PayerBook:
         if not grant.remaining:
             self.funds.grants.remove(grant)
 
-    def moved(self) -> Iterator[tuple[int, int, str, Decimal, Decimal, int]]:
+    def moved(self) -> Iterator[MovedAccount]:
         """What becomes of its accounts; the wallet's row always carries what is held and the last number."""
         customer_id, payer_id = self.payer
-        if WALLET not in self.movements:
-            yield customer_id, payer_id, WALLET, ZERO, self.funds.held, self.seq
+        wallet = self.movements.get(WALLET)
+        balance, held = ZERO if wallet is None else wallet.balance, self.funds.held
+        yield customer_id, payer_id, WALLET, balance, held, self.seq, self.turnover, self.throughput
         for kind, moved in self.movements.items():
-            if kind == WALLET:
-                yield customer_id, payer_id, WALLET, moved.balance, self.funds.held, self.seq
-            else:
-                yield customer_id, payer_id, kind, moved.balance, ZERO, moved.seq
+            if kind != WALLET:
+                yield customer_id, payer_id, kind, moved.balance, ZERO, moved.seq, ZERO, ZERO
 
     def _touch(self, grant_id: int) -> GrantChange:
         change = self.changed_grants.get(grant_id)

@@ -134,7 +134,7 @@ def _taken(quotas: Mapping[Whose, Quota], now: datetime) -> dict[Whose, tuple[De
     reserved: dict[str, Decimal] = {}
     behind: dict[str, tuple[CounterRange, CompiledMeter]] = {}
     answer = read_limit_counters(raw, [quota.range for quota in quotas.values()], now)
-    for position, _, _, _, _, held, metered, misses_holds in answer:
+    for position, _, _, _, held, metered, misses_holds in answer:
         whose = names[position - 1]
         range_, meter = quotas[whose]
         used[whose], reserved[range_.counter] = metered or ZERO, held or ZERO

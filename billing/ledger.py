@@ -17,6 +17,9 @@ from core.sql import NULL, TAB, HotTable, Row, Session, execute, key_arrays
 
 PayerId = tuple[int, int]
 """(customer id, billing entity id)"""
+MovedAccount = tuple[int, int, str, Decimal, Decimal, int, Decimal, Decimal]
+"""What becomes of an account: (customer, payer, kind, what is added to the balance, held, number, what is
+added to turnover, and to throughput)."""
 
 WALLET: Final = "wallet"
 RECEIVABLE: Final = "receivable"
@@ -44,7 +47,7 @@ TRANSFERS: Final = HotTable(
     },
 )
 LOCK: Final = """
-    SELECT a.customer_id, a.billing_entity_id, a.balance, a.held, a.seq
+    SELECT a.customer_id, a.billing_entity_id, a.balance, a.held, a.seq, a.turnover, a.throughput
     FROM unnest(%s::bigint[], %s::bigint[]) AS t(c, b)
     JOIN billing_ledgeraccount a ON a.customer_id = c AND a.billing_entity_id = b AND a.kind = 'wallet'
     ORDER BY a.customer_id, a.billing_entity_id FOR UPDATE OF a"""
@@ -73,10 +76,13 @@ OWED: Final = """
     FROM unnest(%s::bigint[], %s::bigint[]) AS t(c, b)
     JOIN billing_ledgeraccount a ON a.customer_id = c AND a.billing_entity_id = b AND a.kind = 'receivable'"""
 MOVE: Final = """
-    INSERT INTO billing_ledgeraccount AS a (customer_id, billing_entity_id, kind, balance, held, seq)
-    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::numeric[], %s::numeric[], %s::bigint[])
+    INSERT INTO billing_ledgeraccount AS a
+        (customer_id, billing_entity_id, kind, balance, held, seq, turnover, throughput)
+    SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::numeric[], %s::numeric[], %s::bigint[],
+                         %s::numeric[], %s::numeric[])
     ON CONFLICT (customer_id, billing_entity_id, kind) DO UPDATE
-    SET balance = a.balance + EXCLUDED.balance, held = EXCLUDED.held, seq = EXCLUDED.seq"""
+    SET balance = a.balance + EXCLUDED.balance, held = EXCLUDED.held, seq = EXCLUDED.seq,
+        turnover = a.turnover + EXCLUDED.turnover, throughput = a.throughput + EXCLUDED.throughput"""
 
 
 class Transfer(NamedTuple):
@@ -105,7 +111,8 @@ def lock_accounts(raw: Session, payers: Sequence[PayerId]) -> list[Any]:
 
 
 def send_lock(raw: Session, payers: Sequence[PayerId], *, skip_locked: bool = False) -> Answer:
-    """Lock wallet rows in id order: (customer, payer, balance, held, seq). May stand in a pipeline.
+    """Lock wallet rows in id order: (customer, payer, balance, held, seq, turnover, throughput). May stand in
+    a pipeline.
 
     With `skip_locked`, rows that another transaction holds are left out instead of waited for. The one
     place that knows how rows are locked (over shards it would be UPDATE ... RETURNING).
@@ -139,10 +146,10 @@ def read_owed(raw: Session, payers: Sequence[PayerId]) -> Answer:
     return execute(raw, OWED, key_arrays(payers, "nn"))
 
 
-def apply_movements(raw: Session, rows: Sequence[tuple[int, int, str, Decimal, Decimal, int]]) -> None:
-    """Add to balances: (customer, payer, kind, what is added, held, number); the payers' rows are locked."""
+def apply_movements(raw: Session, rows: Sequence[MovedAccount]) -> None:
+    """Add to the accounts of payers whose wallet rows are locked."""
     if rows:
-        execute(raw, MOVE, key_arrays(rows, "nntnnn"))
+        execute(raw, MOVE, key_arrays(rows, "nntnnnnn"))
 
 
 def transfer_row(

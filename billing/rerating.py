@@ -21,11 +21,12 @@ from accounts.directory import directory
 from accounts.models import BillingEntity
 from billing.charging import capturing, deciding, giving_back, late
 from billing.charging.booking import Batch, book_item, write_batch
-from billing.charging.limiting import read_limits
+from billing.charging.bounding import read_limits
 from billing.charging.outcomes import Charged
 from billing.charging.planning import Planned, Stored, forget_global, plan_requests
-from billing.charging.reading import Known, StaleConfig, lock_and_read
+from billing.charging.reading import Known, lock_and_read
 from billing.charging.requests import ChargeRequest, Mode
+from billing.charging.stale import StaleConfig
 from billing.models import Charge, ReRating, Reversal
 from billing.store_authorizations import read_caps
 from core import clock

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
+from core.numbers import ZERO
 from core.pipeline import Answer
 from core.sql import Session, execute, number_array, text_array
 
@@ -17,28 +18,29 @@ LOCK_LIMITS: Final = """
         ARRAY['api_key', 'workspace', 'meter', 'organization', 'billing_entity'], l.level::text), l.id
     FOR NO KEY UPDATE OF l"""
 # Rows that were met before, by their ids, at a third of the price of their names and instants; of rolling
-# windows, the sums of their slots; what open holds reserve of either, by counter.
+# windows, the sums of their slots and the row of the present one; what open holds reserve of either, by
+# counter.
 READ_WINDOWS: Final = """
-    SELECT c.id, NULL::bigint, c.counter, c.used, c.alerted, NULL::timestamptz, c.ctid
+    SELECT c.id, NULL::bigint, c.counter, c.used, c.alerted, NULL::timestamptz
     FROM unnest(%s::bigint[]) AS t(id) JOIN billing_limitcounter c ON c.id = t.id
     UNION ALL
-    SELECT NULL, t.n, NULL, c.used, c.alerted, c.oldest, c.place
+    SELECT c.id, t.n, NULL, c.used, c.alerted, c.oldest
     FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::timestamptz[])
         WITH ORDINALITY AS t(customer, counter, since, slot, n), LATERAL (
         SELECT sum(used) AS used, max(alerted) AS alerted, min(starts_at) FILTER (WHERE used <> 0) AS oldest,
-               max(ctid) FILTER (WHERE starts_at = t.slot) AS place
+               max(id) FILTER (WHERE starts_at = t.slot) AS id
         FROM billing_limitcounter
         WHERE customer_id = t.customer AND counter = t.counter AND starts_at >= t.since
         OFFSET 0) AS c
     UNION ALL
-    SELECT NULL, NULL, h.counter, sum(h.amount), NULL, NULL, NULL
+    SELECT NULL, NULL, h.counter, sum(h.amount), NULL, NULL
     FROM unnest(%s::bigint[], %s::text[]) AS t(customer, counter)
     JOIN billing_limithold h ON h.customer_id = t.customer AND h.counter = t.counter AND h.expires_at > %s
     GROUP BY h.counter"""
 # A quota that was not counted yet, or not all the while, has what its meter's buckets have, and may miss
 # holds (of those that name no amount).
 READ_COUNTERS: Final = """
-    SELECT t.n, c.id, c.used, c.alerted, c.ctid,
+    SELECT t.n, c.id, c.used, c.alerted,
         (SELECT sum(amount) FROM billing_limithold h
          WHERE h.customer_id = t.customer AND h.counter = t.counter AND h.expires_at > %s),
         CASE WHEN t.meter <> 0 AND (t.is_resumed OR c.used IS NULL) THEN (
@@ -56,14 +58,14 @@ READ_COUNTERS: Final = """
         WITH ORDINALITY AS t(customer, counter, since, until, payer, meter, is_resumed, n)
     LEFT JOIN billing_limitcounter c
         ON c.customer_id = t.customer AND c.counter = t.counter AND c.starts_at = t.since"""
-# Who has read a row under its lock finds it again where it lies, at half the price of looking it up; nobody
-# moves it meanwhile. If one did, the division by zero would undo the transaction.
+# Rows that were met before. Were one of them not there any more, or another's, the division by zero would
+# undo the transaction.
 MOVE_COUNTERS: Final = """
     WITH moved AS (
         UPDATE billing_limitcounter c
         SET used = c.used + t.used
-        FROM unnest(%s::tid[], %s::bigint[], %s::numeric[]) AS t(place, customer, used)
-        WHERE c.ctid = t.place AND c.customer_id = t.customer
+        FROM unnest(%s::bigint[], %s::text[], %s::numeric[]) AS t(id, counter, used)
+        WHERE c.id = t.id AND c.counter = t.counter
         RETURNING 1)
     SELECT 1 / (count(*) = %s::int)::int FROM moved"""
 ADD_COUNTERS: Final = """
@@ -103,21 +105,44 @@ FAR: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """The end of a window that has none."""
 
 
+Reader = tuple[int, int]
+"""A database session of this process, and how often what it had read was doubted."""
+
+
+class Calm(NamedTuple):
+    """Windows that were far from their next alert or refusal when they were read, and what is known since.
+
+    `reader`: who read them. `version`: the customer's config version then. `bound`: of a quota, what it was.
+    `room`: how much could come into each, when the payer's turnover (of a quota: throughput) was `mark`.
+    """
+
+    reader: Reader
+    version: int
+    bound: Decimal
+    room: Decimal
+    mark: Decimal
+
+
 class CounterRange:
     """A counter's rows: the one at `since`, or in a rolling window, which ends at FAR, all from there on.
 
     A quota's has `payer_id` and `meter_id`, whose buckets it begins with; `is_resumed`: it may have been
     counted for a while only, so that they are looked at again. `slot` is where of it what is asked counts. It
     is kept from batch to batch with its texts, for the same window is read again and again. `key`: its name
-    with that of its window; two of one key count in the same rows. `row`: the id of its row, once read.
+    with that of its window; two of one key count in the same rows. `row`: the id of its row (of a rolling
+    window, of that at `slot`), once read. Of a quota, `calm`: what was known when it was read, if that is of
+    use; `needed`: how much it has to bear to be calm.
     """
 
     __slots__ = (
+        "calm",
         "counter",
         "customer_id",
         "is_resumed",
         "is_rolling",
         "key",
+        "needed",
+        "payer_id",
         "row",
         "since",
         "slot",
@@ -138,6 +163,7 @@ class CounterRange:
         is_resumed: bool = False,
     ) -> None:
         self.customer_id = customer_id
+        self.payer_id = payer_id
         self.counter = counter
         self.since = since
         self.until = until
@@ -146,6 +172,8 @@ class CounterRange:
         self.slot = since if slot is None else slot
         self.key = f"{counter} {since.isoformat()}"
         self.row = 0
+        self.calm: Calm | None = None
+        self.needed = ZERO
         self.texts = (
             str(customer_id),
             f'"{counter}"',
@@ -194,9 +222,9 @@ def send_limit_lock(raw: Session, limit_ids: Iterable[int]) -> None:
 
 
 def read_limit_counters(raw: Session, ranges: Sequence[CounterRange], now: datetime) -> Answer:
-    """(position in the ranges from 1, id of the row, used, highest threshold fired, place, held, metered,
-    whether open holds are missing in it) of each; id, used, threshold and place are null where there is no
-    row yet. None of the ranges is rolling. One statement.
+    """(position in the ranges from 1, id of the row, used, highest threshold fired, held, metered,
+    whether open holds are missing in it) of each; id, used and threshold are null where there is no row yet.
+    None of the ranges is rolling. One statement.
 
     `metered` is what the buckets have of a quota that is new or resumed: that is what is used of it.
     """
@@ -206,10 +234,10 @@ def read_limit_counters(raw: Session, ranges: Sequence[CounterRange], now: datet
 def read_windows(
     raw: Session, known: Sequence[CounterRange], rolling: Sequence[CounterRange], now: datetime
 ) -> Answer:
-    """Rows of three kinds, by one statement: (id, -, counter, used, highest threshold fired, -, place) of the
-    known ranges, whose `row` was read before, where it is there still; (-, position from 1, -, used,
-    threshold, oldest slot with spend, place of the row at `slot`) of each rolling one, null where nothing is;
-    and where open holds reserve something (-, -, counter, amount, -, -, -).
+    """Rows of three kinds, by one statement: (id, -, counter, used, highest threshold fired, -) of the
+    known ranges, whose `row` was read before, where it is there still; (id of the row at `slot`, position
+    from 1, -, used, threshold, oldest slot with spend) of each rolling one, null where nothing is; and where
+    open holds reserve something (-, -, counter, amount, -, -).
     """
     counters = {one.counter: one for one in (*known, *rolling)}
     return execute(
@@ -230,10 +258,10 @@ def columns_of(ranges: Sequence[CounterRange], number: int) -> list[Any]:
     return ["{" + ",".join(column) + "}" for column in columns[:number]]
 
 
-def move_limit_counters(raw: Session, rows: Sequence[tuple[str, str, Decimal]]) -> None:
-    """Add to rows that were read under their locks: (place, customer as text, what is used more) of each."""
-    places, customers, used = zip(*rows, strict=True)
-    columns = ('{"' + '","'.join(places) + '"}', "{" + ",".join(customers) + "}", number_array(used))
+def move_limit_counters(raw: Session, rows: Sequence[tuple[int, str, Decimal]]) -> None:
+    """Add to rows that are known and locked: (id, name of the counter as text, what is used more) of each."""
+    ids, counters, used = zip(*rows, strict=True)
+    columns = (number_array(ids), "{" + ",".join(counters) + "}", number_array(used))
     execute(raw, MOVE_COUNTERS, (*columns, len(rows)))
 
 

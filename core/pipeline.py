@@ -84,7 +84,7 @@ class Pipeline:
         if not queue:
             return
         libpq = self.connection.pgconn
-        if not self.connection.autocommit and libpq.transaction_status == pq.TransactionStatus.IDLE:
+        if not self.connection.autocommit and is_beginning(self.connection):
             queue.insert(0, (_BEGIN, [], Answer()))
         session = _session(self.connection)
         prepared = session.prepared
@@ -116,6 +116,7 @@ class _Session:
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = ref(connection)
+        self.number = next(_session_numbers)
         self.prepared: set[str] = set()
         self.adapters = AdaptersMap(connection.adapters)
         self.adapters.register_loader("timestamptz", TimestamptzLoader)
@@ -126,7 +127,18 @@ class _Session:
         return self._connection()
 
 
+_session_numbers: Final = count(1)
 _sessions: Final[WeakKeyDictionary[psycopg.Connection[Any], _Session]] = WeakKeyDictionary()
+
+
+def session_number(connection: psycopg.Connection[Any]) -> int:
+    """A number that no other connection of this process ever had."""
+    return _session(connection).number
+
+
+def is_beginning(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the next statement is the first of its transaction."""
+    return connection.pgconn.transaction_status == pq.TransactionStatus.IDLE
 
 
 def _session(connection: psycopg.Connection[Any]) -> _Session:

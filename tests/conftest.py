@@ -85,6 +85,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
             server.stop()
 
 
+@pytest.fixture(autouse=True)
+def _limits_are_remembered(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what is read of limits be kept, as between transactions of their own, where a test is all one.
+
+    A transaction that begins with reading keeps what it read; in a test's own, none begins.
+    """
+    marker = request.node.get_closest_marker("django_db")
+    if marker is not None and not marker.kwargs.get("transaction"):
+        monkeypatch.setattr("billing.charging.limiting.is_beginning", lambda _: True)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _real_time() -> Iterator[None]:
     """No module leaves its clock to the next one, not even where its own set-up broke off."""

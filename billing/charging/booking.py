@@ -135,6 +135,7 @@ def write_batch(raw: psycopg.Connection[Any], batch: Batch, known: Known, *, is_
     few = copy_many(raw, (*tables, transfers_of(known.books.values())))
     with Pipeline(raw) as pipe:
         insert_few(pipe, few)
+        known.limiting.grow(known.books)
         write_books(pipe, known.books.values())
         tell_low_balances(pipe, known.books.values(), batch.now)
         write_counters(pipe, batch.states)

@@ -6,7 +6,7 @@ docs/algorithms/limits.md tells the rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -98,6 +98,14 @@ class Needs:
                     resets_at = need.tally.range.until
                     return Missing(need.feature, need.quota, used, resets_at, asked <= need.quota)
         return None
+
+    def asked(
+        self, item: Planned, quantity: Callable[[Heard], Decimal]
+    ) -> Iterator[tuple[CounterRange, Decimal]]:
+        """The quotas that an item uses, and how much of them."""
+        for need in self.by_item.get(item.index, ()):
+            if need.range is not None and (asked := need.asked(quantity)):
+                yield need.range, asked
 
     def count(self, item: Planned, quantity: Callable[[Heard], Decimal], sign: int) -> None:
         """Count an item's usage in its quotas; `sign` -1 takes it back."""

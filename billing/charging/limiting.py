@@ -1,7 +1,8 @@
 """Spend limits in the charge path: planned before the lock, locked after the wallets, counted in memory.
 
 Two statements lock and read all limits and quotas of a batch, one writes what was counted, one more fires
-the alerts; none of them when there is nothing to limit. See docs/algorithms/limits.md.
+the alerts; none of them when there is nothing to limit. What is far from mattering is not read (`calm`).
+See docs/algorithms/limits.md.
 """
 
 from __future__ import annotations
@@ -12,18 +13,22 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, Protocol
 
-from billing.charging.entitling import Missing, Needs, plan_needs
+from billing.book import PayerBook
+from billing.charging.calm import Quiet, reader_of, remember
+from billing.charging.entitling import Missing, Needs
 from billing.charging.planning import Heard, Planned
-from billing.charging.requests import Mode
 from billing.charging.tallies import Bound, Tally, meet, take_in
-from billing.limits import Limit, LimitBook, find_homes, limit_books
-from billing.limits.windows import reached, slot_at, slot_leaves_at
+from billing.ledger import PayerId
+from billing.limits import Limit
+from billing.limits.catalogue import Course
+from billing.limits.windows import reached, slot_leaves_at
 from billing.models import Alert
 from billing.store_limits import (
     FAR,
     AlertRow,
     CounterChange,
     CounterRange,
+    Reader,
     add_limit_counters,
     fire_alerts,
     move_limit_counters,
@@ -32,7 +37,7 @@ from billing.store_limits import (
     send_limit_lock,
 )
 from core.numbers import CONTEXT, ZERO
-from core.pipeline import Answer, Pipeline
+from core.pipeline import Answer, Pipeline, is_beginning
 from metering.catalogue import CompiledMeter
 
 add, subtract = CONTEXT.add, CONTEXT.subtract
@@ -77,46 +82,76 @@ class Over(NamedTuple):
 class Limiting:
     """The limits and quotas of one batch. `is_empty`: no payer of it has any, so there is nothing to ask.
 
-    `behind`: the counters of quotas that miss open holds. `is_first`: an account was opened for it, for which
-    nobody who came meanwhile could wait. `windows`: what was asked of rows that are known, by their
-    ids, and of rolling windows; `unmet`: of those that this process has not met.
+    `bounds`, `tallies`: of the customers of whom everything is read, at these `versions` of their config;
+    `courses` are what is kept of it. `quiet`: of the other items, where nothing has to be read; `quiets` are
+    their payers'. `behind`: the counters of quotas that miss open holds. `is_first`: an account was opened
+    for it, for which nobody who came meanwhile could wait. `windows`: what was asked of rows that are known,
+    by their ids, and of rolling windows; `unmet`: of those that this process has not met. `reader`: who may
+    keep what is read, for it cannot be undone.
     """
 
     now: datetime
+    versions: Mapping[int, int] = field(default_factory=dict)
     needs: Needs = field(default_factory=Needs)
     bounds: dict[int, list[Bound]] = field(default_factory=dict)
     tallies: dict[str, Tally] = field(default_factory=dict)
+    courses: dict[Course, PayerId] = field(default_factory=dict)
+    quiet: dict[int, tuple[Quiet, Course | None]] = field(default_factory=dict)
+    quiets: dict[PayerId, Quiet] = field(default_factory=dict)
     alerts: list[AlertRow] = field(default_factory=list)
     behind: set[str] = field(default_factory=set)
     is_empty: bool = True
     is_first: bool = False
     windows: tuple[dict[int, Tally], list[Tally], Answer] | None = None
     unmet: tuple[list[Tally], Answer] | None = None
+    reader: Reader | None = None
 
     def send(self, pipe: Pipeline) -> None:
         """Lock the limits and ask what they and the quotas have used; the wallets are locked before."""
         if not self.tallies:
             return
+        self.reader = reader_of(pipe.connection) if is_beginning(pipe.connection) else None
         tallies = self.tallies.values()
         limits = [tally.limit for tally in tallies if tally.limit is not None]
         limit_ids = [limit.id for limit in limits if limit.is_locked or (self.is_first and limit.is_shared)]
         if limit_ids:
             send_limit_lock(pipe, limit_ids)
-        known = {row: tally for tally in tallies if (row := tally.range.row) and not tally.range.is_resumed}
         rolling = [tally for tally in tallies if tally.range.is_rolling]
+        whole = [tally for tally in tallies if not tally.range.is_rolling]
+        known = {tally.range.row: tally for tally in whole if tally.range.row and not tally.range.is_resumed}
         if known or rolling:
             windows = ([tally.range for tally in known.values()], [tally.range for tally in rolling])
             self.windows = (known, rolling, read_windows(pipe, *windows, self.now))
-        if len(known) + len(rolling) < len(tallies):
-            met = {*known.values(), *rolling}
-            unmet = [tally for tally in tallies if tally not in met]
+        if len(known) < len(whole):
+            met = {*known.values()}
+            unmet = [tally for tally in whole if tally not in met]
             self.unmet = (unmet, read_limit_counters(pipe, [tally.range for tally in unmet], self.now))
 
-    def receive(self) -> bool:
-        """Take in what was read. False when a row that was known is gone: plan anew."""
+    def receive(self, locked: Iterable[Sequence[Any]]) -> bool:
+        """Take in what was read, and what the payers' rows (`send_lock`) say of what was not. False when it
+        is not enough, or a row that was known is gone: plan anew."""
         if self.unmet is not None:
             self.behind |= meet(*self.unmet)
-        return self.windows is None or take_in(*self.windows)
+        if self.windows is not None and not take_in(*self.windows):
+            return False
+        if not (self.quiets or self.reader):
+            return True
+        marks = {(row[0], row[1]): (row[5], row[6]) for row in locked}
+        if self.reader is not None:
+            self._remember(self.reader, marks)
+        opened = [quiet.open(*marks[payer]) for payer, quiet in self.quiets.items() if payer in marks]
+        return all(opened)
+
+    def _remember(self, reader: Reader, marks: Mapping[PayerId, tuple[Decimal, Decimal]]) -> None:
+        """Keep what was read of limits and quotas that are far from mattering. What was told too late for a
+        rolling window did not read that."""
+        for course, payer in self.courses.items():
+            read = [tally for _, range_, _ in course.counted if (tally := self.tallies.get(range_.key))]
+            if payer in marks and course.is_whole and len(read) == len(course.counted):
+                remember(course, read, reader, self.versions[payer[0]], marks[payer][0])
+        for tally in self.tallies.values():
+            if tally.limit is None and tally.payer in marks:
+                remember(tally.range, [tally], reader, self.versions[tally.payer[0]], marks[tally.payer][1])
 
     def quotas_behind(self) -> dict[str, tuple[CounterRange, CompiledMeter]]:
         """The quotas that miss open holds, by counter, with the meters that they bound."""
@@ -131,20 +166,33 @@ class Limiting:
         """Let a hold that a quota missed count in it, in every window."""
         for tally in self.tallies.values():
             if tally.range.counter == counter:
-                tally.held = add(tally.held, amount)
+                tally.hold(amount)
 
     def missing(self, item: Planned, quantity: Callable[[Heard], Decimal]) -> Missing | None:
         """The first entitlement that an item lacks; `quantity` = what it adds to a meter that hears it."""
+        quiet = self.quiet.get(item.index)
+        if quiet is not None:
+            for quota, asked in self.needs.asked(item, quantity):
+                quiet[0].bear_units(quota, asked)
         return self.needs.missing(item, quantity)
 
     def count_quotas(self, item: Planned, quantity: Callable[[Heard], Decimal], sign: int = 1) -> None:
         """Count an item's usage in its quotas; `sign` -1 takes it back."""
-        self.needs.count(item, quantity, sign)
+        quiet = self.quiet.get(item.index)
+        if quiet is None:
+            self.needs.count(item, quantity, sign)
+            return
+        for quota, asked in self.needs.asked(item, quantity):
+            quiet[0].use(quota, asked if sign > 0 else asked.copy_negate())
 
     def over(self, item: Planned, rated: RatedAmounts) -> Over | None:
         """The first hard limit that the item would pass, in the order of levels."""
         whole = rated.amount
         if whole <= 0:
+            return None
+        quiet = self.quiet.get(item.index)
+        if quiet is not None:
+            quiet[0].bear(quiet[1], whole)
             return None
         for bound in self.bounds.get(item.index, ()):
             limit = bound.limit
@@ -157,6 +205,9 @@ class Limiting:
 
     def count(self, item: Planned, rated: RatedAmounts) -> None:
         """Count an item that is booked, whatever it asked, and note the thresholds that it reaches."""
+        quiet = self.quiet.get(item.index)
+        if quiet is not None:
+            quiet[0].spend(quiet[1], rated.amount)
         bounds = self.bounds.get(item.index)
         if bounds is None:
             return
@@ -184,7 +235,9 @@ class Limiting:
                 counted[bound.limit.counter] = amount
         counted |= self.needs.hold(item, quantity)
         for tally in self.tallies.values() if counted else ():
-            tally.held = add(tally.held, counted.get(tally.range.counter, ZERO))
+            held = counted.get(tally.range.counter)
+            if held is not None:
+                tally.hold(held)
         return [[counter, str(amount)] for counter, amount in counted.items()]
 
     def release(self, counted_in: Iterable[Sequence[str]], sign: int = 1) -> None:
@@ -196,8 +249,9 @@ class Limiting:
             return
         freed = {counter: Decimal(amount) for counter, amount in counted_in}
         for tally in self.tallies.values() if freed else ():
-            amount = freed.get(tally.range.counter, ZERO)
-            tally.held = subtract(tally.held, amount) if sign > 0 else add(tally.held, amount)
+            held = freed.get(tally.range.counter)
+            if held is not None:
+                tally.release(held) if sign > 0 else tally.hold(held)
 
     def draw(self, counted_in: Iterable[Sequence[str]], amount: Decimal) -> None:
         """Let a lease hold so much less, for a call of its that is counted instead."""
@@ -207,16 +261,34 @@ class Limiting:
                 if tally.range.counter in names:
                     tally.held = max(ZERO, subtract(tally.held, amount))
 
+    def grow(self, books: Mapping[PayerId, PayerBook]) -> None:
+        """Let the payers' turnovers and throughputs grow by what came, at most, into one limit or quota."""
+        for payer, quiet in self.quiets.items():
+            if payer in books:
+                books[payer].turnover, books[payer].throughput = quiet.turned, quiet.put
+        for tally in self.tallies.values():
+            book = books.get(tally.payer) if tally.grown else None
+            if book is None or (tally.limit is not None and tally.limit.is_locked):
+                continue
+            if tally.limit is None:
+                book.throughput = max(book.throughput, tally.grown)
+            else:
+                book.turnover = max(book.turnover, tally.grown)
+
     def write(self, pipe: Pipeline) -> None:
         """Write what was counted and fire the alerts."""
-        moved: list[tuple[str, str, Decimal]] = []
+        moved = [
+            (range_.row, range_.texts[1], used)
+            for quiet in self.quiets.values()
+            for range_, used in quiet.changes.items()
+        ]
         added: list[CounterChange] = []
         for tally in self.tallies.values():
             range_ = tally.range
             for starts_at, used in tally.changes.items():
                 has_fired = tally.alerted_in is not None and tally.alerted_in == starts_at
-                if tally.place is not None and starts_at == range_.slot and not has_fired:
-                    moved.append((tally.place, range_.texts[0], used))
+                if range_.row and starts_at == range_.slot and not has_fired:
+                    moved.append((range_.row, range_.texts[1], used))
                 else:
                     added.append(CounterChange(range_, starts_at, used, tally.alerted if has_fired else 0))
         if moved:
@@ -251,101 +323,14 @@ class Limiting:
         tally.next_step = limit.next_step(tally.alerted)
 
 
-def plan_limits(items: Sequence[Planned], versions: Mapping[int, int], now: datetime) -> Limiting:
-    """The limits that the items of a batch count in, at these config versions of their customers."""
-    limiting = Limiting(now, plan_needs(items))
-    tallies = limiting.tallies
-    for needs in limiting.needs.by_item.values():
-        for need in needs:
-            range_ = need.range
-            if range_ is not None:
-                need.tally = tallies.get(range_.key)
-                if need.tally is None:
-                    need.tally = tallies[range_.key] = Tally(range_)
-                if range_.is_resumed:
-                    need.tally.range = range_
-    books = read_limits(items, versions)
-    if books:
-        for item in items:
-            found = item.attribution
-            if found.payer is None or found.problem is not None:
-                continue
-            if not item.lines and item.stored is None and item.request.hold is None:
-                continue  # it costs nothing
-            here = books.get(found.payer.customer_id)
-            if here is not None:
-                limiting.bounds[item.index] = _bounds(tallies, here, item, now)
-    limiting.is_empty = not (limiting.bounds or limiting.needs.by_item)
-    return limiting
-
-
-def read_limits(items: Iterable[Planned], versions: Mapping[int, int]) -> dict[int, LimitBook]:
-    """The books of the items' customers at these versions, with the organizations of their workspaces.
-
-    They are kept where they are first read outside of a transaction: before that of the charge.
-    """
-    books = limit_books(versions)
-    if books:
-        _find_homes(items, books)
-    return books
-
-
-def _find_homes(items: Iterable[Planned], books: dict[int, LimitBook]) -> None:
-    unknown: dict[int, set[int]] = {}
-    for item in items:
-        payer, workspace_id = item.attribution.payer, item.attribution.workspace_id
-        book = books.get(payer.customer_id) if payer is not None else None
-        if book is not None and workspace_id is not None and not book.knows(workspace_id):
-            unknown.setdefault(book.customer_id, set()).add(workspace_id)
-    for customer_id, workspace_ids in unknown.items():
-        books[customer_id] = find_homes(books[customer_id], workspace_ids)
-
-
-def _bounds(tallies: dict[str, Tally], book: LimitBook, item: Planned, now: datetime) -> list[Bound]:
-    found, instant = item.attribution, item.request.event.occurred_at
-    payer = found.payer
-    assert payer is not None
-    caller = (found.api_key_id, found.workspace_id, payer.id)
-    period = item.segments[0].period if item.segments else None
-    bounds = []
-    is_report = item.request.mode is Mode.REPORT
-    for limit, counted, slot in book.course(caller, payer.currency, instant, now, period).counted:
-        if limit.meter_key is not None and not _may_be_of(limit, item):
-            continue
-        if is_report and limit.hours:
-            slot = slot_at(_rolls_at(item, now), limit.hours)
-            if slot < counted.since:
-                continue  # it had left the window before it was told
-        tally = tallies.get(counted.key)
-        if tally is None:
-            tally = tallies[counted.key] = Tally(counted, limit)
-        bounds.append(Bound(limit, tally, slot))
-    return bounds
-
-
-def _rolls_at(item: Planned, now: datetime) -> datetime:
-    """When what is not asked counts in a rolling window: when it happened; a stored call as it did then."""
-    instant, stored = item.request.event.occurred_at, item.stored
-    if stored is None:
-        return min(instant, now)
-    return stored.recorded_at if stored.was_asked else min(instant, stored.recorded_at)
-
-
-def _may_be_of(limit: Limit, item: Planned) -> bool:
-    """Whether an item's charge may have a line of the limit's meter: of a stored one prices may have changed,
-    and of a hold that names its amount anything may come of the event, or of none."""
-    if _names_amount(item):
-        return item.request.event.event in ("", limit.meter_event)
-    return item.stored is not None or any(line.meter.key == limit.meter_key for line in item.lines)
-
-
-def _names_amount(item: Planned) -> bool:
+def names_amount(item: Planned) -> bool:
+    """Whether it is a hold of an amount that the caller named."""
     return item.request.hold is not None and item.request.hold.amount is not None
 
 
 def _asked(limit: Limit, item: Planned, rated: RatedAmounts) -> Decimal:
     """What of an item a limit is asked for. An amount that was named may all become the meter's."""
-    if limit.meter_key is None or _names_amount(item):
+    if limit.meter_key is None or names_amount(item):
         return rated.amount
     return amount_for(limit, rated)
 

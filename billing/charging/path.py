@@ -18,17 +18,19 @@ from accounts.credentials import IntegrationKeyRecord
 from accounts.directory import directory
 from billing.charging import capturing, deciding, drawing, giving_back, late
 from billing.charging.booking import Batch, book_item, note_denial, write_batch
+from billing.charging.bounding import read_limits
+from billing.charging.calm import doubt
 from billing.charging.deciding import RatedItem
 from billing.charging.holding import hold_item
-from billing.charging.limiting import read_limits
 from billing.charging.outcomes import Authorized, Charged, Denied, Failed, Outcome, Quarantined, Recorded
 from billing.charging.planning import Planned, forget_global, plan_requests
 from billing.charging.problems import problem_of
-from billing.charging.reading import Known, KnownKey, StaleConfig, lock_and_read
+from billing.charging.reading import Known, KnownKey, lock_and_read
 from billing.charging.repeating import answer_again, repeat
 from billing.charging.reporting import ReportedHolds, check_reports, name_late_captures
 from billing.charging.requests import ChargeRequest, Mode
 from billing.charging.shards import Numbered, shards_of
+from billing.charging.stale import StaleConfig
 from billing.charging.straight import book_straight
 from billing.funding import Part
 from core import clock
@@ -104,7 +106,11 @@ def charge_batch(requests: Sequence[Numbered], *, skip_locked: bool) -> dict[int
 def _may_retry(error: Exception) -> bool:
     """Whether another attempt may get past it: a key that another payer's charge just used, a deadlock, a
     table that was just changed."""
-    return isinstance(error.__cause__ or error, RETRIED)
+    cause = error.__cause__ or error
+    if isinstance(cause, psycopg.errors.DivisionByZero):  # a counter's row is gone (store_limits)
+        doubt()
+        return True
+    return isinstance(cause, RETRIED)
 
 
 def _run_alone(requests: Sequence[Numbered], *, skip_locked: bool) -> dict[int, Outcome]:

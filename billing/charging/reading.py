@@ -13,16 +13,18 @@ import psycopg
 
 from accounts.models import BillingEntity
 from billing.book import PayerBook, grant_from_row, read_grants
-from billing.charging.limiting import Limiting, plan_limits
+from billing.charging.bounding import plan_limits
+from billing.charging.calm import reader_of
+from billing.charging.limiting import Limiting
 from billing.charging.older_holds import count_older_holds
 from billing.charging.planning import Plan, Planned, UniqueUse
+from billing.charging.stale import StaleConfig
 from billing.charging.wanted import send_wanted
 from billing.funding import Funds, Grant
 from billing.holds import Hold, HoldId
 from billing.ledger import PayerId, open_missing, read_owed, send_lock
 from billing.margin_floors import PayerPeriods, sums
 from billing.standing import Standing, read_standing
-from core.database_errors import Unavailable
 from core.numbers import ZERO
 from core.pipeline import Pipeline
 from core.sql import execute, number_array
@@ -60,15 +62,6 @@ class Known:
     floored: list[PayerPeriods] = field(default_factory=list)
 
 
-class StaleConfig(Unavailable):
-    """The configuration changed since the batch was planned: plan it again."""
-
-    def __init__(self, customer_ids: list[int], is_global: bool) -> None:
-        super().__init__("unavailable", "The configuration keeps changing; send the same request again.")
-        self.customer_ids = customer_ids
-        self.is_global = is_global
-
-
 def lock_and_read(
     raw: psycopg.Connection[Any],
     plan: Plan,
@@ -87,7 +80,7 @@ def lock_and_read(
     invoiced = plan.payers(item for item in plan.items if _is_invoiced(item))
     keys = _idempotency_keys(plan.items)
     counters, uniques = counter_keys(plan.items), unique_keys(plan.items)
-    limiting = plan_limits(plan.items, plan.customer_versions, now)
+    limiting = plan_limits(plan.items, plan.customer_versions, now, reader_of(raw))
     limiting.is_first = is_first
     floored = floored_payers(plan.items)
     with Pipeline(raw) as pipe:
@@ -106,7 +99,7 @@ def lock_and_read(
     locked = locks.fetchall()
     if open_missing(raw, payers, locked, skip_locked=skip_locked):
         return lock_and_read(raw, plan, now, skip_locked=skip_locked, is_first=True)
-    if not limiting.receive():
+    if not limiting.receive(locked):
         raise StaleConfig([], is_global=False)
     known = Known(limiting)
     for customer_id, key, payload_hash, event_id, recorded_at in found_keys:
@@ -199,7 +192,7 @@ def _open_books(
     owes = {(customer_id, payer_id): balance.copy_negate() for customer_id, payer_id, balance in owed}
     books = {}
     pending: dict[PayerId, list[Grant]] = {}
-    for customer_id, payer_id, balance, held, seq in locked:
+    for customer_id, payer_id, balance, held, seq, *_ in locked:
         payer = payers[customer_id, payer_id]
         funds = Funds(
             settlement=payer.settlement,

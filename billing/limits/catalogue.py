@@ -18,9 +18,9 @@ from django.db.models import Count
 from accounts.models import BillingEntity, Organization, Workspace
 from billing.limits.windows import HUNDRED, Window, day_at, month_at, rolling_at, slot_at, slot_length
 from billing.models import SpendLimit
-from billing.store_limits import FAR, LONG_AGO, CounterRange
+from billing.store_limits import FAR, LONG_AGO, Calm, CounterRange
 from core.ids import public_id
-from core.numbers import CONTEXT
+from core.numbers import CONTEXT, ZERO
 from core.sql import open_transaction, still_holds
 from pricing.cycles import Period
 
@@ -129,10 +129,15 @@ class Limit:
         return Counted(CounterRange(self.customer_id, self.counter, *window), window.starts_at, reason)
 
 
-class Course(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Course:
     """Where the calls of one key, workspace and payer count, as long as none of their windows moves on: of
     calls that occur from `since` until `until`, seen from `seen_since` until `seen_until`, under the payer's
     `period`.
+
+    `calm`: what was known of all these windows when they were read, if that is of use; `needed`: how much
+    they have to bear to be calm. `is_whole`: what a call costs counts in all of them, as a whole. `rolls`:
+    one of them is a rolling one.
     """
 
     counted: tuple[tuple[Limit, CounterRange, datetime], ...]
@@ -141,6 +146,10 @@ class Course(NamedTuple):
     until: datetime
     seen_since: datetime
     seen_until: datetime
+    is_whole: bool
+    rolls: bool
+    calm: Calm | None = None
+    needed: Decimal = ZERO
 
     @classmethod
     def of(cls, limits: Iterable[Limit], instant: datetime, now: datetime, period: Period | None) -> Course:
@@ -155,6 +164,8 @@ class Course(NamedTuple):
             min((range_.until for range_ in whole), default=FAR),
             max((since for since, _ in slots), default=LONG_AGO),
             min((until for _, until in slots), default=FAR),
+            all(limit.meter_key is None for limit, _, _ in counted),
+            bool(slots),
         )
 
     def holds(self, instant: datetime, now: datetime, period: Period | None) -> bool:

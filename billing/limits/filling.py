@@ -65,12 +65,12 @@ def _read(
     whole = [pk for pk, one in ranges.items() if not one.is_rolling]
     if whole:
         answer = read_limit_counters(driver(), [ranges[pk] for pk in whole], now)
-        for position, _, used, _, _, held, *_ in answer:
+        for position, _, used, _, held, *_ in answer:
             found[whole[position - 1]] = (used or ZERO, held or ZERO, None)
     rolling = [pk for pk, one in ranges.items() if one.is_rolling]
     if rolling:
         reserved: dict[str, Decimal] = {}
-        for _, position, counter, used, _, oldest, _ in read_windows(
+        for _, position, counter, used, _, oldest in read_windows(
             driver(), [], [ranges[pk] for pk in rolling], now
         ):
             if position is None:

@@ -239,6 +239,14 @@ class Migration(migrations.Migration):
                 ("balance", core.fields.AmountField(decimal_places=18, default=0, max_digits=60)),
                 ("held", core.fields.AmountField(decimal_places=18, default=0, max_digits=60)),
                 ("seq", models.BigIntegerField(default=0)),
+                (
+                    "turnover",
+                    core.fields.AmountField(decimal_places=18, default=0, db_default=0, max_digits=60),
+                ),
+                (
+                    "throughput",
+                    core.fields.AmountField(decimal_places=18, default=0, db_default=0, max_digits=60),
+                ),
             ],
         ),
         migrations.CreateModel(

@@ -19,6 +19,10 @@ class LedgerAccount(models.Model):
     `seq` is the last running number that moved it. The wallet row always carries the payer's last
     number: every writer locks that row, and allots numbers from it. `held` is reserved by open
     authorizations (wallet row only).
+
+    `turnover` and `throughput` (wallet row only) never fall: at least what any spend limit, and any quota, of
+    the payer alone has counted or held since ever. By how much they have grown tells whoever has read a limit
+    before how much fuller it may be (docs/algorithms/limits.md, "Calm limits").
     """
 
     class Kind(models.TextChoices):
@@ -38,6 +42,8 @@ class LedgerAccount(models.Model):
     balance = AmountField(default=0)
     held = AmountField(default=0)
     seq = models.BigIntegerField(default=0)
+    turnover = AmountField(default=0, db_default=0)
+    throughput = AmountField(default=0, db_default=0)
 
     class Meta:
         constraints = [

@@ -23,8 +23,9 @@ from billing.charging.booking import Batch, add_charge, add_margin, answer, note
 from billing.charging.deciding import RatedItem
 from billing.charging.outcomes import Charged
 from billing.charging.planning import Heard, Plan, Planned, Stored, forget_global, plan_requests
-from billing.charging.reading import Known, StaleConfig, lock_and_read, unique_key
+from billing.charging.reading import Known, lock_and_read, unique_key
 from billing.charging.requests import ChargeRequest, Mode
+from billing.charging.stale import StaleConfig
 from billing.costs import KnownCost, known_costs
 from billing.funding import Part, overspent
 from billing.models import ReRating, Reversal, ReversedCharge, Transfer

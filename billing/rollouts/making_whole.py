@@ -88,7 +88,7 @@ def _credit_once(pk: int, now: datetime, by: str) -> MakeWholeCredit | None:
         if done.exists() or entity.status == BillingEntity.Status.CLOSED:
             return None
         payer = (entity.customer_id, entity.pk)
-        ((_, _, _, _, seq),) = lock_accounts(driver(), [payer])
+        ((_, _, _, _, seq, *_),) = lock_accounts(driver(), [payer])
         compared = compare_member(member, now)
         if compared.difference <= 0:
             return None

@@ -12,7 +12,7 @@ import pytest
 
 from accounts.models import ApiKey, BillingEntity
 from accounts.secrets import API, new_secret
-from billing.charging import Charged, Denied, Failed, Mode, Outcome, Recorded, limiting, planning
+from billing.charging import Charged, Denied, Failed, Mode, Outcome, Recorded, bounding, planning
 from billing.limits.verbs import create_limit, owner_of
 from billing.margin_floors import set_floor
 from core import clock
@@ -199,7 +199,7 @@ MIDST = [
         id="prices",
     ),
     pytest.param(
-        (limiting, "limit_books"),
+        (bounding, "limit_books"),
         ("UPDATE billing_spendlimit SET amount = 0.001 WHERE workspace_id = %s", "workspace"),
         "spend_limit",
         id="limits",

@@ -11,6 +11,7 @@ from typing import Final
 from django.db import transaction
 from django.db.models import Sum
 
+from accounts.customers import outdate_customer
 from billing.ledger import lock_accounts
 from billing.models import Discrepancy, LedgerAccount, Repair
 from billing.reconciliation.batches import WHOLE_MAX, spans_of, whole
@@ -114,6 +115,8 @@ def do_repair(discrepancy: Discrepancy, action: Action, *, facts: str, reason: s
     if preview.after is not None:
         raise Conflict("not_mended", "The sides would still differ after it, so nothing was written.")
     customer_id, payer_id = work.finding.customer_id, work.finding.payer_id
+    if customer_id is not None:
+        outdate_customer(customer_id)  # what limits have used, processes keep for a while
     return Repair.objects.create(
         discrepancy=discrepancy,
         customer_id=customer_id,

@@ -8,16 +8,16 @@ from itertools import count
 from typing import Any
 
 import pytest
-from django.db.models import F
 
 from accounts.keys import issue_api_key
 from accounts.models import BillingEntity
 from accounts.organizations import create_organization
 from billing.charging import Charged, ChargeRequest, Mode, charge_many, path
+from billing.charging.calm import doubt
 from billing.limits import catalogue
 from billing.limits.verbs import create_limit, owner_of
 from billing.models import LimitCounter
-from billing.store_limits import READ_COUNTERS
+from billing.store_limits import MOVE_COUNTERS, READ_COUNTERS
 from billing.wallets import grant_credit
 from core import clock
 from core.pipeline import Pipeline
@@ -161,7 +161,29 @@ def test_a_quota_is_read_and_written_with_the_limits(sent: list[str]) -> None:
     assert len(counted) == 2
     create_limit(owner_of(workspace=tenant.workspace), Decimal(10_000))
     run(calls(tenant, 1), sent)
+    doubt()
     assert len(run(calls(tenant, 3), sent)) == len(quota)
+
+
+def test_what_is_far_from_mattering_is_not_read(version: PlanVersion, sent: list[str]) -> None:
+    """However many payers, limits and levels: what counts is written, by one statement."""
+    tenants = [make_tenant(version, balance="100") for _ in range(5)]
+    for tenant in tenants:
+        run(calls(tenant, 1), sent)
+    plain = run([calls(tenant, 1)[0] for tenant in tenants], sent)
+    for tenant in tenants:
+        tenant.workspace.organization = create_organization(customer=tenant.customer, name="group")
+        tenant.workspace.save()
+        create_limit(owner_of(workspace=tenant.workspace), Decimal(10_000), window="day")
+        create_limit(owner_of(organization=tenant.workspace.organization), Decimal(10_000))
+        create_limit(owner_of(billing_entity=tenant.payer), Decimal(10_000), window="rolling", hours=24)
+    requests = [calls(tenant, 2) for tenant in tenants]
+    for _ in range(2):
+        run([calls(tenant, 1)[0] for tenant in tenants], sent)
+    calm = run([call for both in requests for call in both], sent)
+    assert len(calm) == len(plain) + 1
+    assert calm.count(MOVE_COUNTERS) == 1
+    assert {row.used for row in LimitCounter.objects.all()} == {Decimal("0.12")}
 
 
 def test_alerts_cost_one_statement_however_many_fire(version: PlanVersion, sent: list[str]) -> None:
@@ -169,7 +191,9 @@ def test_alerts_cost_one_statement_however_many_fire(version: PlanVersion, sent:
     for window in ("billing_period", "day"):
         create_limit(owner_of(workspace=tenant.workspace), Decimal("0.10"), window=window, kind="soft")
     run(calls(tenant, 1), sent)
+    doubt()
     quiet = run(calls(tenant, 1), sent)
+    doubt()
     assert len(run(calls(tenant, 6), sent)) == len(quiet) + 1
 
 
@@ -182,24 +206,24 @@ def test_who_has_no_limit_is_not_looked_up_again(version: PlanVersion, sent: lis
     assert catalogue._books[tenant.customer.pk] is book
 
 
-def test_a_counter_that_lies_elsewhere_than_it_was_read_undoes_the_transaction(
+def test_a_counter_that_is_gone_when_it_is_written_undoes_the_transaction(
     version: PlanVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody moves it without its lock; if one did, nothing would be lost."""
+    """Nobody takes it away without its lock; if one did, nothing would be lost."""
     tenant = make_tenant(version, balance="100")
     limit = create_limit(owner_of(workspace=tenant.workspace), Decimal(10))
     charge_many(calls(tenant, 1))
     decide = path._decide_and_write
-    moved: list[int] = []
+    gone: list[int] = []
 
-    def move_and_decide(*arguments: Any) -> Any:
-        if not moved:
-            moved.append(LimitCounter.objects.update(used=F("used") + 5))
+    def take_away_and_decide(*arguments: Any) -> Any:
+        if not gone:
+            gone.append(LimitCounter.objects.all().delete()[0])
         return decide(*arguments)
 
-    monkeypatch.setattr(path, "_decide_and_write", move_and_decide)
+    monkeypatch.setattr(path, "_decide_and_write", take_away_and_decide)
     (outcome,) = charge_many(calls(tenant, 1))
-    assert moved == [1]
+    assert gone == [1]
     assert isinstance(outcome, Charged)
     assert LimitCounter.objects.get(counter=limit.counter).used == Decimal("0.04")
 

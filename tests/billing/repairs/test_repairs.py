@@ -11,7 +11,9 @@ from unittest import mock
 
 import pytest
 
+from accounts.models import Customer
 from billing.charging import Charged
+from billing.limits import limit_books
 from billing.models import Discrepancy, Repair, Transfer
 from billing.reconciliation.repairs import running
 from billing.reconciliation.repairs.running import actions_for, do_repair, find_action, preview_repair
@@ -244,6 +246,18 @@ def test_a_balance_may_be_both_bumped_and_busy(caller: Caller, tenant: Tenant) -
     assert done.writes[0]["before"] == {"balance": "94.6"}
     assert done.writes[0]["after"] == {"balance": "89.6"}
     assert found() == [("balances", "balance_told")], "what the call meanwhile was answered stays a fact"
+
+
+def test_what_processes_keep_of_limits_is_out_of_date_after_a_repair(tenant: Tenant) -> None:
+    """Each call costs 0.1; of 500 so much is left that calls do not read the limit any more."""
+    for number in range(3):
+        assert isinstance(charge(tenant, f"calm{number}", properties={"tokens": 1}), Charged)
+    corrupt("UPDATE billing_limitcounter SET used = used - 5")
+    repair(the_one("limit_counter", discrepancies()), "rebuild_limit")
+    book = limit_books({tenant.customer.pk: Customer.objects.get(pk=tenant.customer.pk).config_version})
+    assert [course.calm for course in book[tenant.customer.pk]._courses.values()] == []
+    assert isinstance(charge(tenant, "after", properties={"tokens": 1}), Charged)
+    assert found() == []
 
 
 def test_a_preview_says_what_would_be_written_and_writes_nothing(tenant: Tenant) -> None:

@@ -1,0 +1,218 @@
+"""Limits and quotas that are not read because they are far from mattering, and those that are read every
+time: same answers, same rows, same alerts, whoever of two processes charges.
+
+The same calls go to two payers alike; of one everything is read each time, the other's calls go to two
+processes that remember what they have read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Any, Final
+from unittest import mock
+
+import pytest
+from django.db import transaction
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from billing.charging import Charged, ChargeRequest, Mode, charge_many, entitling
+from billing.charging.calm import Quiet, doubt
+from billing.limits import catalogue
+from billing.limits.verbs import create_limit, owner_of
+from billing.models import LedgerAccount, LimitCounter
+from billing.reversals import reverse_event
+from core import clock
+from metering.models import UsageEvent
+from tests.billing.world import START, Tenant, make_meter, make_tenant, make_version, request
+from tests.properties.conftest import PROFILE
+from tests.properties.test_straight import bind, shown, stored, without
+
+pytestmark = pytest.mark.django_db
+
+NOW: Final = START + timedelta(days=20)
+PRICE: Final = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "1"}
+LEVELS: Final = ("workspace", "organization", "payer", "meter")
+CALLS = st.fixed_dictionaries(
+    {
+        "mode": st.sampled_from([Mode.ASK, Mode.ASK, Mode.REPORT]),
+        "tokens": st.sampled_from(["0.5", "1", "2", "7", "30", "0"]),
+        "minutes_ago": st.sampled_from([0, 0, 0, 30, 600, 2000]),
+    }
+)
+STEPS = st.lists(
+    st.one_of(
+        st.fixed_dictionaries(
+            {"process": st.integers(0, 1), "calls": st.lists(CALLS, min_size=1, max_size=4)}
+        ),
+        st.fixed_dictionaries({"minutes": st.sampled_from([1, 24, 90, 700])}),
+        st.fixed_dictionaries({"reverse": st.integers(0, 30)}),
+    ),
+    min_size=3,
+    max_size=25,
+)
+BOUNDS = st.fixed_dictionaries(
+    {
+        "limits": st.lists(st.sampled_from(LEVELS[:3]), min_size=1, unique=True).map(sorted),
+        "amount": st.sampled_from([Decimal(10), Decimal(60), Decimal(200)]),
+        "quota": st.sampled_from([None, "25", "150"]),
+    }
+)
+
+
+def _same(now: datetime) -> datetime:
+    return now
+
+
+class Processes:
+    """What two web processes remember, each for itself."""
+
+    def __init__(self) -> None:
+        self.memories: list[tuple[dict[Any, Any], dict[Any, Any]]] = [({}, {}), ({}, {})]
+
+    @contextmanager
+    def one(self, number: int) -> Iterator[None]:
+        books, ranges = self.memories[number]
+        with mock.patch.object(catalogue, "_books", books), mock.patch.object(entitling, "_ranges", ranges):
+            yield
+
+
+class Story:
+    """One payer's steps. `remembers`: in two processes; else everything is read each time."""
+
+    def __init__(self, tenant: Tenant, *, remembers: bool) -> None:
+        self.tenant = tenant
+        self.remembers = remembers
+        self.processes = Processes()
+        self.sent = 0
+        self.events: list[Any] = []
+
+    def tell(self, steps: list[dict[str, Any]]) -> list[Any]:
+        """Do the steps; what was answered."""
+        now = NOW
+        answers: list[Any] = []
+        for step in steps:
+            clock.use(partial(_same, now))
+            if "minutes" in step:
+                now += timedelta(minutes=step["minutes"])
+            elif "reverse" in step:
+                answers.append(self._reverse(step["reverse"]))
+            elif self.remembers:
+                with self.processes.one(step["process"]):
+                    answers.append(self._charge(step))
+            else:
+                doubt()
+                answers.append(self._charge(step))
+        return answers
+
+    def _charge(self, step: dict[str, Any]) -> list[Any]:
+        outcomes = charge_many([self._request(call) for call in step["calls"]])
+        self.events += [one for one in outcomes if isinstance(one, Charged)]
+        return [shown(outcome, self.tenant) for outcome in outcomes]
+
+    def _request(self, call: dict[str, Any]) -> ChargeRequest:
+        self.sent += 1
+        at = (clock.now() - timedelta(minutes=call["minutes_ago"])).isoformat()
+        properties = {"tokens": call["tokens"]}
+        return request(self.tenant, f"k{self.sent}", call["mode"], properties=properties, occurred_at=at)
+
+    def _reverse(self, number: int) -> str:
+        if number >= len(self.events):
+            return "nothing"
+        charged = self.events.pop(number)
+        reverse_event(UsageEvent.objects.get(id=charged.id), reason="test")
+        return "reversed"
+
+
+def told(steps: list[dict[str, Any]], bounds: dict[str, Any]) -> int:
+    """Tell both stories; how many batches read nothing."""
+    clock.use(lambda: NOW)
+    meter = make_meter()
+    quota = {"feature": "quota", "type": "metered", "meter": "tokens", "limit": bounds["quota"]}
+    version = make_version([PRICE], entitlements=[quota] if bounds["quota"] else [])
+    exact, calm = (make_tenant(version, balance="500", overdraft=Decimal(0)) for _ in range(2))
+    for tenant in (exact, calm):
+        bind(tenant, bounds, meter)
+    opened = 0
+    opens = Quiet.open
+
+    def note(self: Quiet, *marks: Decimal) -> bool:
+        nonlocal opened
+        opened += 1
+        return opens(self, *marks)
+
+    with mock.patch.object(Quiet, "open", note):
+        expected = Story(exact, remembers=False).tell(steps)
+        assert not opened
+        assert Story(calm, remembers=True).tell(steps) == expected
+    clock.use(None)
+    assert kept(calm) == kept(exact)
+    wallet = LedgerAccount.objects.get(billing_entity_id=calm.payer.pk, kind="wallet")
+    for row in LimitCounter.objects.filter(customer_id=calm.customer.pk):
+        assert row.used <= (wallet.throughput if row.counter.startswith("quota") else wallet.turnover)
+    return opened
+
+
+def kept(tenant: Tenant) -> dict[str, Any]:
+    """What is stored of a payer's limits, refusals, alerts and balances."""
+    rows = stored(tenant)
+    found = {name: rows[name] for name in ("windows", "alerts", "denials", "grants", "counters", "buckets")}
+    return found | {"accounts": [without(row, "turnover", "throughput") for row in rows["accounts"]]}
+
+
+@settings(PROFILE, max_examples=PROFILE.max_examples * 2)
+@given(steps=STEPS, bounds=BOUNDS)
+def test_what_is_not_read_would_have_changed_nothing(steps: list[dict[str, Any]], bounds: Any) -> None:
+    with transaction.atomic():
+        told(steps, bounds)
+        transaction.set_rollback(True)
+
+
+def batch(*tokens: str, process: int = 0, mode: Mode = Mode.ASK) -> dict[str, Any]:
+    calls = [{"mode": mode, "tokens": one, "minutes_ago": 0} for one in tokens]
+    return {"process": process, "calls": calls}
+
+
+@pytest.mark.parametrize("mode", [Mode.ASK, Mode.REPORT])
+def test_calm_payers_are_not_read(mode: Mode) -> None:
+    bounds = {"limits": ["organization", "workspace"], "amount": Decimal(10_000), "quota": "1000000"}
+    assert told([batch("1", mode=mode) for _ in range(12)], bounds) == 10
+
+
+def test_what_another_process_charged_counts() -> None:
+    """Each is far from the limit by what it has charged itself."""
+    bounds = {"limits": ["workspace"], "amount": Decimal(200), "quota": None}
+    steps = [batch("7", process=0), batch("7", process=1)] * 4 + [batch("30", "30", process=1)] * 3
+    assert told([*steps, batch("7", process=0), batch("7", process=0)], bounds) > 2
+
+
+def test_a_call_that_is_too_much_at_once_is_refused_and_read_for() -> None:
+    bounds = {"limits": ["workspace"], "amount": Decimal(100), "quota": None}
+    create = [batch("1"), batch("1"), batch("1")]
+    assert told([*create, batch("99"), batch("48"), batch("60"), batch("50")], bounds)
+
+
+def test_an_alert_of_a_rolling_window_that_has_left_fires_again() -> None:
+    bounds = {"limits": ["payer"], "amount": Decimal(100), "quota": None}
+    steps: list[dict[str, Any]] = [batch("30"), {"minutes": 90}, batch("30"), batch("1"), batch("1")]
+    told(
+        [*steps, {"minutes": 700}, {"minutes": 700}, batch("1"), batch("30"), batch("7"), batch("7")], bounds
+    )
+
+
+def test_a_limit_that_is_changed_is_read() -> None:
+    clock.use(lambda: NOW)
+    make_meter()
+    tenant = make_tenant(make_version([PRICE]), balance="500", overdraft=Decimal(0))
+    limit = create_limit(owner_of(workspace=tenant.workspace), Decimal(100))
+    for number in range(5):
+        charge_many([request(tenant, f"k{number}", properties={"tokens": "1"})])
+    limit.amount = Decimal("5.5")
+    limit.save()
+    (refused,) = charge_many([request(tenant, "k5", properties={"tokens": "1"})])
+    assert not isinstance(refused, Charged)
+    clock.use(None)
