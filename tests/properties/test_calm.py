@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 from unittest import mock
 
@@ -21,19 +22,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.charging import Charged, ChargeRequest, Mode, charge_many, entitling
-from billing.charging.calm import Quiet, doubt
+from billing.charging.calm import Quiet, doubt, remember
 from billing.limits import catalogue
 from billing.limits.verbs import create_limit, owner_of
 from billing.models import LedgerAccount, LimitCounter
 from billing.reversals import reverse_event
 from core import clock
 from metering.models import UsageEvent
+from tests.billing.authorizing import table
 from tests.billing.world import START, Tenant, make_meter, make_tenant, make_version, request
 from tests.properties.conftest import PROFILE
 from tests.properties.test_straight import bind, shown, stored, without
 
 pytestmark = pytest.mark.django_db
 
+DOCUMENT: Final = Path(__file__).parents[2] / "docs/algorithms/limits.md"
 NOW: Final = START + timedelta(days=20)
 PRICE: Final = {"key": "tok", "meter": "tokens", "model": "per_unit", "unit_price": "1"}
 LEVELS: Final = ("workspace", "organization", "payer", "meter")
@@ -215,4 +218,41 @@ def test_a_limit_that_is_changed_is_read() -> None:
     limit.save()
     (refused,) = charge_many([request(tenant, "k5", properties={"tokens": "1"})])
     assert not isinstance(refused, Charged)
+    clock.use(None)
+
+
+def test_the_worked_table() -> None:
+    """Of docs/algorithms/limits.md."""
+    clock.use(lambda: NOW)
+    make_meter()
+    tenant = make_tenant(make_version([PRICE]), balance="1000", overdraft=Decimal(0))
+    create_limit(owner_of(workspace=tenant.workspace), Decimal(1000), thresholds=[50], window="day")
+    processes = Processes()
+    opened: list[Decimal] = []
+    remembered: list[Decimal] = []
+    opens, remembers = Quiet.open, remember
+
+    def note_known(self: Quiet, *marks: Decimal) -> bool:
+        fits = opens(self, *marks)
+        opened.append(self.money)
+        return fits
+
+    def note_read(place: Any, *what: Any) -> None:
+        remembers(place, *what)
+        remembered.append(place.calm.room)
+
+    with (
+        mock.patch.object(Quiet, "open", note_known),
+        mock.patch("billing.charging.limiting.remember", note_read),
+    ):
+        for number, row in enumerate(table("call in | amount", DOCUMENT)):
+            with processes.one("AB".index(row["call in"])):
+                charge_many([request(tenant, f"k{number}", properties={"tokens": row["amount"]})])
+            (room,) = remembered if row["reads"] == "yes" else opened
+            assert room == Decimal(row["room left"])
+            assert (not opened) is (row["reads"] == "yes")
+            wallet = LedgerAccount.objects.get(billing_entity_id=tenant.payer.pk, kind="wallet")
+            assert wallet.turnover == Decimal(row["turnover after"])
+            opened.clear()
+            remembered.clear()
     clock.use(None)
