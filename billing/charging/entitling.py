@@ -6,7 +6,7 @@ docs/algorithms/limits.md tells the rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -27,6 +27,8 @@ COUNTED: Final = frozenset({Meter.Aggregation.COUNT, Meter.Aggregation.SUM, Mete
 RANGES_MAX: Final = 100_000
 AT_ONCE: Final = COUNTED | {Meter.Aggregation.MAX}
 """Those of which a single call has a quantity."""
+
+Take = Callable[[CounterRange, Decimal], None]
 
 
 @dataclass(slots=True)
@@ -80,8 +82,13 @@ class Needs:
 
     by_item: dict[int, list[Need]] = field(default_factory=dict)
 
-    def missing(self, item: Planned, quantity: Callable[[Heard], Decimal]) -> Missing | None:
-        """The first entitlement that the item lacks; None when it has all that it needs."""
+    def missing(
+        self, item: Planned, quantity: Callable[[Heard], Decimal], bear: Take | None = None
+    ) -> Missing | None:
+        """The first entitlement that the item lacks; None when it has all that it needs.
+
+        Where nothing was read of its quotas, `bear` is asked whether they have enough left.
+        """
         for need in self.by_item.get(item.index, ()):
             if need.is_denied:
                 return Missing(need.feature)
@@ -97,21 +104,22 @@ class Needs:
                 if CONTEXT.add(used, asked) > need.quota or (need.is_open and used >= need.quota):
                     resets_at = need.tally.range.until
                     return Missing(need.feature, need.quota, used, resets_at, asked <= need.quota)
+            elif need.range is not None and bear is not None:
+                bear(need.range, asked)
         return None
 
-    def asked(
-        self, item: Planned, quantity: Callable[[Heard], Decimal]
-    ) -> Iterator[tuple[CounterRange, Decimal]]:
-        """The quotas that an item uses, and how much of them."""
+    def count(
+        self, item: Planned, quantity: Callable[[Heard], Decimal], sign: int, use: Take | None = None
+    ) -> None:
+        """Count an item's usage in its quotas; `sign` -1 takes it back. `use` counts what was not read."""
         for need in self.by_item.get(item.index, ()):
-            if need.range is not None and (asked := need.asked(quantity)):
-                yield need.range, asked
-
-    def count(self, item: Planned, quantity: Callable[[Heard], Decimal], sign: int) -> None:
-        """Count an item's usage in its quotas; `sign` -1 takes it back."""
-        for need in self.by_item.get(item.index, ()):
-            if need.tally is not None and (asked := need.asked(quantity)):
-                need.tally.add(asked if sign > 0 else asked.copy_negate(), need.tally.range.since)
+            if need.range is None or not (asked := need.asked(quantity)):
+                continue
+            asked = asked if sign > 0 else asked.copy_negate()
+            if need.tally is not None:
+                need.tally.add(asked, need.tally.range.since)
+            elif use is not None:
+                use(need.range, asked)
 
     def hold(self, item: Planned, quantity: Callable[[Heard], Decimal]) -> dict[str, Decimal]:
         """What a held item asks of its quotas, by counter."""

@@ -171,19 +171,12 @@ class Limiting:
     def missing(self, item: Planned, quantity: Callable[[Heard], Decimal]) -> Missing | None:
         """The first entitlement that an item lacks; `quantity` = what it adds to a meter that hears it."""
         quiet = self.quiet.get(item.index)
-        if quiet is not None:
-            for quota, asked in self.needs.asked(item, quantity):
-                quiet[0].bear_units(quota, asked)
-        return self.needs.missing(item, quantity)
+        return self.needs.missing(item, quantity, None if quiet is None else quiet[0].bear_units)
 
     def count_quotas(self, item: Planned, quantity: Callable[[Heard], Decimal], sign: int = 1) -> None:
         """Count an item's usage in its quotas; `sign` -1 takes it back."""
         quiet = self.quiet.get(item.index)
-        if quiet is None:
-            self.needs.count(item, quantity, sign)
-            return
-        for quota, asked in self.needs.asked(item, quantity):
-            quiet[0].use(quota, asked if sign > 0 else asked.copy_negate())
+        self.needs.count(item, quantity, sign, None if quiet is None else quiet[0].use)
 
     def over(self, item: Planned, rated: RatedAmounts) -> Over | None:
         """The first hard limit that the item would pass, in the order of levels."""
