@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import count
 from typing import Any, Final, cast
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import abc, errors, pq
@@ -94,7 +94,6 @@ class Pipeline:
             results = _read(libpq)
         finally:
             _leave(libpq)
-        rows = Transformer(session)
         for (query, answer), result in zip(expected, results, strict=True):
             if result.status not in _OK:
                 error = errors.error_from_result(result, encoding="utf-8")
@@ -104,26 +103,25 @@ class Pipeline:
             if answer is None:
                 prepared.add(query)
             else:
-                _fill(answer, result, rows)
+                _fill(answer, result, session.rows)
+        session.rows.set_pgresult(None)
 
 
 class _Session:
     """What is kept of one connection: its prepared statements, and how it reads rows.
 
     psycopg prepares nothing here, or it would drop ours with its own. Instants are read by psycopg's own
-    loader, in C; Django's is in Python and takes ten times as long.
+    loader, in C; Django's is in Python and takes ten times as long. `connection`: none, so that what is kept
+    of one does not keep it; instants come in UTC then, whatever the session's time zone.
     """
 
+    connection = None
+
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        self._connection = ref(connection)
         self.prepared: set[str] = set()
         self.adapters = AdaptersMap(connection.adapters)
         self.adapters.register_loader("timestamptz", TimestamptzLoader)
-
-    @property
-    def connection(self) -> psycopg.Connection[Any] | None:
-        """The connection, while it is there: psycopg asks it for the time zone."""
-        return self._connection()
+        self.rows = Transformer(self)
 
 
 _sessions: Final[WeakKeyDictionary[psycopg.Connection[Any], _Session]] = WeakKeyDictionary()
