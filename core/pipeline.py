@@ -20,11 +20,14 @@ from psycopg import abc, errors, pq
 from psycopg.adapt import AdaptersMap, Transformer
 from psycopg.types.datetime import TimestamptzLoader
 
-_OK: Final = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
+# As plain numbers: a member costs a look-up and a comparison in Python, several times a statement.
+_ROWS: Final = int(pq.ExecStatus.TUPLES_OK)
+_OK: Final = (int(pq.ExecStatus.COMMAND_OK), _ROWS)
+_SYNC: Final = int(pq.ExecStatus.PIPELINE_SYNC)
+_BAD: Final = int(pq.ConnStatus.BAD)
 STALE: Final = (errors.InvalidSqlStatementName, errors.FeatureNotSupported)
 """What is prepared is no more what the server has: a table was changed under it, or it was deallocated. Every
 later use would fail too, so the connection is closed; another attempt gets a new one."""
-_SYNC: Final = pq.ExecStatus.PIPELINE_SYNC
 _BEGIN: Final = "BEGIN"
 _COMMIT: Final = "COMMIT"
 
@@ -71,7 +74,8 @@ class Pipeline:
     def execute(self, query: str, params: Sequence[Any] = ()) -> Answer:
         """Add a statement; its answer is filled when the pipeline has run."""
         answer = Answer()
-        self._queue.append((query, [_text(param) for param in params], answer))
+        texts = [param.encode() if type(param) is str else _text(param) for param in params]
+        self._queue.append((query, texts, answer))
         return answer
 
     def commit(self) -> None:
@@ -166,7 +170,7 @@ def _read(libpq: pq.abc.PGconn) -> list[pq.abc.PGresult]:
         while not libpq.is_busy():
             result = libpq.get_result()
             if result is None:  # the end of one statement's results, or of everything
-                if libpq.status == pq.ConnStatus.BAD:
+                if libpq.status == _BAD:
                     raise psycopg.OperationalError("the connection to the database was lost")
                 continue
             if result.status == _SYNC:
@@ -187,7 +191,7 @@ def _leave(libpq: pq.abc.PGconn) -> None:
 
 
 def _fill(answer: Answer, result: pq.abc.PGresult, rows: abc.Transformer) -> None:
-    if result.status == pq.ExecStatus.TUPLES_OK:
+    if result.status == _ROWS:
         rows.set_pgresult(result)
         answer.rows = cast(list[tuple[Any, ...]], rows.load_rows(0, result.ntuples, tuple))
         answer.rowcount = result.ntuples
