@@ -12,6 +12,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from billing.book import PayerBook
 from billing.charging.giving_back import restore
 from billing.funding import Part, burn, give_back
@@ -160,7 +162,7 @@ def _add_part(parts: list[Part], part: Part) -> None:
         if (known.account, known.grant_id) == (part.account, part.grant_id):
             amount = CONTEXT.add(known.amount, part.amount)
             del parts[index]
-            parts.insert(len(parts) if part.amount > 0 else index, known._replace(amount=amount))
+            parts.insert(len(parts) if part.amount > 0 else index, replace(known, amount=amount))
             return
     parts.append(part)
 

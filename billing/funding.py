@@ -8,11 +8,12 @@ effective. docs/algorithms/funding.md has the worked table.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import repeat
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from msgspec import Struct, field
 
 from billing.ledger import LEAKAGE, RECEIVABLE, WALLET
 from core.numbers import CONTEXT, ZERO
@@ -21,8 +22,7 @@ NEVER: Final = datetime.max.replace(tzinfo=UTC)
 add, subtract = CONTEXT.add, CONTEXT.subtract
 
 
-@dataclass(slots=True)
-class Grant:
+class Grant(Struct):
     """An open block of credit as the burn-down sees it; `remaining` changes as it burns."""
 
     id: int
@@ -42,7 +42,7 @@ class Grant:
         return self.effective_at <= occurred_at and (not self.components or component in self.components)
 
 
-class Part(NamedTuple):
+class Part(Struct, frozen=True):
     """A part of a charge and who paid it: `amount` > 0, or < 0 when value was given back.
 
     `segment`: where the component was used; two subscriptions may have components of one key.
@@ -55,8 +55,7 @@ class Part(NamedTuple):
     segment: int | None = None
 
 
-@dataclass(slots=True)
-class Funds:
+class Funds(Struct):
     """What a payer has: the state that funding reads and changes, under the payer's lock.
 
     `wallet` = sum of the grants' `remaining` less what is overdrawn. `owed` >= 0 is the receivable.

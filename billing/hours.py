@@ -12,19 +12,21 @@ def hour_start(instant: datetime, time_zone: str) -> str:
 
     Only zones off by parts of an hour (Kolkata, Kathmandu) differ from hours of UTC.
     """
-    return _hour_of_quarter(
-        instant.replace(minute=instant.minute // 15 * 15, second=0, microsecond=0), time_zone
-    )
+    return instant_and_hour(instant, time_zone)[1]
 
 
-@lru_cache(maxsize=20_000)
 def instant_and_hour(instant: datetime, time_zone: str) -> tuple[str, str]:
-    """An instant and its `hour_start` as texts. Events that came together without an instant share theirs."""
-    return instant.isoformat(), hour_start(instant, time_zone)
+    """An instant and its `hour_start` as texts.
+
+    The hour is looked up by pieces of the text: another instant to look up by would cost more than the text.
+    """
+    text = instant.isoformat()
+    return text, _hour_of_quarter(text[:13], instant.minute // 15, text[-6:], time_zone)
 
 
 @lru_cache(maxsize=20_000)
-def _hour_of_quarter(quarter: datetime, time_zone: str) -> str:
-    offset = quarter.astimezone(ZoneInfo(time_zone)).utcoffset() or timedelta()
-    shift = timedelta(seconds=offset.total_seconds() % 3600)
+def _hour_of_quarter(hour: str, number: int, offset: str, time_zone: str) -> str:
+    quarter = datetime.fromisoformat(f"{hour}:{number * 15:02}:00{offset}")
+    local = quarter.astimezone(ZoneInfo(time_zone)).utcoffset() or timedelta()
+    shift = timedelta(seconds=local.total_seconds() % 3600)
     return ((quarter + shift).replace(minute=0) - shift).isoformat()

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import OuterRef, QuerySet, Subquery, TextField
 from django.db.models.functions import Cast
+from msgspec.structs import replace
 
 from billing.models import Charge
 from core.errors import TollgateError
@@ -87,7 +88,7 @@ class Fold:
         usage, dimensions = _usage(charged, component)
         key = (segment, pk, dimensions)
         quantity = self._quantity(key, meter, charged.properties, line)
-        usage = usage._replace(quantity=quantity)
+        usage = replace(usage, quantity=quantity)
         if "reverses" in line:
             result = self._take_back(key, component, line, usage)
             quantity = quantity.copy_negate()

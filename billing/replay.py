@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
+from msgspec.structs import replace
 
 from accounts.models import BillingEntity
 from billing.closing.coupons import COUPON, coupons_of, credited
@@ -91,7 +92,7 @@ class Replay:
             quantity = found
         states = self.states.setdefault(place, {})
         try:
-            states[group] = rating.advance(states.get(group, EMPTY), usage._replace(quantity=quantity))
+            states[group] = rating.advance(states.get(group, EMPTY), replace(usage, quantity=quantity))
         except NotPriced:
             return  # it was reported and cost nothing
 

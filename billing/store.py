@@ -8,6 +8,9 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from msgspec import Struct
+from msgspec.structs import astuple
+
 from core.sql import HotTable, Session, execute, key_arrays, number_array, text_array
 
 CHARGES: Final = HotTable(
@@ -61,7 +64,7 @@ ADD_RERATINGS: Final = """
     SELECT c, e, h, %s::timestamptz FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[]) AS t(c, e, h)"""
 
 
-class MarginKey(NamedTuple):
+class MarginKey(Struct, frozen=True):
     """One row of the margin buckets; `hour` as ISO text; workspace 0 = none."""
 
     customer_id: int
@@ -107,7 +110,7 @@ def write_margins(raw: Session, margins: dict[MarginKey, list[Any]]) -> None:
     """Add [events, costed, unmatched, unpriced, revenue, cost] to the margin buckets."""
     if not margins:
         return
-    columns = key_arrays(margins, "nntnt") + key_arrays(margins.values(), "nnnnnn")
+    columns = key_arrays(map(astuple, margins), "nntnt") + key_arrays(margins.values(), "nnnnnn")
     execute(raw, ADD_MARGINS, columns)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 from django.conf import settings
+from msgspec.structs import replace
 
 from billing.book import PayerBook
 from billing.funding import Part
@@ -140,8 +141,8 @@ def merge_paid(stored: Sequence[Part], pending: Sequence[Part]) -> list[Part]:
         if part.account == LEAKAGE:
             continue
         key = (part.account, part.grant_id)
-        known = merged.get(key, part._replace(amount=ZERO))
+        known = merged.get(key, replace(part, amount=ZERO))
         if part.amount > 0:
             merged.pop(key, None)  # it is the latest now
-        merged[key] = part._replace(amount=CONTEXT.add(known.amount, part.amount))
+        merged[key] = replace(part, amount=CONTEXT.add(known.amount, part.amount))
     return list(merged.values())

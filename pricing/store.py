@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from msgspec.structs import astuple
+
 from core.pipeline import Answer
-from core.sql import Session, execute, key_arrays, number_array
+from core.sql import Session, execute, key_arrays
 from pricing.rating.state import State
 
 READ: Final = """
-    SELECT c.customer_id, c.segment_id, c.component_id, c.dimensions,
-           c.quantity, c.transactions, c.volume, c.amount
+    SELECT t.n, c.quantity, c.transactions, c.volume, c.amount
     FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[])
-        AS t(customer_id, segment_id, component_id, d)
+        WITH ORDINALITY AS t(customer_id, segment_id, component_id, d, n)
     JOIN pricing_counter c ON c.customer_id = t.customer_id AND c.segment_id = t.segment_id
         AND c.component_id = t.component_id AND c.dimensions = t.d"""
 WRITE: Final = """
@@ -36,7 +37,7 @@ class CounterKey(NamedTuple):
 
 
 def read_counters(raw: Session, keys: Sequence[CounterKey]) -> Answer:
-    """The counters that exist: the key's four columns, then the state's four."""
+    """The counters that exist: the 1-based position of the key, then the state's four columns."""
     return execute(raw, READ, key_arrays(keys, "nnnt"))
 
 
@@ -44,15 +45,5 @@ def write_counters(raw: Session, states: dict[CounterKey, State]) -> None:
     """Set the counters to these states."""
     if not states:
         return
-    values = states.values()
-    execute(
-        raw,
-        WRITE,
-        (
-            *key_arrays(states, "nnnt"),
-            number_array(state.quantity for state in values),
-            number_array(state.transactions for state in values),
-            number_array(state.volume for state in values),
-            number_array(state.amount for state in values),
-        ),
-    )
+    columns = key_arrays(states, "nnnt") + key_arrays(map(astuple, states.values()), "nnnn")
+    execute(raw, WRITE, columns)

@@ -208,7 +208,7 @@ def add_event(
         f"{customer_id}\t{item.id_text}\t{batch.recorded_at}\t{seq}\t{payer_id}\t{_number(found.workspace_id)}"
         f"\t{_number(found.api_key_id)}\t{event.idempotency_key}\t{event.event}\t{item.occurred_at}"
         f"\t{event.properties_json}\t{NULL if item.costs is None else _json(item.costs)}"
-        f"\t{_number(item.cost)}\t{event.user or NULL}\t{event.trace or NULL}\t{item.request.source}"
+        f"\t{_number(item.cost)!s}\t{event.user or NULL}\t{event.trace or NULL}\t{item.request.source}"
         f"\t{given_fields(*event.payload) | asked}\t{unmatched}\t{unpriced}"
     )
 
@@ -237,7 +237,8 @@ def add_charge(batch: Batch, item: Planned, charged: Charged, parts: Sequence[Pa
 
 def _funding(part: Part) -> str:
     """Who paid a part, as JSON."""
-    grant, segment = ("null" if one is None else one for one in (part.grant_id, part.segment))
+    grant = "null" if part.grant_id is None else part.grant_id
+    segment = "null" if part.segment is None else part.segment
     return (
         f'{{"component":{_quoted(part.component)},"segment":{segment},"account":"{part.account}"'
         f',"amount":"{plain(part.amount)}","grant":{grant}}}'

@@ -7,8 +7,10 @@ empty wallet refuses. docs/algorithms/authorizations.md has the worked table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
+
+from msgspec.structs import replace
 
 from accounts.models import BillingEntity
 from billing.book import PayerBook

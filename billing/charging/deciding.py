@@ -7,11 +7,13 @@ an item is allowed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from accounts.models import BillingEntity
 from billing.book import PayerBook
@@ -95,7 +97,7 @@ def _rate_line(item: Planned, line: PlannedLine, known: Known, rated: RatedItem)
     state = rated.states.get(key) or known.counters.get(key, EMPTY)
     usage = line.usage
     if line.unique is not None:
-        usage = usage._replace(quantity=quantity_of(item, line, rated))
+        usage = replace(usage, quantity=quantity_of(item, line, rated))
     if component.group_dimensions:
         total_key = key._replace(dimensions=Counter.TOTAL)
         total = rated.states.get(total_key) or known.counters.get(total_key, EMPTY)
@@ -112,16 +114,17 @@ def _rate_line(item: Planned, line: PlannedLine, known: Known, rated: RatedItem)
 
 def line_record(line: PlannedLine, quantity: Decimal, result: Rated) -> dict[str, Any]:
     """A component's line of a charge, as it is stored and answered."""
+    component, segment = line.component, line.segment
     return {
-        "component": line.component.key,
-        "meter": line.component.meter_key,
+        "component": component.key,
+        "meter": component.meter_key,
         "quantity": plain(quantity),
         "amount": plain(result.amount),
-        "plan_version": line.segment.version.public_id,
+        "plan_version": segment.version.public_id,
         "position": {"from": plain(result.position_from), "to": plain(result.position_to)},
-        "segment": line.segment.id,
-        "component_id": line.component.id,
-        "dimensions": line.dimensions,
+        "segment": segment.id,
+        "component_id": component.id,
+        "dimensions": line.key.dimensions,
     }
 
 

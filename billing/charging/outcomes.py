@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
+
+from msgspec import Struct
 
 from core.errors import TollgateError
 
@@ -14,8 +15,7 @@ RETRYABLE: Final = frozenset({"suspended", "spend_limit", "insufficient_funds", 
 """The reasons that may be gone when the same call comes again."""
 
 
-@dataclass(slots=True)
-class Charged:
+class Charged(Struct):
     """The event is recorded and priced. `is_replay`: an earlier answer, given again.
 
     `lines` are the stored lines; amounts are in `currency`; `cost` is null when unknown. `authorization`: the
@@ -40,8 +40,7 @@ class Charged:
     authorization: str | None = None
 
 
-@dataclass(slots=True)
-class Recorded:
+class Recorded(Struct):
     """The event is stored but nothing prices it: no meter hears it, or no component."""
 
     customer_id: int
@@ -53,8 +52,7 @@ class Recorded:
     is_replay: bool = False
 
 
-@dataclass(slots=True)
-class Authorized:
+class Authorized(Struct):
     """So much is held until `expires_at`. `is_replay`: an earlier answer, given again."""
 
     customer_id: int
@@ -70,8 +68,7 @@ class Authorized:
     is_replay: bool = False
 
 
-@dataclass(slots=True)
-class Denied:
+class Denied(Struct):
     """A refused charge (402): the first reason in DESIGN.md's order. Consumes no key.
 
     `limit`, `used` and `resets_at` are those of the level that refused; `retryable`: whether the same call
@@ -97,16 +94,14 @@ class Denied:
         return self.reason in RETRYABLE if self.retryable is None else self.retryable
 
 
-@dataclass(slots=True)
-class Quarantined:
+class Quarantined(Struct):
     """A reported event that waits for staff: well-formed, but it cannot be taken as it is."""
 
     reason: str
     message: str
 
 
-@dataclass(slots=True)
-class Failed:
+class Failed(Struct):
     """The request is in error; nothing was stored for it."""
 
     error: TollgateError

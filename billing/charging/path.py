@@ -46,6 +46,8 @@ from metering.quarantine import QuarantineItem, quarantine_events
 log = logging.getLogger(__name__)
 
 ATTEMPTS: Final = 5
+COUNTED: Final = (Charged, Recorded, Authorized)
+"""The outcomes that use their key."""
 RETRIED: Final = (
     psycopg.errors.UniqueViolation,
     psycopg.errors.DeadlockDetected,
@@ -159,7 +161,7 @@ def _decide_and_write(
         else:
             outcome = book_straight(batch, item, known) or _decide(raw, item, known, batch, quarantine)
             outcomes[item.index] = outcome
-            if isinstance(outcome, Charged | Recorded | Authorized):
+            if isinstance(outcome, COUNTED):
                 first_of[key] = item
     outcomes |= answer_again(raw, replays, known)
     quarantine_events(quarantine, received_at=now)

@@ -7,13 +7,15 @@ the path compares the versions and, on a mismatch, plans again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct, field
 
 from accounts.attribution import Attribution, attribute
 from accounts.credentials import config_version, integration_keys, valid_keys
@@ -47,8 +49,7 @@ class UniqueUse(NamedTuple):
     value_hash: str
 
 
-@dataclass(slots=True)
-class PlannedLine:
+class PlannedLine(Struct):
     """One component's part of an event: which counter it moves (`key`), by what."""
 
     segment: SegmentPrices
@@ -64,8 +65,7 @@ class PlannedLine:
         return self.key.dimensions
 
 
-@dataclass(slots=True)
-class Heard:
+class Heard(Struct):
     """One meter's view of an event, for its hourly bucket."""
 
     meter: CompiledMeter
@@ -85,8 +85,7 @@ class Stored:
     was_asked: bool
 
 
-@dataclass(slots=True)
-class Planned:
+class Planned(Struct):
     """A request with all that is known of it before the lock. `stored`: only to be re-rated.
 
     `occurred_at` and `hour` (the payer's local hour it falls in) are texts, as the rows have them.

@@ -39,6 +39,8 @@ VERSIONS: Final = """
     SELECT 0::bigint, version FROM core_configversion
     UNION ALL SELECT id, config_version FROM accounts_customer WHERE id = ANY(%s::bigint[])"""
 
+WALLET_ONLY: Final = BillingEntity.Settlement.WALLET_ONLY.value
+
 
 @dataclass(slots=True, frozen=True)
 class KnownKey:
@@ -104,8 +106,8 @@ def lock_and_read(
     known = Known(limiting)
     for customer_id, key, payload_hash, event_id, recorded_at in found_keys:
         known.keys[customer_id, key] = KnownKey(payload_hash, event_id, recorded_at)
-    for row in found_counters:
-        known.counters[CounterKey(*row[:4])] = State(row[4], row[5], row[6], row[7])
+    for position, quantity, transactions, volume, amount in found_counters:
+        known.counters[counters[position - 1]] = State(quantity, transactions, volume, amount)
     if found_uniques is not None:
         known.uniques = {uniques[position - 1] for (position,) in found_uniques}
     standing = read_standing(raw, wanted, found_keys, locked, grants.fetchall(), now)
@@ -120,7 +122,7 @@ def lock_and_read(
 
 def _is_invoiced(item: Planned) -> bool:
     payer = item.attribution.payer
-    return payer is not None and payer.settlement != BillingEntity.Settlement.WALLET_ONLY
+    return payer is not None and payer.settlement != WALLET_ONLY
 
 
 def _is_open(item: Planned, known: Known) -> bool:

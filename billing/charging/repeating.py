@@ -7,10 +7,10 @@ The first answer again, where the same thing is sent for the same purpose; else 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import psycopg
+from msgspec.structs import replace
 
 from billing.charging.outcomes import Authorized, Charged, Failed, Outcome, Recorded
 from billing.charging.planning import Planned

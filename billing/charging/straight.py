@@ -9,7 +9,9 @@ balances, same answers.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from msgspec import Struct
 
 from accounts.models import BillingEntity
 from billing.book import PayerBook
@@ -36,11 +38,12 @@ from pricing.rating.state import EMPTY
 
 ADDED_UP: Final = frozenset({"sum", "count"})
 ACTIVE: Final = BillingEntity.Status.ACTIVE.value
+REPORT: Final = Mode.REPORT
 WALLET_ONLY: Final = BillingEntity.Settlement.WALLET_ONLY.value
 add = CONTEXT.add
 
 
-class Priced(NamedTuple):
+class Priced(Struct):
     """What an item costs, its lines as they are stored, and the states that follow, in the order of lines."""
 
     amount: Decimal
@@ -59,7 +62,7 @@ def book_straight(batch: Batch, item: Planned, known: Known) -> Charged | None:
     assert payer is not None
     book = known.books[payer.customer_id, payer.id]
     grant = _paying_grant(item, book, priced.amount)
-    if grant is None or (item.request.mode is not Mode.REPORT and _is_bounded(item, known, priced)):
+    if grant is None or (item.request.mode is not REPORT and _is_bounded(item, known, priced)):
         return None
     return _book(batch, item, known, book, grant, priced)
 
@@ -73,7 +76,7 @@ def _is_common(item: Planned) -> bool:
         return False
     if request.hold is not None or request.authorization is not None:
         return False
-    asks = request.mode is not Mode.REPORT
+    asks = request.mode is not REPORT
     for line in lines:
         if line.component.rating.group_dimensions or (asks and line.segment.ceilings):
             return False
@@ -93,7 +96,7 @@ def _price(item: Planned, known: Known) -> Priced | None:
             one = rate_alone(line.component.rating, known.counters.get(line.key, EMPTY), line.usage)
         except NotPriced:
             return None
-        if one.amount < 0:
+        if one.amount < ZERO:
             return None
         total = add(total, one.amount)
         rated.append(one)

@@ -6,7 +6,7 @@ The order of locks and the check of config versions are the charge path's own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -15,6 +15,7 @@ from uuid import UUID
 
 import psycopg
 from django.db import transaction
+from msgspec.structs import replace
 
 from accounts.directory import directory
 from billing.book import PayerBook

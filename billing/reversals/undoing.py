@@ -159,8 +159,8 @@ class Undoing:
         keys = {self._key(line) for line in lines}
         keys |= {key._replace(dimensions=Counter.TOTAL) for key in keys}
         missing = [key for key in keys if key not in self.known.counters]
-        for row in read_counters(raw, missing) if missing else ():
-            self.known.counters[CounterKey(*row[:4])] = State(*row[4:8])
+        for position, *state in read_counters(raw, missing) if missing else ():
+            self.known.counters[missing[position - 1]] = State(*state)
 
     def _read_histories(self, raw: psycopg.Connection[Any], lines: Iterable[Mapping[str, Any]]) -> None:
         bound = [line for line in lines if self.components[line["component_id"]][0].rating.is_order_bound]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -12,6 +12,7 @@ import psycopg
 from django.conf import settings
 from django.db.models import Exists, F, OuterRef, TextField
 from django.db.models.functions import Cast
+from msgspec.structs import replace
 
 from billing.charging.booking import BUCKET_MERGE, Batch
 from billing.charging.planning import Heard, Planned, unpriced_use

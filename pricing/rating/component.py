@@ -19,6 +19,7 @@ from pricing.rating.state import State, Usage
 
 AGGREGATION_SUM: Final = "sum"
 AGGREGATION_MAX: Final = "max"
+add, subtract = CONTEXT.add, CONTEXT.subtract
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,8 @@ class Component:
             quantity = usage.quantity if is_higher else state.quantity
             transactions = state.transactions + 1
         else:
-            quantity = CONTEXT.add(state.quantity, usage.quantity)
-            transactions = state.transactions + (1 if usage.quantity >= 0 else -1)
+            quantity = add(state.quantity, usage.quantity)
+            transactions = state.transactions + (1 if usage.quantity >= ZERO else -1)
         return self.pricing.fold(state, usage, quantity, transactions)
 
     @property
@@ -64,7 +65,7 @@ class Component:
 
         `number`: how many they are, less twice those with a negative quantity (each takes one back).
         """
-        quantity = CONTEXT.add(state.quantity, added)
+        quantity = add(state.quantity, added)
         return self.pricing.fold_sum(state, added, quantity, state.transactions + number)
 
     @property
@@ -78,19 +79,19 @@ class Component:
 
         Only where the state is not `is_order_bound`. Raises NotPriced.
         """
-        quantity = CONTEXT.subtract(state.quantity, usage.quantity)
+        quantity = subtract(state.quantity, usage.quantity)
         transactions = state.transactions - (1 if usage.quantity >= 0 else -1)
         return self.pricing.unfold(state, usage, quantity, transactions)
 
     def f_group(self, state: State) -> Decimal:
         """F of one group before the component's modifiers, rounded half up to 18 decimals."""
-        return round_amount(state.amount) if state.amount > 0 <= state.quantity else ZERO
+        return round_amount(state.amount) if state.amount > ZERO <= state.quantity else ZERO
 
     def subtotal(self, states: Iterable[State]) -> Decimal:
         """The sum of the groups."""
         subtotal = ZERO
         for state in states:
-            subtotal = CONTEXT.add(subtotal, self.f_group(state))
+            subtotal = add(subtotal, self.f_group(state))
         return subtotal
 
     def total(self, subtotal: Decimal) -> Decimal:
@@ -99,6 +100,13 @@ class Component:
         if modifiers.maximum is None and not modifiers.discount_percent:
             return subtotal
         return modifiers.capped(modifiers.discounted(subtotal))
+
+    def change(self, before: Decimal, after: Decimal) -> Decimal:
+        """What `total` moves by when the sum of the groups goes from `before` to `after`."""
+        modifiers = self.modifiers
+        if modifiers.maximum is None and not modifiers.discount_percent:
+            return subtract(after, before)
+        return subtract(self.total(after), self.total(before))
 
     def zero_usage_fee(self, states: Iterable[State]) -> Decimal:
         """What is added to the sum of the groups at the close if no group has anything billable."""
@@ -118,7 +126,7 @@ class Component:
         A caller that prorates the minimum passes the prorated one.
         """
         states = tuple(states)
-        subtotal = CONTEXT.add(self.subtotal(states), self.zero_usage_fee(states))
+        subtotal = add(self.subtotal(states), self.zero_usage_fee(states))
         return max(self.total(subtotal), self.modifiers.minimum if minimum is None else minimum)
 
 

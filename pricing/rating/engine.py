@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from core.numbers import CONTEXT
 from pricing.rating.component import Component
@@ -14,7 +16,7 @@ from pricing.rating.state import EMPTY, State, Usage
 States = dict[Group, State]
 
 
-class Rated(NamedTuple):
+class Rated(Struct, frozen=True):
     """What one event changed: its group's state, the component's subtotal, and the charge.
 
     `amount` is F after less F before, at 18 decimals; negative when units were repriced or given back.
@@ -37,7 +39,7 @@ def rate_event(component: Component, state: State, subtotal: Decimal, usage: Usa
     after = component.advance(state, usage)
     change = CONTEXT.subtract(component.f_group(after), component.f_group(state))
     subtotal_after = CONTEXT.add(subtotal, change)
-    amount = CONTEXT.subtract(component.total(subtotal_after), component.total(subtotal))
+    amount = component.change(subtotal, subtotal_after)
     return Rated(after, subtotal_after, amount, state.quantity, after.quantity)
 
 
@@ -45,7 +47,7 @@ def rate_alone(component: Component, state: State, usage: Usage) -> Rated:
     """`rate_event` for a component without groups: its one group is all of its subtotal. Raises NotPriced."""
     after = component.advance(state, usage)
     subtotal = component.f_group(after)
-    amount = CONTEXT.subtract(component.total(subtotal), component.total(component.f_group(state)))
+    amount = component.change(component.f_group(state), subtotal)
     return Rated(after, subtotal, amount, state.quantity, after.quantity)
 
 
@@ -57,7 +59,7 @@ def rate_change(component: Component, state: State, subtotal: Decimal, after: St
     """
     change = CONTEXT.subtract(component.f_group(after), component.f_group(state))
     subtotal_after = CONTEXT.add(subtotal, change)
-    amount = CONTEXT.subtract(component.total(subtotal_after), component.total(subtotal))
+    amount = component.change(subtotal, subtotal_after)
     return Rated(after, subtotal_after, amount, state.quantity, after.quantity)
 
 

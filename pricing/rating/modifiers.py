@@ -59,13 +59,13 @@ class ByQuantity(Pricing):
 
     def billable(self, quantity: Decimal) -> Decimal:
         """The quantity that reaches the model; 0 for a negative total."""
-        if quantity <= 0:
+        if quantity <= ZERO:
             return ZERO
         if self.rounding is not None:
             quantity = self.rounding.apply(quantity)
         if self.included:
             quantity = CONTEXT.subtract(quantity, self.included)
-        return quantity if quantity > 0 else ZERO
+        return quantity if quantity > ZERO else ZERO
 
     def fold(self, state: State, usage: Usage, quantity: Decimal, transactions: int) -> State:
         """The state at the new total: how it came together does not matter."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from msgspec import Struct
 
 from core.numbers import ZERO, plain
 
 NO_DIMENSIONS: Final[Mapping[str, Any]] = {}
 
 
-class Usage(NamedTuple):
+class Usage(Struct, frozen=True):
     """What one event adds: see docs/algorithms/rating.md for each aggregation's quantity.
 
     `cost` is what vendors charged for the event, in the plan's currency; None when unknown.
@@ -22,7 +24,7 @@ class Usage(NamedTuple):
     cost: Decimal | None = None
 
 
-class State(NamedTuple):
+class State(Struct, frozen=True):
     """The state of one group. It keeps negative totals, of which F is 0.
 
     `quantity`: total, maximum or number of uniques (12 decimals). `transactions`: events,

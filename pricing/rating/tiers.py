@@ -12,6 +12,7 @@ from pricing.rating.fields import Fields
 from pricing.rating.rows import Row
 
 PriceName = Literal["unit_price", "rate"]
+add, subtract, fma = CONTEXT.add, CONTEXT.subtract, CONTEXT.fma
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Tier:
         """A breakdown row: `quantity` units at this tier's price, plus its flat fee."""
         return Row(
             quantity,
-            CONTEXT.fma(quantity, self.price, self.flat_fee),
+            fma(quantity, self.price, self.flat_fee),
             tier=self.number,
             unit_price=self.price if price_name == "unit_price" else None,
             rate=self.price if price_name == "rate" else None,
@@ -54,8 +55,8 @@ class Tiers:
     def graduated_price(self, quantity: Decimal) -> Decimal:
         """Each unit at its own tier's price, and the flat fee of every tier that is entered."""
         tier = self.at(quantity)
-        inside = CONTEXT.fma(CONTEXT.subtract(quantity, tier.above), tier.price, tier.flat_fee)
-        return CONTEXT.add(tier.amount_below, inside)
+        inside = fma(subtract(quantity, tier.above), tier.price, tier.flat_fee)
+        return add(tier.amount_below, inside)
 
     def graduated_rows(self, quantity: Decimal) -> list[Row]:
         """One row for each tier that is entered."""
@@ -63,14 +64,14 @@ class Tiers:
         for tier, upper in zip(self.tiers, (*self.bounds, quantity), strict=True):
             if quantity <= tier.above:
                 break
-            within = CONTEXT.subtract(min(quantity, upper), tier.above)
+            within = subtract(min(quantity, upper), tier.above)
             rows.append(tier.row(self.price_name, within))
         return rows
 
     def volume_price(self, quantity: Decimal) -> Decimal:
         """All units at the price of the tier in which the quantity falls, plus its flat fee."""
         tier = self.at(quantity)
-        return CONTEXT.fma(quantity, tier.price, tier.flat_fee)
+        return fma(quantity, tier.price, tier.flat_fee)
 
     def zero_usage_row(self) -> Row:
         """The first tier's flat fee, as `bill_zero_usage` charges it."""
@@ -92,8 +93,8 @@ def read_tiers(fields: Fields, price_name: PriceName) -> Tiers:
         entry.finish()
         tiers.append(Tier(number, above, price, flat_fee, amount_below))
         if up_to is not None:
-            inside = CONTEXT.fma(CONTEXT.subtract(up_to, above), price, flat_fee)
-            amount_below = CONTEXT.add(amount_below, inside)
+            inside = fma(subtract(up_to, above), price, flat_fee)
+            amount_below = add(amount_below, inside)
             bounds.append(up_to)
             above = up_to
     return Tiers(price_name, tuple(tiers), tuple(bounds))

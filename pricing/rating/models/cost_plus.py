@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from msgspec.structs import replace
+
 from core.numbers import CONTEXT, ONE, ZERO, round_amount
 from pricing.rating.fields import Fields
 from pricing.rating.models.base import NotPriced, Pricing
@@ -36,7 +38,7 @@ class CostPlus(Pricing):
     def unfold(self, state: State, usage: Usage, quantity: Decimal, transactions: int) -> State:
         """The state without an event: its cost leaves."""
         cost = None if usage.cost is None else usage.cost.copy_negate()
-        return self.fold(state, usage._replace(cost=cost), quantity, transactions)
+        return self.fold(state, replace(usage, cost=cost), quantity, transactions)
 
     def rows(self, state: State, dimensions: Mapping[str, str | None]) -> list[Row]:
         """One row: the quantity, the markup, and what both came to."""

@@ -58,8 +58,9 @@ def test_many_tiny_charges_come_to_a_cent() -> None:
     component = read_component({"key": "c", "model": "per_unit", "unit_price": "0.00000000000001"})
     state, subtotal, charged = EMPTY, ZERO, ZERO
     for _ in range(1000):
-        state, subtotal, amount, *_ = rate_event(component, state, subtotal, Usage(Decimal(10**9)))
-        charged += amount
+        rated = rate_event(component, state, subtotal, Usage(Decimal(10**9)))
+        state, subtotal = rated.state, rated.subtotal
+        charged += rated.amount
     assert charged == Decimal("0.01")
     assert rate_event(component, EMPTY, ZERO, Usage(Decimal(10**12))).amount == Decimal("0.01")
 
@@ -68,8 +69,9 @@ def test_a_maximum_is_charged_when_it_rises() -> None:
     component = read_component(PER_UNIT, aggregation="max")
     state, subtotal, charged = EMPTY, ZERO, []
     for value in (3, 2, 7, 7):
-        state, subtotal, amount, *_ = rate_event(component, state, subtotal, Usage(Decimal(value)))
-        charged.append(amount)
+        rated = rate_event(component, state, subtotal, Usage(Decimal(value)))
+        state, subtotal = rated.state, rated.subtotal
+        charged.append(rated.amount)
     assert charged == [Decimal(6), ZERO, Decimal(8), ZERO]
     assert state.quantity == Decimal(7)
 
