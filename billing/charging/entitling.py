@@ -13,6 +13,8 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from msgspec import Struct
+
 from billing.charging.planning import Heard, Planned
 from billing.charging.tallies import Tally
 from billing.store_limits import CounterRange
@@ -31,8 +33,7 @@ AT_ONCE: Final = COUNTED | {Meter.Aggregation.MAX}
 Take = Callable[[CounterRange, Decimal], None]
 
 
-@dataclass(slots=True)
-class Need:
+class Need(Struct):
     """A feature that an item needs, with what its payer's versions together allow.
 
     `is_denied`: none of them has it. `each`: the most that one call may have; `quota`: that one reset may,
