@@ -12,7 +12,7 @@ import pytest
 from billing.charging import Charged, Denied, Mode
 from billing.costs import correct_cost
 from billing.margin_rules import create_rule, watch_margins
-from billing.models import CostEntry, MarginAlert, MarginBucket, PeriodMargin, VendorBill, VendorBillShare
+from billing.models import CostEntry, MarginAlert, MarginBucket, VendorBill, VendorBillShare
 from billing.reversals import reverse_event
 from billing.vendor_bills import apply_bills, begin_bill, load_bill
 from billing.vendor_bills.applying import apply_share
@@ -20,6 +20,7 @@ from core import clock
 from core.errors import Conflict
 from metering.event_values import CostPart
 from metering.models import UsageEvent
+from tests.billing.kept_periods import whole
 from tests.billing.world import Tenant, charge, make_meter, make_tenant, make_version
 from tests.concurrency.crowd import at_once
 
@@ -52,7 +53,7 @@ def test_two_costs_for_one_call_at_once_leave_the_later_row(tenant: Tenant) -> N
     latest = CostEntry.objects.order_by("pk").last()
     assert latest is not None
     assert CostEntry.objects.count() == MANY
-    assert (usage_cost(), PeriodMargin.objects.get().cost) == (latest.cost, latest.cost)
+    assert (usage_cost(), whole(tenant.payer).cost) == (latest.cost, latest.cost)
 
 
 def test_a_cost_and_a_reversal_at_once_leave_nothing_behind(tenant: Tenant) -> None:
@@ -77,13 +78,13 @@ def test_calls_at_once_never_push_the_period_below_its_floor(tenant: Tenant) -> 
     allowed = [outcome for outcome in outcomes if isinstance(outcome, Charged)]
     assert all(isinstance(outcome, Charged | Denied) for outcome in outcomes)
     assert len(allowed) == 3  # 130 of revenue may cost 104: 60 + 3 x 14 = 102
-    period = PeriodMargin.objects.get()
+    period = whole(tenant.payer)
     assert (period.revenue, period.cost) == (130, 102)
 
 
 def test_the_first_calls_of_a_period_at_once_begin_its_sums_once(tenant: Tenant) -> None:
     at_once([partial(call, tenant, f"k{number}", 10, "8", Mode.REPORT) for number in range(MANY)])
-    period = PeriodMargin.objects.get()
+    period = whole(tenant.payer)
     assert (period.events, period.revenue, period.cost) == (MANY, 10 * MANY, 8 * MANY)
 
 
