@@ -77,11 +77,11 @@ def plan_floors(
         own, place = known[payer.id], (payer.customer_id, payer.id)
         periods = batch.payers.get(place)
         if periods is None:
-            periods = PayerPeriods(batch, place, payer.currency, payer.time_zone, own.remembered)
+            periods = PayerPeriods(payer.currency, payer.time_zone, own.remembered)
             batch.payers[place] = periods
         floors = own.at(payer, item.segments)
-        item.floors = ItemFloors(periods, floors)
-        periods.plan(floors)
+        item.floors = ItemFloors(batch, periods, floors)
+        periods.plan(floors, batch.planned_at)
     return batch
 
 

@@ -81,8 +81,6 @@ class PayerPeriods:
     there once somebody has looked, and what the batch books is added to them. `told` is of this batch.
     """
 
-    batch: FlooredPayers
-    payer: PayerId
     currency: str
     time_zone: str
     remembered: Remembered
@@ -92,19 +90,19 @@ class PayerPeriods:
     told: set[tuple[str, PeriodKey]] = field(default_factory=set)
     alerts: list[AlertRow] = field(default_factory=list)
 
-    def plan(self, floors: Sequence[FloorAt]) -> None:
+    def plan(self, floors: Sequence[FloorAt], now: str) -> None:
         """Take in an item that may be looked at in the periods of these floors."""
         for at in floors:
             if at.key not in self.keys:
                 self.keys.add(at.key)
-                if self.remembered.kept.get(at.key, "") < self.batch.planned_at:
+                if self.remembered.kept.get(at.key, "") < now:
                     self.behind.add(at.key)
 
-    def take(self, row: PeriodRow) -> None:
+    def take(self, row: PeriodRow, now: datetime) -> None:
         """Take in what was read of a period."""
         self.sums[row.key] = Sums(row.events, row.costed, row.revenue, row.cost)
         self.told |= {(kind, row.key) for kind in told_in(row)}
-        if is_behind(row, hour_start(self.batch.now - HOUR - LAG, self.time_zone)):
+        if is_behind(row, hour_start(now - HOUR - LAG, self.time_zone)):
             self.behind.add(row.key)
 
     def add(self, hour: str, change: Sequence[Any]) -> None:
@@ -112,19 +110,6 @@ class PayerPeriods:
         for key, sums in self.sums.items():
             if key.starts_at <= hour < key.ends_at:
                 sums.add(int(change[0]), int(change[1]), change[4], change[5])
-
-    def before(self, at: FloorAt) -> Sums:
-        """What the period has come to so far."""
-        self.batch.read()
-        return self.sums[at.key]
-
-    def is_told(self, kind: str, at: FloorAt) -> bool:
-        """Whether staff has been told already; looks only where the process does not know."""
-        mark = (kind, at.key)
-        if mark in self.remembered.told:
-            return True
-        self.batch.read()
-        return mark in self.told
 
     def alert(self, kind: str, at: FloorAt, sums: Sums, **detail: Any) -> None:
         """Tell staff, who has not been told of this in the period."""
@@ -172,7 +157,7 @@ class FlooredPayers:
         assert self.raw is not None
         self.is_read = True
         for row in read_periods(self.raw, [key for each in self.mine() for key in each.keys]):
-            self.payers[row.key.customer_id, row.key.payer_id].take(row)
+            self.payers[row.key.customer_id, row.key.payer_id].take(row, self.now)
         for key, change in self.margins.items():
             each = self.payers.get((key.customer_id, key.payer_id))
             if each is not None:
@@ -204,6 +189,7 @@ class ItemFloors:
     Most calls leave what their floor asks by themselves: of these nobody reads what the period came to.
     """
 
+    batch: FlooredPayers
     periods: PayerPeriods
     floors: tuple[FloorAt, ...] = ()
 
@@ -214,7 +200,7 @@ class ItemFloors:
         for at in self.floors:
             if at.floor.action != DENY or not leaves_too_little(at.floor, amount, cost):
                 continue
-            if is_below(at.floor, self.periods.before(at).plus(amount, cost)):
+            if is_below(at.floor, self._before(at).plus(amount, cost)):
                 return at
         return None
 
@@ -225,13 +211,25 @@ class ItemFloors:
         """
         for at in self.floors:
             if cost is None:
-                if not self.periods.is_told(UNKNOWN, at):
+                if not self._is_told(UNKNOWN, at):
                     why = "no_cost" if is_convertible else "no_exchange_rate"
-                    self.periods.alert(UNKNOWN, at, self.periods.before(at), call=call, why=why)
-            elif leaves_too_little(at.floor, amount, cost) and not self.periods.is_told(BELOW, at):
-                after = self.periods.before(at).plus(amount, cost)
+                    self.periods.alert(UNKNOWN, at, self._before(at), call=call, why=why)
+            elif leaves_too_little(at.floor, amount, cost) and not self._is_told(BELOW, at):
+                after = self._before(at).plus(amount, cost)
                 if is_below(at.floor, after):
                     self.periods.alert(BELOW, at, after, call=call)
+
+    def _before(self, at: FloorAt) -> Sums:
+        self.batch.read()
+        return self.periods.sums[at.key]
+
+    def _is_told(self, kind: str, at: FloorAt) -> bool:
+        """Whether staff has been told already; looks only where the process does not know."""
+        mark = (kind, at.key)
+        if mark in self.periods.remembered.told:
+            return True
+        self.batch.read()
+        return mark in self.periods.told
 
 
 def kept_before(now: datetime, time_zone: str) -> str:
