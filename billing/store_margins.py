@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 import psycopg
+from django.db import connection
 
 from billing.store import MarginKey, write_margins
 from core.ids import public_id
@@ -169,11 +170,13 @@ def periods_of(raw: psycopg.Connection[Any], customer_id: int, payer_id: int) ->
     return _rows(execute(raw, PERIODS_OF, (customer_id, payer_id)))
 
 
-def running_periods(raw: psycopg.Connection[Any], payers: Collection[int], now: datetime) -> list[PeriodRow]:
+def running_periods(payers: Collection[int], now: datetime) -> list[PeriodRow]:
     """What the running periods that are kept of these payers came to, the earliest of each first."""
     if not payers:
         return []
-    rows = _rows(execute(raw, RUNNING_PERIODS, (number_array(payers), now, now)))
+    with connection.cursor() as cursor:
+        cursor.execute(RUNNING_PERIODS, (number_array(payers), now, now))
+        rows = _rows(cursor.fetchall())
     return sorted(rows, key=lambda row: row.key)
 
 
@@ -185,7 +188,7 @@ def keep_periods(raw: Session, periods: Sequence[tuple[PeriodKey, str]]) -> None
         execute(raw, KEEP_PERIODS, key_arrays(rows, "nnttt"))
 
 
-def _rows(answer: Answer) -> list[PeriodRow]:
+def _rows(answer: Iterable[Sequence[Any]]) -> list[PeriodRow]:
     return [
         PeriodRow(
             PeriodKey(row[0], row[1], row[2].isoformat(), row[3].isoformat()),

@@ -18,7 +18,6 @@ from billing.reports.holds import held_sums, live_holds
 from billing.reports.margins import own_floors, version_floors
 from billing.store_margins import running_periods
 from core.numbers import CONTEXT
-from core.sql import driver
 
 SHOWN: Final = 4
 
@@ -70,7 +69,7 @@ def below_floors(viewer: Viewer, now: datetime) -> tuple[list[BelowFloor], int]:
     """
     own = own_floors(viewer)
     floors = {**version_floors(viewer, now), **own}
-    rows = running_periods(driver(), floors, now)
+    rows = running_periods(floors, now)
     sums = {row.key.payer_id: Sums(row.events, row.costed, row.revenue, row.cost) for row in rows}
     found = {pk: each for pk, each in sums.items() if is_below(floors[pk], each)}
     payers = visible(BillingEntity, viewer).select_related("customer").in_bulk(found)
