@@ -6,10 +6,13 @@ All of it under the lock of the payers concerned, in whose transactions the marg
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
+
+import psycopg
+from django.db import connection
 
 from billing.store import MarginKey, write_margins
 from core.ids import public_id
@@ -23,33 +26,56 @@ FLOORS: Final = """
                 WHERE p.customer_id = t.customer_id AND p.billing_entity_id = t.payer_id)
     FROM unnest(%s::bigint[], %s::bigint[]) AS t(customer_id, payer_id)
     LEFT JOIN billing_payermarginfloor f ON f.billing_entity_id = t.payer_id"""
-READ_PERIODS: Final = """
-    SELECT p.customer_id, p.billing_entity_id, p.starts_at, p.ends_at, p.events, p.costed, p.revenue, p.cost,
-        p.told_below, p.told_unknown
-    FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[]) AS t(c, b, first, last)
-    JOIN billing_periodmargin p ON p.customer_id = t.c AND p.billing_entity_id = t.b
-        AND p.starts_at <= t.last AND p.ends_at > t.first"""
-WRITE_PERIODS: Final = """
-    UPDATE billing_periodmargin AS p
-    SET events = t.events, costed = t.costed, revenue = t.revenue, cost = t.cost, told_below = t.below,
-        told_unknown = t.unknown
-    FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::bigint[],
-                %s::numeric[], %s::numeric[], %s::boolean[], %s::boolean[])
-        AS t(c, b, s, e, events, costed, revenue, cost, below, unknown)
-    WHERE p.customer_id = t.c AND p.billing_entity_id = t.b AND p.starts_at = t.s AND p.ends_at = t.e"""
-OPEN_PERIODS: Final = """
-    INSERT INTO billing_periodmargin (customer_id, billing_entity_id, starts_at, ends_at, events, costed,
-        revenue, cost, told_below, told_unknown)
-    SELECT t.c, t.b, t.s, t.e, coalesce(sum(m.events), 0), coalesce(sum(m.costed), 0),
+# The whole of periods `t`: what is kept of them (`p`, null: nothing yet), and the buckets of later hours.
+_WHOLE: Final = """
+    SELECT t.c, t.b, t.s, t.e, coalesce(p.events, 0) + m.events, coalesce(p.costed, 0) + m.costed,
+        coalesce(p.revenue, 0) + m.revenue, coalesce(p.cost, 0) + m.cost, coalesce(p.told_below, false),
+        coalesce(p.told_unknown, false), p.kept_until
+    FROM {periods}
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(events), 0)::bigint AS events, coalesce(sum(costed), 0)::bigint AS costed,
+            coalesce(sum(revenue), 0) AS revenue, coalesce(sum(cost), 0) AS cost
+        FROM billing_marginbucket
+        WHERE customer_id = t.c AND billing_entity_id = t.b AND hour >= coalesce(p.kept_until, t.s)
+            AND hour < t.e) AS m"""
+READ_PERIODS: Final = _WHOLE.format(
+    periods="""unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[]) AS t(c, b, s, e)
+    LEFT JOIN billing_periodmargin p ON p.customer_id = t.c AND p.billing_entity_id = t.b
+        AND p.starts_at = t.s AND p.ends_at = t.e"""
+)
+_KEPT: Final = """(
+        SELECT *, customer_id AS c, billing_entity_id AS b, starts_at AS s, ends_at AS e
+        FROM billing_periodmargin WHERE {which}) AS p
+    CROSS JOIN LATERAL (SELECT p.c, p.b, p.s, p.e) AS t"""
+PERIODS_OF: Final = _WHOLE.format(periods=_KEPT.format(which="customer_id = %s AND billing_entity_id = %s"))
+RUNNING_PERIODS: Final = _WHOLE.format(
+    periods=_KEPT.format(
+        which="billing_entity_id = ANY(%s::bigint[]) AND starts_at <= %s::timestamptz"
+        " AND ends_at > %s::timestamptz"
+    )
+)
+# Begun from the buckets, or kept on by those of the hours since; a period that is kept so far is left alone.
+KEEP_PERIODS: Final = """
+    INSERT INTO billing_periodmargin AS p (customer_id, billing_entity_id, starts_at, ends_at, kept_until,
+        events, costed, revenue, cost, told_below, told_unknown)
+    SELECT t.c, t.b, t.s, t.e, t.until, coalesce(sum(m.events), 0), coalesce(sum(m.costed), 0),
         coalesce(sum(m.revenue), 0), coalesce(sum(m.cost), 0), false, false
-    FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[]) AS t(c, b, s, e)
-    LEFT JOIN billing_marginbucket m
-        ON m.customer_id = t.c AND m.billing_entity_id = t.b AND m.hour >= t.s AND m.hour < t.e
-    GROUP BY 1, 2, 3, 4
-    ON CONFLICT DO NOTHING
-    RETURNING customer_id, billing_entity_id, starts_at, ends_at, events, costed, revenue, cost, told_below,
-        told_unknown"""
-# One hour may lie in several periods, and several hours in one: summed by period first.
+    FROM (SELECT t.c, t.b, t.s, t.e, greatest(t.s, least(t.e, t.until)) AS until,
+              coalesce(w.kept_until, t.s) AS since, w.kept_until IS NOT NULL AS is_kept
+          FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
+              AS t(c, b, s, e, until)
+          LEFT JOIN billing_periodmargin w ON w.customer_id = t.c AND w.billing_entity_id = t.b
+              AND w.starts_at = t.s AND w.ends_at = t.e) AS t
+    LEFT JOIN billing_marginbucket m ON m.customer_id = t.c AND m.billing_entity_id = t.b
+        AND m.hour >= t.since AND m.hour < t.until
+    WHERE NOT t.is_kept OR t.since < t.until
+    GROUP BY 1, 2, 3, 4, 5
+    ON CONFLICT (customer_id, billing_entity_id, starts_at, ends_at) DO UPDATE
+    SET kept_until = EXCLUDED.kept_until, events = p.events + EXCLUDED.events,
+        costed = p.costed + EXCLUDED.costed, revenue = p.revenue + EXCLUDED.revenue,
+        cost = p.cost + EXCLUDED.cost"""
+# One hour may lie in several periods, and several hours in one: summed by period first. Hours that a period
+# is not kept for yet are summed when somebody looks.
 MOVE_PERIODS: Final = """
     UPDATE billing_periodmargin AS p
     SET events = p.events + m.events, costed = p.costed + m.costed, revenue = p.revenue + m.revenue,
@@ -57,17 +83,12 @@ MOVE_PERIODS: Final = """
     FROM (SELECT w.customer_id, w.billing_entity_id, w.starts_at, w.ends_at, sum(t.events) AS events,
               sum(t.costed) AS costed, sum(t.revenue) AS revenue, sum(t.cost) AS cost
           FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::bigint[], %s::bigint[],
-          %s::numeric[],
-                      %s::numeric[]) AS t(c, b, hour, events, costed, revenue, cost)
+                      %s::numeric[], %s::numeric[]) AS t(c, b, hour, events, costed, revenue, cost)
           JOIN billing_periodmargin w ON w.customer_id = t.c AND w.billing_entity_id = t.b
-              AND w.starts_at <= t.hour AND w.ends_at > t.hour
+              AND w.starts_at <= t.hour AND w.kept_until > t.hour
           GROUP BY 1, 2, 3, 4) AS m
     WHERE p.customer_id = m.customer_id AND p.billing_entity_id = m.billing_entity_id
         AND p.starts_at = m.starts_at AND p.ends_at = m.ends_at"""
-PERIODS_OF: Final = """
-    SELECT customer_id, billing_entity_id, starts_at, ends_at, events, costed, revenue, cost, told_below,
-        told_unknown
-    FROM billing_periodmargin WHERE customer_id = %s AND billing_entity_id = %s"""
 # Each with its message for the outbox: to staff, so of no customer.
 ADD_ALERTS: Final = """
     WITH raised AS (
@@ -101,6 +122,20 @@ class PeriodKey(NamedTuple):
     ends_at: str
 
 
+class PeriodRow(NamedTuple):
+    """What a period came to, all of its hours. `kept_until` (UTC text): before which hour that is kept; None:
+    it is not kept at all."""
+
+    key: PeriodKey
+    kept_until: str | None
+    events: int
+    costed: int
+    revenue: Decimal
+    cost: Decimal
+    told_below: bool
+    told_unknown: bool
+
+
 class AlertRow(NamedTuple):
     """A row of the alerts. Customer and payer None: of the whole, a plan or a model."""
 
@@ -125,25 +160,43 @@ def read_floors(raw: Session, payers: Sequence[tuple[int, int]]) -> Answer:
     return execute(raw, FLOORS, key_arrays(payers, "nn"))
 
 
-def read_periods(raw: Session, hours: Sequence[tuple[int, int, str, str]]) -> Answer:
-    """The kept periods of (customer, payer) that share an hour with those from the first to the last one."""
-    return execute(raw, READ_PERIODS, key_arrays(hours, "nntt"))
+def read_periods(raw: psycopg.Connection[Any], keys: Sequence[PeriodKey]) -> list[PeriodRow]:
+    """What these periods came to, a row for each whether it is kept or not. Payers who are locked."""
+    return _rows(execute(raw, READ_PERIODS, key_arrays(keys, "nntt")))
 
 
-def write_periods(raw: Session, rows: Sequence[Sequence[Any]]) -> None:
-    """Write kept periods, of payers locked since they were read; columns as `read_periods` gives them."""
-    if rows:
-        execute(raw, WRITE_PERIODS, key_arrays(rows, "nnttnnnnnn"))
+def periods_of(raw: psycopg.Connection[Any], customer_id: int, payer_id: int) -> list[PeriodRow]:
+    """What all periods that are kept of a payer came to."""
+    return _rows(execute(raw, PERIODS_OF, (customer_id, payer_id)))
 
 
-def open_periods(raw: Session, keys: Sequence[PeriodKey]) -> Answer:
-    """Begin to keep these periods: their sums come from the buckets. Rows as `read_periods`."""
-    return execute(raw, OPEN_PERIODS, key_arrays(keys, "nntt"))
+def running_periods(payers: Collection[int], now: datetime) -> list[PeriodRow]:
+    """What the running periods that are kept of these payers came to, the earliest of each first."""
+    if not payers:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(RUNNING_PERIODS, (number_array(payers), now, now))
+        rows = _rows(cursor.fetchall())
+    return sorted(rows, key=lambda row: row.key)
 
 
-def periods_of(raw: Session, customer_id: int, payer_id: int) -> Answer:
-    """All periods that are kept of a payer; rows as `read_periods`."""
-    return execute(raw, PERIODS_OF, (customer_id, payer_id))
+def keep_periods(raw: Session, periods: Sequence[tuple[PeriodKey, str]]) -> None:
+    """Keep periods of locked payers for the hours before an instant (UTC text), and begin those that are not
+    kept yet. Each instant lies at least an hour before the running hour (`kept_before`)."""
+    if periods:
+        rows = [(*key, until) for key, until in periods]
+        execute(raw, KEEP_PERIODS, key_arrays(rows, "nnttt"))
+
+
+def _rows(answer: Iterable[Sequence[Any]]) -> list[PeriodRow]:
+    return [
+        PeriodRow(
+            PeriodKey(row[0], row[1], row[2].isoformat(), row[3].isoformat()),
+            None if row[10] is None else row[10].isoformat(),
+            *row[4:10],
+        )
+        for row in answer
+    ]
 
 
 def add_margins(raw: Session, margins: dict[MarginKey, list[Any]]) -> None:
@@ -153,7 +206,7 @@ def add_margins(raw: Session, margins: dict[MarginKey, list[Any]]) -> None:
 
 
 def move_periods(raw: Session, margins: Mapping[MarginKey, Sequence[Any]]) -> None:
-    """Add changes of margin buckets to the periods that are kept of their payers."""
+    """Add changes of margin buckets to the periods that are kept of their payers for the buckets' hours."""
     if not margins:
         return
     keys = key_arrays(((key.customer_id, key.payer_id, key.hour) for key in margins), "nnt")

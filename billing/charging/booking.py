@@ -21,7 +21,6 @@ from billing.charging.reading import Known, unique_key
 from billing.charging.requests import Mode
 from billing.funding import Part, overspent
 from billing.low_balance import tell_low_balances
-from billing.margin_floors import sums
 from billing.store import (
     CHARGES,
     DenialRow,
@@ -143,7 +142,8 @@ def write_batch(raw: psycopg.Connection[Any], batch: Batch, known: Known, *, is_
             add_buckets(pipe, merge, buckets)
         add_uniques(pipe, batch.uniques)
         write_margins(pipe, batch.margins)
-        sums.write(pipe, known.floored, batch.now)
+        if known.floored is not None:
+            known.floored.write(pipe, batch.margins)
         write_denials(pipe, batch.denials, batch.now)
         write_overspend(pipe, batch.overspend, batch.now)
         write_reratings(pipe, batch.reratings, batch.now)
@@ -249,7 +249,7 @@ def add_margin(batch: Batch, item: Planned, change: Sequence[Any]) -> None:
     """Add (events, costed, unmatched, unpriced, revenue, cost) to the event's margin bucket."""
     payer, event = item.attribution.payer, item.request.event
     assert payer is not None
-    if item.floors is not None:
+    if item.floors is not None and item.floors.periods.sums:
         item.floors.periods.add(item.hour, change)
     workspace_id = item.attribution.workspace_id or 0
     key = MarginKey(payer.customer_id, payer.id, item.hour, workspace_id, event.event)

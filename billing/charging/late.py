@@ -120,7 +120,7 @@ def take_coupons_back(
         event_id = _event_of(item)
         margins = coupons.take_coupons_back(book, entity, period, clock.now(), event_id, changes)
         if item.floors is not None:
-            for key, change in margins.items():  # what the batch has read of periods, it writes over
+            for key, change in margins.items():  # written already, and the batch may have looked before
                 item.floors.periods.add(key.hour, change)
     return deciding.fund(item, book, rated)
 

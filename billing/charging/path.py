@@ -146,6 +146,8 @@ def _decide_and_write(
     check_reports(items, known)
     outcomes: dict[int, Outcome] = {}
     batch = Batch(now)
+    if known.floored is not None:
+        known.floored.margins = batch.margins
     replays: list[tuple[Planned, KnownKey]] = []
     first_of: dict[tuple[int, str], Planned] = {}
     quarantine: list[QuarantineItem] = []

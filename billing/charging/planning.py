@@ -22,7 +22,7 @@ from accounts.credentials import config_version, integration_keys, valid_keys
 from accounts.directory import NO_VERSION
 from billing.charging.requests import ChargeRequest, Mode
 from billing.hours import instant_and_hour
-from billing.margin_floors import ItemFloors, plan_floors
+from billing.margin_floors import FlooredPayers, ItemFloors, plan_floors
 from billing.models import Overspend
 from core.api.permissions import includes, missing_scope
 from core.errors import AuthenticationFailed, TollgateError
@@ -139,6 +139,7 @@ class Plan:
     items: list[Planned]
     global_version: int
     customer_versions: dict[int, int]
+    floored: FlooredPayers | None = None
 
     def payers(self, items: Iterable[Planned] | None = None) -> list[tuple[int, int]]:
         """The payers of the items, in the order in which they are locked."""
@@ -194,8 +195,7 @@ def plan_requests(requests: Sequence[tuple[int, ChargeRequest]], now: datetime) 
         if found.payer is not None and found.problem is None:
             _plan_item(item, meters, costs, prices[found.payer.id])
         items.append(item)
-    plan_floors(items, prices)
-    return Plan(items, version, versions)
+    return Plan(items, version, versions, plan_floors(items, prices, now))
 
 
 def _customer_versions(attributions: Sequence[Attribution]) -> dict[int, int]:

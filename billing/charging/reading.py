@@ -23,7 +23,7 @@ from billing.charging.wanted import send_wanted
 from billing.funding import Funds, Grant
 from billing.holds import Hold, HoldId
 from billing.ledger import PayerId, open_missing, read_owed, send_lock
-from billing.margin_floors import PayerPeriods, sums
+from billing.margin_floors import FlooredPayers
 from billing.standing import Standing, read_standing
 from core.numbers import ZERO
 from core.pipeline import Pipeline
@@ -61,7 +61,7 @@ class Known:
     counters: dict[CounterKey, State] = field(default_factory=dict)
     uniques: set[UniqueKey] = field(default_factory=set)
     holds: dict[HoldId, Hold] = field(default_factory=dict)
-    floored: list[PayerPeriods] = field(default_factory=list)
+    floored: FlooredPayers | None = None
 
 
 def lock_and_read(
@@ -84,7 +84,6 @@ def lock_and_read(
     counters, uniques = counter_keys(plan.items), unique_keys(plan.items)
     limiting = plan_limits(plan.items, plan.customer_versions, now, reader_of(raw))
     limiting.is_first = is_first
-    floored = floored_payers(plan.items)
     with Pipeline(raw) as pipe:
         execute(pipe, BY_KEY)
         locks = send_lock(pipe, payers, skip_locked=skip_locked)
@@ -96,7 +95,6 @@ def lock_and_read(
         grants = read_grants(pipe, payers, now)
         found_uniques = find_uniques(pipe, uniques) if uniques else None
         wanted = send_wanted(pipe, plan.items, payers, now)
-        periods = sums.send_read(pipe, floored)
     _check_versions(plan, versions.fetchall())
     locked = locks.fetchall()
     if open_missing(raw, payers, locked, skip_locked=skip_locked):
@@ -116,7 +114,9 @@ def lock_and_read(
     known.books = _open_books(
         plan.items, locked, owed.fetchall() if owed else [], grants.fetchall(), standing, now
     )
-    known.floored = sums.take(raw, floored, periods, known.books) if floored else []
+    if plan.floored is not None:
+        known.floored = plan.floored
+        plan.floored.open(raw, known.books, is_stored=any(item.stored is not None for item in plan.items))
     return [item for item in plan.items if _is_open(item, known)], known
 
 
@@ -149,12 +149,6 @@ def counter_keys(items: Sequence[Planned]) -> list[CounterKey]:
             if line.component.rating.group_dimensions:
                 keys[line.key._replace(dimensions=Counter.TOTAL)] = None
     return list(keys)
-
-
-def floored_payers(items: Sequence[Planned]) -> list[PayerPeriods]:
-    """The payers of the items whose periods are kept for a margin floor."""
-    found = {id(item.floors.periods): item.floors.periods for item in items if item.floors is not None}
-    return list(found.values())
 
 
 def unique_key(item: Planned, use: UniqueUse) -> UniqueKey:

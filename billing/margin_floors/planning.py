@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from accounts.directory import Payer
 from accounts.models import BillingEntity
 from billing.hours import hour_start
-from billing.ledger import PayerId
-from billing.margin_floors.sums import FloorAt, ItemFloors, PayerPeriods
+from billing.margin_floors.sums import FloorAt, FlooredPayers, ItemFloors, PayerPeriods, Remembered
 from billing.store_margins import PeriodKey, read_floors
 from core.ids import public_id
 from core.sql import driver, open_transaction, still_holds
@@ -29,6 +29,7 @@ class PayerFloors:
     """What the process knows of a payer's floors at a config version, beside those of its segments' versions,
     which may be made later. `is_kept`: periods of earlier floors have to move. `read_in`: the transaction
     that read it. `found`: by the first of the segments that cover an instant, these and their floors.
+    `remembered`: what it learns of the payer's periods.
     """
 
     config_version: int
@@ -38,6 +39,7 @@ class PayerFloors:
     found: dict[int, tuple[Sequence[SegmentPrices], tuple[FloorAt, ...]]] = field(
         default_factory=dict, repr=False, compare=False
     )
+    remembered: Remembered = field(default_factory=Remembered, repr=False, compare=False)
 
     def is_at(self, config_version: int) -> bool:
         """Whether it may be used at that version."""
@@ -55,25 +57,32 @@ class PayerFloors:
 _payers: dict[int, PayerFloors] = {}
 
 
-def plan_floors(items: Sequence[Any], prices: Mapping[int, PayerPrices]) -> None:
-    """Note on each planned item the floors that it falls under; one statement for payers not seen yet."""
-    by_payer: dict[PayerId, PayerPeriods] = {}
+def plan_floors(
+    items: Sequence[Any], prices: Mapping[int, PayerPrices], now: datetime
+) -> FlooredPayers | None:
+    """Note on each planned item the floors that it falls under; None where no payer has ever had one.
+
+    One statement for payers not seen yet.
+    """
     payers = {item.attribution.payer.id: item.attribution.payer for item in items if _is_planned(item)}
     known = _known(payers, prices)
     floored = {pk for pk, floors in known.items() if floors.is_kept or prices[pk].has_margin_floor}
     if not floored:
-        return
+        return None
+    batch = FlooredPayers(now)
     for item in items:
         payer = item.attribution.payer
         if not _is_planned(item) or payer.id not in floored:
             continue
-        periods = by_payer.get((payer.customer_id, payer.id))
+        own, place = known[payer.id], (payer.customer_id, payer.id)
+        periods = batch.payers.get(place)
         if periods is None:
-            place = (payer.customer_id, payer.id)
-            periods = by_payer[place] = PayerPeriods(place, payer.currency, item.hour, item.hour)
-        floors = known[payer.id].at(payer, item.segments)
-        item.floors = ItemFloors(periods, floors)
-        periods.plan(item.hour, floors)
+            periods = PayerPeriods(payer.currency, payer.time_zone, own.remembered)
+            batch.payers[place] = periods
+        floors = own.at(payer, item.segments)
+        item.floors = ItemFloors(batch, periods, floors)
+        periods.plan(floors, batch.planned_at)
+    return batch
 
 
 def floors_at(

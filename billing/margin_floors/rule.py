@@ -46,7 +46,12 @@ def pushes_below(floor: MarginFloor, before: Sums, amount: Decimal, cost: Decima
 
     One that itself leaves as much as the floor asks lifts the margin, or keeps it: it is let through.
     """
-    return cost > 0 and _lacks(floor, amount, cost) and is_below(floor, before.plus(amount, cost))
+    return leaves_too_little(floor, amount, cost) and is_below(floor, before.plus(amount, cost))
+
+
+def leaves_too_little(floor: MarginFloor, amount: Decimal, cost: Decimal) -> bool:
+    """Whether a call by itself leaves less than the floor asks: of others nobody has to know the period."""
+    return cost > 0 and _lacks(floor, amount, cost)
 
 
 def _lacks(floor: MarginFloor, revenue: Decimal, cost: Decimal) -> bool:

@@ -8,9 +8,9 @@ from datetime import datetime
 from accounts.models import BillingEntity, Customer
 from billing.margin_floors.planning import floors_at
 from billing.margin_floors.rule import Sums, is_below
-from billing.margin_floors.sums import FloorAt, Kind, alert_row
+from billing.margin_floors.sums import FloorAt, Kind, alert_row, is_behind, kept_before
 from billing.models import PayerMarginFloor
-from billing.store_margins import PeriodKey, periods_of, tell
+from billing.store_margins import PeriodKey, keep_periods, periods_of, tell
 from core.sql import driver
 from pricing.catalog.plans import MarginFloor
 from pricing.pricelist import read_prices
@@ -22,14 +22,17 @@ def tell_below(entity: BillingEntity, now: datetime) -> None:
     One statement for a payer without kept periods.
     """
     raw = driver()
-    rows = [row for row in periods_of(raw, entity.customer_id, entity.pk) if not row[8]]
+    rows = periods_of(raw, entity.customer_id, entity.pk)
+    until = kept_before(now, entity.time_zone)
+    keep_periods(raw, [(row.key, until) for row in rows if is_behind(row, until)])
+    rows = [row for row in rows if not row.told_below]
     if not rows:
         return
     floors = floors_of(entity)
     alerts = []
     for row in rows:
-        at = floors.get(PeriodKey(row[0], row[1], row[2].isoformat(), row[3].isoformat()))
-        sums = Sums(*row[4:8])
+        at = floors.get(row.key)
+        sums = Sums(row.events, row.costed, row.revenue, row.cost)
         if at is not None and is_below(at.floor, sums):
             alerts.append(alert_row(Kind.BELOW_FLOOR, at, sums, entity.currency, why="later_cost"))
     tell(raw, alerts, now)

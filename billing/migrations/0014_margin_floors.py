@@ -160,6 +160,7 @@ class Migration(migrations.Migration):
                 ("billing_entity_id", models.BigIntegerField()),
                 ("starts_at", models.DateTimeField()),
                 ("ends_at", models.DateTimeField()),
+                ("kept_until", models.DateTimeField()),
                 ("events", models.BigIntegerField()),
                 ("costed", models.BigIntegerField()),
                 ("revenue", core.fields.AmountField(decimal_places=18, max_digits=60)),
@@ -483,6 +484,15 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(("ends_at__gt", models.F("starts_at"))),
                 name="margin_period_ends_after_start",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="periodmargin",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("kept_until__gte", models.F("starts_at")), ("kept_until__lte", models.F("ends_at"))
+                ),
+                name="margin_period_kept_within",
             ),
         ),
         migrations.AddField(

@@ -46,10 +46,13 @@ class PayerMarginFloor(models.Model):
 
 
 class PeriodMargin(models.Model):
-    """The margin buckets of the hours `[starts_at, ends_at)` of a payer, summed: a period with a floor.
+    """A period with a floor, the hours `[starts_at, ends_at)` of a payer: what its margin buckets came to.
 
-    Made from the buckets when a floor is first looked at in the period, and moved with every change of them
-    from then on, under the payer's lock. `told_below`, `told_unknown`: staff has been told of it.
+    The sums are those of the hours before `kept_until`; what is in later ones is added by who looks
+    (`store_margins.read_periods`), so that calls of the running hour write no row of this. Made from the
+    buckets when a call first falls under a floor in the period, kept on to later hours now and then, and
+    moved with every change of the buckets before, under the payer's lock. `kept_until` is at least an hour
+    behind the running one. `told_below`, `told_unknown`: staff has been told of it.
     """
 
     pk = models.CompositePrimaryKey("customer_id", "billing_entity_id", "starts_at", "ends_at")
@@ -57,6 +60,7 @@ class PeriodMargin(models.Model):
     billing_entity_id = models.BigIntegerField()
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
+    kept_until = models.DateTimeField()
     events = models.BigIntegerField()
     costed = models.BigIntegerField()
     revenue = AmountField()
@@ -68,7 +72,11 @@ class PeriodMargin(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=Q(ends_at__gt=models.F("starts_at")), name="margin_period_ends_after_start"
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(kept_until__gte=models.F("starts_at"), kept_until__lte=models.F("ends_at")),
+                name="margin_period_kept_within",
+            ),
         ]
 
 

@@ -13,9 +13,10 @@ from django.db.models import Count
 from accounts.models import BillingEntity
 from accounts.scoping import Viewer, visible
 from billing.margin_floors.rule import Sums, is_below
-from billing.models import Denial, PeriodMargin
+from billing.models import Denial
 from billing.reports.holds import held_sums, live_holds
 from billing.reports.margins import own_floors, version_floors
+from billing.store_margins import running_periods
 from core.numbers import CONTEXT
 
 SHOWN: Final = 4
@@ -68,9 +69,8 @@ def below_floors(viewer: Viewer, now: datetime) -> tuple[list[BelowFloor], int]:
     """
     own = own_floors(viewer)
     floors = {**version_floors(viewer, now), **own}
-    kept = visible(PeriodMargin, viewer).filter(starts_at__lte=now, ends_at__gt=now)
-    rows = kept.filter(billing_entity_id__in=list(floors)).order_by("billing_entity_id", "starts_at")
-    sums = {row.billing_entity_id: Sums(row.events, row.costed, row.revenue, row.cost) for row in rows}
+    rows = running_periods(floors, now)
+    sums = {row.key.payer_id: Sums(row.events, row.costed, row.revenue, row.cost) for row in rows}
     found = {pk: each for pk, each in sums.items() if is_below(floors[pk], each)}
     payers = visible(BillingEntity, viewer).select_related("customer").in_bulk(found)
     below = [BelowFloor(payer, _rate(found[pk]), floors[pk].min_margin) for pk, payer in payers.items()]

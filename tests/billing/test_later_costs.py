@@ -12,13 +12,14 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from billing.charging import Charged, Mode
-from billing.models import Charge, CostEntry, MarginAlert, MarginBucket, PeriodMargin
+from billing.models import Charge, CostEntry, MarginAlert, MarginBucket
 from billing.reversals import reverse_event
 from core import clock
 from core.ids import hot_id
 from metering.models import ExchangeRate, UsageEvent
 from pricing import pricelist
 from tests.accounts.caller import Answer, Caller, caller_with
+from tests.billing.kept_periods import figures, whole
 from tests.billing.world import START, Tenant, charge, make_meter, make_tenant, make_version
 
 pytestmark = pytest.mark.django_db
@@ -67,10 +68,8 @@ def later(caller: Caller, charge_id: str, *parts: dict[str, str], key: str | Non
 
 def bucket(tenant: Tenant) -> tuple[int, int, Decimal, Decimal]:
     row = MarginBucket.objects.exclude(event="base_fee").get(billing_entity_id=tenant.payer.pk)
-    period = PeriodMargin.objects.get(billing_entity_id=tenant.payer.pk)
-    figures = (row.events, row.costed, row.revenue, row.cost)
-    assert figures == (period.events, period.costed, period.revenue, period.cost)
-    return figures
+    assert figures(row) == figures(whole(tenant.payer))
+    return row.events, row.costed, row.revenue, row.cost
 
 
 def test_a_cost_known_later_moves_margin_and_coverage_and_no_price(caller: Caller) -> None:

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 
 from billing.charging import Charged, Denied, Mode, Outcome, charge_many
 from billing.margin_floors import remove_floor, set_floor
-from billing.models import Denial, MarginAlert, MarginBucket, PeriodMargin
+from billing.models import Denial, MarginAlert, PeriodMargin
 from billing.periods import book_base_fees
 from core import clock
 from core.errors import InvalidRequest, NotFound
 from metering.models import ExchangeRate
+from tests.billing.kept_periods import wholes
 from tests.billing.world import START, Tenant, charge, make_meter, make_tenant, make_version, request
 from tests.clocks import standing_at
 
@@ -64,19 +64,8 @@ def alerts(tenant: Tenant) -> list[str]:
 
 
 def check_sums(tenant: Tenant) -> None:
-    """What is kept of each period is what the buckets of its hours come to, from scratch."""
-    periods = PeriodMargin.objects.filter(billing_entity_id=tenant.payer.pk)
-    assert periods
-    for period in periods:
-        buckets = MarginBucket.objects.filter(
-            customer_id=period.customer_id,
-            billing_entity_id=period.billing_entity_id,
-            hour__gte=period.starts_at,
-            hour__lt=period.ends_at,
-        )
-        found = buckets.aggregate(*(Sum(name) for name in ("events", "costed", "revenue", "cost")))
-        kept = (period.events, period.costed, period.revenue, period.cost)
-        assert kept == tuple(value or 0 for value in found.values())
+    """What is kept and what is looked up is what the buckets come to, from scratch."""
+    assert wholes(tenant.payer)
 
 
 def test_below_the_volume_everything_passes_and_from_it_on_the_floor_holds() -> None:

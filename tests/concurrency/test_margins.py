@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from threading import Barrier, local
 
 import pytest
 
 from billing.charging import Charged, Denied, Mode
 from billing.costs import correct_cost
 from billing.margin_rules import create_rule, watch_margins
-from billing.models import CostEntry, MarginAlert, MarginBucket, PeriodMargin, VendorBill, VendorBillShare
+from billing.models import CostEntry, MarginAlert, MarginBucket, VendorBill, VendorBillShare
 from billing.reversals import reverse_event
 from billing.vendor_bills import apply_bills, begin_bill, load_bill
 from billing.vendor_bills.applying import apply_share
@@ -20,6 +21,7 @@ from core import clock
 from core.errors import Conflict
 from metering.event_values import CostPart
 from metering.models import UsageEvent
+from tests.billing.kept_periods import whole
 from tests.billing.world import Tenant, charge, make_meter, make_tenant, make_version
 from tests.concurrency.crowd import at_once
 
@@ -30,13 +32,17 @@ MANY = 8
 
 @pytest.fixture
 def tenant() -> Tenant:
+    return floored()
+
+
+def floored() -> Tenant:
     make_meter()
     return make_tenant(make_version([ONE_EACH], margin_floor=DENY), balance="9000")
 
 
-def call(tenant: Tenant, key: str, price: int, cost: str, mode: Mode = Mode.ASK) -> object:
+def call(tenant: Tenant, key: str, price: int, cost: str, mode: Mode = Mode.ASK, **fields: object) -> object:
     costs = [{"vendor": "v", "amount": cost, "currency": "USD"}]
-    return charge(tenant, key, mode, properties={"tokens": price}, costs=costs)
+    return charge(tenant, key, mode, properties={"tokens": price}, costs=costs, **fields)
 
 
 def usage_cost() -> Decimal:
@@ -52,7 +58,7 @@ def test_two_costs_for_one_call_at_once_leave_the_later_row(tenant: Tenant) -> N
     latest = CostEntry.objects.order_by("pk").last()
     assert latest is not None
     assert CostEntry.objects.count() == MANY
-    assert (usage_cost(), PeriodMargin.objects.get().cost) == (latest.cost, latest.cost)
+    assert (usage_cost(), whole(tenant.payer).cost) == (latest.cost, latest.cost)
 
 
 def test_a_cost_and_a_reversal_at_once_leave_nothing_behind(tenant: Tenant) -> None:
@@ -77,19 +83,52 @@ def test_calls_at_once_never_push_the_period_below_its_floor(tenant: Tenant) -> 
     allowed = [outcome for outcome in outcomes if isinstance(outcome, Charged)]
     assert all(isinstance(outcome, Charged | Denied) for outcome in outcomes)
     assert len(allowed) == 3  # 130 of revenue may cost 104: 60 + 3 x 14 = 102
-    period = PeriodMargin.objects.get()
+    period = whole(tenant.payer)
     assert (period.revenue, period.cost) == (130, 102)
 
 
 def test_the_first_calls_of_a_period_at_once_begin_its_sums_once(tenant: Tenant) -> None:
     at_once([partial(call, tenant, f"k{number}", 10, "8", Mode.REPORT) for number in range(MANY)])
-    period = PeriodMargin.objects.get()
+    period = whole(tenant.payer)
     assert (period.events, period.revenue, period.cost) == (MANY, 10 * MANY, 8 * MANY)
 
 
 def test_staff_is_told_once_by_calls_at_once(tenant: Tenant) -> None:
     at_once([partial(call, tenant, f"k{number}", 10, "9", Mode.REPORT) for number in range(MANY)])
     assert [row.kind for row in MarginAlert.objects.all()] == ["below_floor"]
+
+
+def test_processes_whose_clocks_differ_charge_look_and_correct_at_once() -> None:
+    """Half an hour apart around a full hour, with late calls, costs and reversals among them."""
+    full = datetime(2026, 3, 10, 15, tzinfo=UTC)
+    mine, together = local(), Barrier(6, timeout=60)
+    clock.use(lambda: getattr(mine, "now", full - timedelta(hours=1)))
+    try:
+        tenant = floored()
+        call(tenant, "first", 100, "10")
+        event = UsageEvent.objects.get()
+
+        def work(number: int) -> None:
+            for step in range(6):
+                together.wait()
+                mine.now = full + timedelta(hours=step, minutes=25 if number % 2 else -5)
+                cost = ("2", "9")[number % 3 == 0]
+                call(tenant, f"{number} {step}", 10, cost, Mode.REPORT)
+                late = (mine.now - timedelta(hours=number)).isoformat()
+                call(tenant, f"late {number} {step}", 10, "1", Mode.REPORT, occurred_at=late)
+                if number == 0:
+                    correct_cost(event, (CostPart("v", Decimal(step), "USD"),))
+                if number == 1:
+                    key = f"{number} {step}"
+                    reverse_event(UsageEvent.objects.get(idempotency_key=key), reason="a race")
+
+        at_once([partial(work, number) for number in range(6)])
+        mine.now = full + timedelta(hours=6)
+        period = whole(tenant.payer)
+        assert (period.events, period.revenue) == (1 + 6 * 11, 100 + 10 * 6 * 11)
+        assert period.cost == 5 + 6 * (2 * 9 + 3 * 2) + 6 * 6
+    finally:
+        clock.use(None)
 
 
 def _bill(total: str) -> VendorBill:

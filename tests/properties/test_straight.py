@@ -40,6 +40,7 @@ from core.sql import driver
 from metering.models import IdempotencyKey, Meter, UsageBucket, UsageEvent
 from pricing.models import Counter, PlanVersion
 from tests.billing.invariants import broken_invariants
+from tests.billing.kept_periods import wholes
 from tests.billing.world import START, Tenant, make_meter, make_tenant, make_version, request
 from tests.properties.conftest import PROFILE
 
@@ -256,6 +257,7 @@ def stored(tenant: Tenant) -> dict[str, Any]:
         "windows": sorted(windows, key=lambda row: (row["of"], row["starts_at"])),
         "alerts": [without(row, "key", "limit_id") for row in rows(Alert.objects, "id")],
         "periods": rows(PeriodMargin.objects, "starts_at"),
+        "whole periods": [row[1:] for row in wholes(tenant.payer)],
         "margin alerts": [without(row, "key", "detail") for row in rows(MarginAlert.objects, "id")],
     }
 

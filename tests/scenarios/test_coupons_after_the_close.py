@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from billing.models import CouponCredit, PeriodMargin
+from accounts.models import BillingEntity
+from billing.models import CouponCredit
 from config.environment import BASE_DIR
 from core.numbers import plain
+from tests.billing.kept_periods import whole
 from tests.scenarios.life import LifeStory
 from tests.scenarios.money import per_unit, tiers
 from tests.scenarios.test_coupons import coupon
@@ -261,4 +263,4 @@ def test_a_period_with_a_margin_floor_counts_what_is_paid_again_for_a_coupon(lif
     close_march(life)
     assert reverse(life, "mistake") == "-6"
     assert corrections() == [("tok", "10", "-3")]
-    assert [row.revenue for row in PeriodMargin.objects.order_by("starts_at")] == [5]
+    assert whole(BillingEntity.objects.get()).revenue == 5

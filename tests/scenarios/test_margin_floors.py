@@ -3,11 +3,14 @@ clock, costs and bills that come later."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from billing.models import OutboxMessage
+from core import partitions
 from core.pipeline import Pipeline
 from tests.billing.world import make_meter
 from tests.scenarios.life import LifeStory
@@ -185,9 +188,15 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return sent
 
 
-def test_a_floor_adds_two_statements_however_many_calls_and_periods(
-    story: LifeStory, counted: list[str]
+def test_a_floor_adds_no_statement_to_calls_that_leave_enough_and_one_to_others(
+    story: LifeStory,
+    counted: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:
+    """However many calls and periods: one reads what the periods came to, one moves hours that are over, and
+    two tell staff, once."""
+    monkeypatch.setattr(partitions, "_ready", set())  # what this says is committed is not
     make_meter("img", event="call", aggregation="sum")
     plain = story.payer(story.plan(per_unit("tok", "1")), top_up="10000")
     floored = story.payer(
@@ -197,11 +206,25 @@ def test_a_floor_adds_two_statements_however_many_calls_and_periods(
     )
     rate(story, "0.1", START.isoformat())
     story.at(3, 2)
-    counts = []
-    for payer, calls in ((plain, 1), (plain, 40), (floored, 1), (floored, 40)):
-        story.report(payer, {"tok": 1})  # the process knows the payer, and the periods are kept
+    for payer in (plain, floored):
+        with django_capture_on_commit_callbacks(execute=True):
+            story.report(payer, {"tok": 1})  # the process knows the payer, and the periods are kept
+
+    def sent(payer: str, calls: int, **fields: Any) -> int:
         counted.clear()
-        story.report(payer, *({"tok": number + 1} for number in range(calls)))
-        counts.append(len(counted))
-    assert counts == [counts[0], counts[0], counts[0] + 2, counts[0] + 2]
+        with django_capture_on_commit_callbacks(execute=True):
+            story.report(payer, *({"tok": number + 1} for number in range(calls)), **fields)
+        return len(counted)
+
+    usual = sent(plain, 1)
+    assert [sent(plain, 40), sent(floored, 1), sent(floored, 40)] == [usual] * 3
+    earlier = (START + timedelta(hours=1)).isoformat()
+    late = [sent(payer, calls, occurred_at=earlier) for payer in (plain, floored) for calls in (1, 40)]
+    assert late == [usual, usual, usual + 1, usual + 1]
+    rate(story, "5", "2026-03-03T00:00:00Z")
+    story.at(3, 3, 1)
+    sent(plain, 1)
+    sent(floored, 1)  # the process knows the new rate, and keeps the periods on once a day
+    assert [sent(floored, 1), sent(floored, 20)] == [usual + 1] * 2
+    assert [sent(floored, 40), sent(floored, 40)] == [usual + 3, usual], "told, and not looked at again"
     story.audit()

@@ -114,7 +114,7 @@ PERIODS: Final = """
                coalesce(sum(revenue), 0) AS revenue, coalesce(sum(cost), 0) AS cost
         FROM billing_marginbucket b
         WHERE b.customer_id = p.customer_id AND b.billing_entity_id = p.billing_entity_id
-            AND b.hour >= p.starts_at AND b.hour < p.ends_at) m
+            AND b.hour >= p.starts_at AND b.hour < p.kept_until) m
     WHERE (p.events, p.costed, p.revenue, p.cost) IS DISTINCT FROM (m.events, m.costed, m.revenue, m.cost)"""
 CHANGES: Final = """
     WITH changed AS (
@@ -211,7 +211,7 @@ LINK: Final = Link(
         COST: "A bucket's cost is not what is known of its events' costs.",
         COUNT: "A bucket counts other events than occurred in its hour.",
         WHOLE: "All buckets together are not what the payer's revenue account has.",
-        PERIOD: "A period's margin is not the sum of its buckets.",
+        PERIOD: "What is kept of a period's margin is not the sum of its buckets so far.",
         CHANGE: "A cost that became known later moved something else than it changed.",
     },
     check,

@@ -70,13 +70,13 @@ def _column(work: Work) -> str:
 
 
 def _move_period(work: Work, hour: datetime, changes: Mapping[str, Decimal]) -> None:
-    """A period that is summed from buckets moves as the bucket does, unless it was right already."""
+    """A period that is kept for the bucket's hour moves as the bucket does, unless it was right already."""
     customer_id, payer_id = work.payer
     periods = PeriodMargin.objects.filter(
-        customer_id=customer_id, billing_entity_id=payer_id, starts_at__lte=hour, ends_at__gt=hour
+        customer_id=customer_id, billing_entity_id=payer_id, starts_at__lte=hour, kept_until__gt=hour
     )
     for period in periods:
-        sums = _sums(customer_id, payer_id, period.starts_at, period.ends_at)
+        sums = _sums(customer_id, payer_id, period.starts_at, period.kept_until)
         if work.is_read_only:  # the bucket stands as it was
             sums |= {name: CONTEXT.add(sums[name], change) for name, change in changes.items()}
         wrong = {name: sums[name] for name in changes if getattr(period, name) != sums[name]}
@@ -86,14 +86,14 @@ def _move_period(work: Work, hour: datetime, changes: Mapping[str, Decimal]) -> 
 
 
 def rebuild_period_margin(work: Work) -> None:
-    """Set a period's margin to the sum of its buckets."""
+    """Set what is kept of a period's margin to the sum of its buckets so far."""
     customer_id, payer_id = work.payer
     starts_at = datetime.fromisoformat(work.finding.subject.removeprefix("period from "))
     rows = PeriodMargin.objects.filter(
         customer_id=customer_id, billing_entity_id=payer_id, starts_at=starts_at
     )
     for period in rows:
-        sums = _sums(customer_id, payer_id, period.starts_at, period.ends_at)
+        sums = _sums(customer_id, payer_id, period.starts_at, period.kept_until)
         wrong = {name: value for name, value in sums.items() if getattr(period, name) != value}
         if wrong:
             work.set(rows.filter(ends_at=period.ends_at), work.finding.subject, **wrong)
