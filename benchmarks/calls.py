@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, cycle, islice
 from typing import Final
@@ -24,10 +24,11 @@ class Callers:
     secret: str
     workspaces: list[str]
 
-    def charges(self, made: int) -> Iterator[bytes]:
+    def charges(self, made: int, *, event_of: Callable[[str], bytes] | None = None) -> Iterator[bytes]:
         """Requests to charge one event each, workspaces in turn; `made` of them beforehand."""
+        made_of = event_of or event
         requests = (
-            post("/v1/charges", self.secret, event(workspace)) for workspace in cycle(self.workspaces)
+            post("/v1/charges", self.secret, made_of(workspace)) for workspace in cycle(self.workspaces)
         )
         return chain(list(islice(requests, made)), requests)
 
@@ -45,11 +46,12 @@ def fill(installation: Installation, payers: int) -> Callers:
     return callers
 
 
-def event(workspace: str, tokens: int | None = None) -> bytes:
-    """An event of `workspace` as JSON, with a key that was never used; of 1 to 500 tokens."""
+def event(workspace: str, tokens: int | None = None, *, name: str = "completion", costs: str = "") -> bytes:
+    """An event of `workspace` as JSON, with a key that was never used; of 1 to 500 tokens. `costs`: the member
+    that says what it cost, with a comma after it."""
     tokens = tokens or random.randint(1, 500)
     return (
-        f'{{"idempotency_key":"{uuid4()}","event":"completion","workspace":"{workspace}",'
+        f'{{"idempotency_key":"{uuid4()}","event":"{name}","workspace":"{workspace}",{costs}'
         f'"properties":{{"tokens":{tokens},"model":"gpt-4o","region":"eu"}}}}'
     ).encode()
 

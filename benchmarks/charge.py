@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
-from benchmarks.calls import CONNECTIONS, Callers, fill
+from benchmarks.calls import CONNECTIONS, Callers, event, fill
 from benchmarks.installation import Installation
 from benchmarks.load import Load, send_load
 from benchmarks.measurement import Measurement
@@ -28,7 +29,12 @@ def measure_charge(installation: Installation) -> Measurement:
     )
 
 
-def send_charges(installation: Installation, callers: Callers, seconds: float) -> Load:
+def send_charges(
+    installation: Installation,
+    callers: Callers,
+    seconds: float,
+    event_of: Callable[[str], bytes] = event,
+) -> Load:
     """Charge for so many seconds; RuntimeError unless every answer is a new charge (201)."""
-    requests = callers.charges(int(PER_SECOND_MAX * seconds))
+    requests = callers.charges(int(PER_SECOND_MAX * seconds), event_of=event_of)
     return send_load(installation.port, requests, connections=CONNECTIONS, seconds=seconds).require(201)

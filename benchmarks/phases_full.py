@@ -24,8 +24,7 @@ django.setup()
 
 from django.db import connection, transaction  # noqa: E402
 
-from benchmarks.calls import event  # noqa: E402
-from benchmarks.charge_full import full_event  # noqa: E402
+from benchmarks.charge_full import costed_event, full_event  # noqa: E402
 from benchmarks.installation import Installation  # noqa: E402
 from benchmarks.phases_inside import database_time  # noqa: E402
 from benchmarks.stopwatch import Stopwatch  # noqa: E402
@@ -64,7 +63,10 @@ def measure(plain: Sequence[str], full: Sequence[str]) -> None:
     watch = Stopwatch()
     for owner, function, name in PHASES:
         watch.wrap(owner, function, name)
-    kinds: dict[str, tuple[Call, Sequence[str]]] = {"plain": (event, plain), "full": (full_event, full)}
+    kinds: dict[str, tuple[Call, Sequence[str]]] = {
+        "plain": (costed_event, plain),
+        "full": (full_event, full),
+    }
     for call, workspaces in kinds.values():
         path.charge_many([_request(call, workspace) for workspace in [*workspaces] * 3])
     connection.cursor().execute("VACUUM ANALYZE")

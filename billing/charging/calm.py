@@ -102,7 +102,7 @@ class Quiet:
             self.money = min(self.money, _left(course, calm, turnover))
         for quota, calm in self.quotas.items():
             self.units = min(self.units, _left(quota, calm, throughput))
-        return self.money > 0 and self.units > 0
+        return self.money > ZERO and self.units > ZERO
 
     def bear(self, course: Course | None, amount: Decimal) -> None:
         """Raise StaleConfig when it may be too much for a limit: then they are read."""
@@ -119,7 +119,7 @@ class Quiet:
         if course is None or not amount:
             return
         self.bear(course, amount)
-        if amount > 0:
+        if amount > ZERO:
             self.turned = add(self.turned, amount)
         for _, range_, _ in course.counted:
             self._change(range_, amount)
@@ -127,7 +127,7 @@ class Quiet:
     def use(self, quota: CounterRange, quantity: Decimal) -> None:
         """Count a quantity in a quota."""
         self.bear_units(quota, quantity)
-        if quantity > 0:
+        if quantity > ZERO:
             self.put = add(self.put, quantity)
         self._change(quota, quantity)
 
@@ -147,9 +147,9 @@ class Quiet:
 def _left(place: Course | CounterRange, calm: Calm, mark: Decimal) -> Decimal:
     """How much may come of what could when it was read; 0 or less when it has to be read."""
     came = subtract(mark, calm.mark)
-    if came < 0 or came > multiply(calm.room, HALF):
+    if came < ZERO or came > multiply(calm.room, HALF):
         place.calm = None  # the next batch reads it beforehand
-    return ZERO if came < 0 else subtract(calm.room, came)
+    return ZERO if came < ZERO else subtract(calm.room, came)
 
 
 def remember(

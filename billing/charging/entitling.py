@@ -96,7 +96,7 @@ class Needs:
             if need.heard is None:
                 continue
             asked = need.asked(quantity)
-            if asked <= 0 and not need.is_open:
+            if asked <= ZERO and not need.is_open:
                 continue
             if need.each is not None and asked > need.each:
                 return Missing(need.feature, need.each, ZERO)

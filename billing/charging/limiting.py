@@ -181,7 +181,7 @@ class Limiting:
     def over(self, item: Planned, rated: RatedAmounts) -> Over | None:
         """The first hard limit that the item would pass, in the order of levels."""
         whole = rated.amount
-        if whole <= 0:
+        if whole <= ZERO:
             return None
         quiet = self.quiet.get(item.index)
         if quiet is not None:

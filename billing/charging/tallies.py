@@ -78,7 +78,7 @@ class Tally:
         self.used = add(self.used, amount)
         known = self.changes.get(starts_at)
         self.changes[starts_at] = amount if known is None else add(known, amount)
-        if amount > 0:
+        if amount > ZERO:
             self.grown = add(self.grown, amount)
         if self.range.is_rolling and amount and (self.oldest is None or starts_at < self.oldest):
             self.oldest = starts_at

@@ -51,7 +51,7 @@ def pushes_below(floor: MarginFloor, before: Sums, amount: Decimal, cost: Decima
 
 def leaves_too_little(floor: MarginFloor, amount: Decimal, cost: Decimal) -> bool:
     """Whether a call by itself leaves less than the floor asks: of others nobody has to know the period."""
-    return cost > 0 and _lacks(floor, amount, cost)
+    return cost > ZERO and _lacks(floor, amount, cost)
 
 
 def _lacks(floor: MarginFloor, revenue: Decimal, cost: Decimal) -> bool:
