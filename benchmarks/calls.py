@@ -47,8 +47,8 @@ def fill(installation: Installation, payers: int) -> Callers:
 
 
 def event(workspace: str, tokens: int | None = None, *, name: str = "completion", costs: str = "") -> bytes:
-    """An event of `workspace` as JSON, with a key that was never used; of 1 to 500 tokens. `costs`: the member
-    that says what it cost, with a comma after it."""
+    """An event of `workspace` as JSON, with a key that was never used; of 1 to 500 tokens. `costs`: the
+    member that says what it cost, with a comma after it."""
     tokens = tokens or random.randint(1, 500)
     return (
         f'{{"idempotency_key":"{uuid4()}","event":"{name}","workspace":"{workspace}",{costs}'
