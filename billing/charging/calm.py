@@ -49,7 +49,7 @@ class Quiet:
     """What a batch adds to the limits and quotas of one payer, none of which it has read.
 
     `money`, `units`: how much may still come into them, as far as is known; `turned`, `put`: how much the
-    batch has brought. `changes`: what to add, by window.
+    batch has brought. `changes`: what to add, by the id and the counter of a row.
     """
 
     __slots__ = ("changes", "courses", "money", "put", "quotas", "reader", "turned", "units", "version")
@@ -59,7 +59,7 @@ class Quiet:
         self.version = version
         self.courses: dict[Course, Calm] = {}
         self.quotas: dict[CounterRange, Calm] = {}
-        self.changes: dict[CounterRange, Decimal] = {}
+        self.changes: dict[tuple[int, str], Decimal] = {}
         self.money = self.units = NEVER
         self.turned = self.put = ZERO
 
@@ -132,8 +132,9 @@ class Quiet:
         self._change(quota, quantity)
 
     def _change(self, range_: CounterRange, amount: Decimal) -> None:
-        known = self.changes.get(range_)
-        self.changes[range_] = amount if known is None else add(known, amount)
+        row = (range_.row, range_.texts[1])  # two ranges may have one: a quota's, of two segments
+        known = self.changes.get(row)
+        self.changes[row] = amount if known is None else add(known, amount)
 
     def _disturbed(self, place: Course | CounterRange, amount: Decimal) -> StaleConfig:
         for course in self.courses:

@@ -270,11 +270,7 @@ class Limiting:
 
     def write(self, pipe: Pipeline) -> None:
         """Write what was counted and fire the alerts."""
-        moved = [
-            (range_.row, range_.texts[1], used)
-            for quiet in self.quiets.values()
-            for range_, used in quiet.changes.items()
-        ]
+        moved = [(*row, used) for quiet in self.quiets.values() for row, used in quiet.changes.items()]
         added: list[CounterChange] = []
         for tally in self.tallies.values():
             range_ = tally.range

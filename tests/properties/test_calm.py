@@ -221,6 +221,17 @@ def test_a_limit_that_is_changed_is_read() -> None:
     clock.use(None)
 
 
+def test_two_windows_of_one_row_are_added_together() -> None:
+    """As of one quota, in two segments: a row is written once."""
+    ranges = [CounterRange(1, "quota:1:1:month", START, NOW, 1, 1) for _ in range(2)]
+    quiet = Quiet((1, 0), 1)
+    for range_ in ranges:
+        range_.row = 7
+        quiet.use(range_, Decimal(2))
+    assert quiet.changes == {(7, '"quota:1:1:month"'): Decimal(4)}
+    assert quiet.put == 4
+
+
 def test_the_worked_table() -> None:
     """Of docs/algorithms/limits.md."""
     clock.use(lambda: NOW)
