@@ -27,6 +27,7 @@ from billing.limits import catalogue
 from billing.limits.verbs import create_limit, owner_of
 from billing.models import LedgerAccount, LimitCounter
 from billing.reversals import reverse_event
+from billing.store_limits import CounterRange
 from core import clock
 from metering.models import UsageEvent
 from tests.billing.authorizing import table
