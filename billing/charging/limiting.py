@@ -198,20 +198,17 @@ class Limiting:
 
     def count(self, item: Planned, rated: RatedAmounts) -> None:
         """Count an item that is booked, whatever it asked, and note the thresholds that it reaches."""
-        quiet = self.quiet.get(item.index)
-        if quiet is not None:
-            quiet[0].spend(quiet[1], rated.amount)
-        bounds = self.bounds.get(item.index)
-        if bounds is None:
-            return
+        quiet, bounds = self.quiet.get(item.index), self.bounds.get(item.index, ())
         whole, is_absorbed = rated.amount, False
         for line in rated.lines:
             is_absorbed = is_absorbed or "absorbed" in line
+        if quiet is not None:
+            quiet[0].spend(quiet[1], subtract(whole, absorbed_of(None, rated)) if is_absorbed else whole)
         for bound in bounds:
             limit, tally, starts_at = bound
             amount = whole if limit.meter_key is None else amount_for(limit, rated)
             if is_absorbed:
-                amount = subtract(amount, absorbed_of(limit, rated))
+                amount = subtract(amount, absorbed_of(limit.meter_key, rated))
             if amount:
                 tally.add(amount, starts_at)
                 if tally.used >= tally.next_step:
@@ -335,10 +332,11 @@ def amount_for(limit: Limit, rated: RatedAmounts) -> Decimal:
     return amount
 
 
-def absorbed_of(limit: Limit, rated: RatedAmounts) -> Decimal:
-    """What of it the operator bears (of what falls: gets back): nobody has spent that."""
+def absorbed_of(meter_key: str | None, rated: RatedAmounts) -> Decimal:
+    """What of a rated item, or of its lines of a meter, the operator bears (of what falls: gets back): nobody
+    has spent that."""
     amount = ZERO
     for line in rated.lines:
-        if "absorbed" in line and limit.meter_key in (None, line["meter"]):
+        if "absorbed" in line and meter_key in (None, line["meter"]):
             amount = add(amount, Decimal(line["absorbed"]))
     return amount

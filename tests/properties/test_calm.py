@@ -168,7 +168,7 @@ def kept(tenant: Tenant) -> dict[str, Any]:
     return found | {"accounts": [without(row, "turnover", "throughput") for row in rows["accounts"]]}
 
 
-@settings(PROFILE, max_examples=PROFILE.max_examples * 2)
+@settings(PROFILE, max_examples=PROFILE.max_examples)
 @given(steps=STEPS, bounds=BOUNDS)
 def test_what_is_not_read_would_have_changed_nothing(steps: list[dict[str, Any]], bounds: Any) -> None:
     with transaction.atomic():
