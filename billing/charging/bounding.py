@@ -81,7 +81,7 @@ def _quiets(
         quiet = quiets.get((payer.customer_id, payer.id))
         if quiet is None:
             version = limiting.versions.get(payer.customer_id)
-            quiet = quiets[payer.customer_id, payer.id] = Quiet(reader, version)
+            quiet = quiets[payer.customer_id, payer.id] = Quiet(reader, version, quiets.values())
         if _is_exact(item) or not (
             quiet.knows(courses.get(item.index), is_asked=item.request.mode is not Mode.REPORT)
             and quiet.knows_quotas(limiting.needs.by_item.get(item.index, ()))

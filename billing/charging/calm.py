@@ -8,7 +8,7 @@ since, whoever charged, and the next call only adds to the rows. docs/algorithms
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from decimal import Decimal
 from itertools import count
 from typing import Any, Final
@@ -49,13 +49,25 @@ class Quiet:
     """What a batch adds to the limits and quotas of one payer, none of which it has read.
 
     `money`, `units`: how much may still come into them, as far as is known; `turned`, `put`: how much the
-    batch has brought. `changes`: what to add, by the id and the counter of a row.
+    batch has brought. `changes`: what to add, by the id and the counter of a row. `beside`: all of the batch.
     """
 
-    __slots__ = ("changes", "courses", "money", "put", "quotas", "reader", "turned", "units", "version")
+    __slots__ = (
+        "beside",
+        "changes",
+        "courses",
+        "money",
+        "put",
+        "quotas",
+        "reader",
+        "turned",
+        "units",
+        "version",
+    )
 
-    def __init__(self, reader: Reader, version: int | None) -> None:
+    def __init__(self, reader: Reader, version: int | None, beside: Collection[Quiet] = ()) -> None:
         self.reader = reader
+        self.beside = beside
         self.version = version
         self.courses: dict[Course, Calm] = {}
         self.quotas: dict[CounterRange, Calm] = {}
@@ -136,11 +148,17 @@ class Quiet:
         known = self.changes.get(row)
         self.changes[row] = amount if known is None else add(known, amount)
 
-    def _disturbed(self, place: Course | CounterRange, amount: Decimal) -> StaleConfig:
+    def forget(self) -> None:
+        """Let the next batch read all of it."""
         for course in self.courses:
             course.calm = None
         for quota in self.quotas:
             quota.calm = None
+
+    def _disturbed(self, place: Course | CounterRange, amount: Decimal) -> StaleConfig:
+        """The batch is done again, once: with everything read, whoever else would not have been calm."""
+        for quiet in self.beside or (self,):
+            quiet.forget()
         place.needed = multiply(amount, RESTLESS)
         return StaleConfig([], is_global=False)
 

@@ -21,11 +21,11 @@ from django.db import transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.charging import Charged, ChargeRequest, Mode, charge_many, entitling
+from billing.charging import Charged, ChargeRequest, Mode, charge_many, entitling, path
 from billing.charging.calm import Quiet, doubt, remember
 from billing.limits import catalogue
 from billing.limits.verbs import create_limit, owner_of
-from billing.models import LedgerAccount, LimitCounter
+from billing.models import Alert, LedgerAccount, LimitCounter
 from billing.reversals import reverse_event
 from billing.store_limits import CounterRange
 from core import clock
@@ -219,6 +219,22 @@ def test_a_limit_that_is_changed_is_read() -> None:
     limit.save()
     (refused,) = charge_many([request(tenant, "k5", properties={"tokens": "1"})])
     assert not isinstance(refused, Charged)
+    clock.use(None)
+
+
+def test_however_many_payers_come_too_near_a_batch_is_done_again_once() -> None:
+    clock.use(lambda: NOW)
+    make_meter()
+    version = make_version([PRICE])
+    tenants = [make_tenant(version, balance="500", overdraft=Decimal(0)) for _ in range(8)]
+    for tenant in tenants:
+        create_limit(owner_of(workspace=tenant.workspace), Decimal(100), thresholds=[50], window="day")
+        charge_many([request(tenant, "first", properties={"tokens": "1"})])
+    with mock.patch.object(path, "lock_and_read", wraps=path.lock_and_read) as reads:
+        outcomes = charge_many([request(tenant, "large", properties={"tokens": "60"}) for tenant in tenants])
+    assert all(isinstance(outcome, Charged) for outcome in outcomes)
+    assert reads.call_count == 2
+    assert Alert.objects.count() == len(tenants)
     clock.use(None)
 
 
