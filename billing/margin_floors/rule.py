@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -41,12 +42,13 @@ def is_below(floor: MarginFloor, sums: Sums) -> bool:
     return _lacks(floor, sums.revenue, sums.cost)
 
 
-def pushes_below(floor: MarginFloor, before: Sums, amount: Decimal, cost: Decimal) -> bool:
+def pushes_below(floor: MarginFloor, before: Callable[[], Sums], amount: Decimal, cost: Decimal) -> bool:
     """Whether a call of this price and expected cost leaves the period below the floor, and is to blame.
 
-    One that itself leaves as much as the floor asks lifts the margin, or keeps it: it is let through.
+    One that itself leaves as much as the floor asks lifts the margin, or keeps it: it is let through, and
+    `before`, what the period has come to, is not asked.
     """
-    return leaves_too_little(floor, amount, cost) and is_below(floor, before.plus(amount, cost))
+    return leaves_too_little(floor, amount, cost) and is_below(floor, before().plus(amount, cost))
 
 
 def leaves_too_little(floor: MarginFloor, amount: Decimal, cost: Decimal) -> bool:

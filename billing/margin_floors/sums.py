@@ -19,7 +19,7 @@ from django.db import transaction
 
 from billing.hours import hour_start
 from billing.ledger import PayerId
-from billing.margin_floors.rule import DENY, Sums, is_below, leaves_too_little
+from billing.margin_floors.rule import DENY, Sums, is_below, leaves_too_little, pushes_below
 from billing.models import MarginAlert
 from billing.store import MarginKey
 from billing.store_margins import (
@@ -198,9 +198,8 @@ class ItemFloors:
         if cost is None:
             return None
         for at in self.floors:
-            if at.floor.action != DENY or not leaves_too_little(at.floor, amount, cost):
-                continue
-            if is_below(at.floor, self._before(at).plus(amount, cost)):
+            before = partial(self._before, at)
+            if at.floor.action == DENY and pushes_below(at.floor, before, amount, cost):
                 return at
         return None
 

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from billing.charging import Charged, ChargeRequest, Mode, charge_many, entitling, path
 from billing.charging.calm import Quiet, doubt, remember
+from billing.charging.reading import lock_and_read
 from billing.limits import catalogue
 from billing.limits.verbs import create_limit, owner_of
 from billing.models import Alert, LedgerAccount, LimitCounter
@@ -230,7 +231,7 @@ def test_however_many_payers_come_too_near_a_batch_is_done_again_once() -> None:
     for tenant in tenants:
         create_limit(owner_of(workspace=tenant.workspace), Decimal(100), thresholds=[50], window="day")
         charge_many([request(tenant, "first", properties={"tokens": "1"})])
-    with mock.patch.object(path, "lock_and_read", wraps=path.lock_and_read) as reads:
+    with mock.patch.object(path, "lock_and_read", wraps=lock_and_read) as reads:
         outcomes = charge_many([request(tenant, "large", properties={"tokens": "60"}) for tenant in tenants])
     assert all(isinstance(outcome, Charged) for outcome in outcomes)
     assert reads.call_count == 2
