@@ -42,8 +42,8 @@ class PriceChange:
         changes = SubscriptionChange.objects.filter(action="change", version=self.new, status="applied")
         assert _counts(changes, "subscription_id") == [1] * size
         assert _counts(Segment.objects.filter(version=self.new), "subscription_id") == [1] * size
-        events = _events(RolloutMember).filter(rollout_id=self.rollout.pk, state=State.MOVED)
-        assert _counts(events, "pgh_obj_id") == [1] * size
+        steps = _steps_into(State.MOVED, _events(RolloutMember).filter(rollout_id=self.rollout.pk))
+        assert sorted(steps) == sorted(self.rollout.members.values_list("pk", flat=True))
         events = _events(Subscription).filter(version_id=self.new.pk)
         assert _counts(events, "pgh_obj_id") == [1] * size
         assert _counts(OutboxMessage.objects.filter(kind="rollout.notice"), "customer_id") == [1] * size
@@ -64,6 +64,17 @@ def make_price_change(size: int, *, prices: tuple[str, str] = ("1", "2"), **paye
 def _events(model: Any) -> Any:
     name = f"{model.__name__}Event"
     return apps.get_model(model._meta.app_label, name)._default_manager.all()
+
+
+def _steps_into(state: str, events: Any) -> list[int]:
+    """Whose audited steps came into a state. One that is there already may be told more, as an acceptance."""
+    steps = []
+    before: dict[int, str] = {}
+    for member, now in events.order_by("pgh_id").values_list("pgh_obj_id", "state"):
+        if now == state != before.get(member):
+            steps.append(member)
+        before[member] = now
+    return steps
 
 
 def _counts(rows: Any, column: str) -> list[int]:

@@ -130,6 +130,14 @@ def test_acknowledging_at_once_leaves_no_ceiling_and_moves_once() -> None:
     assert RolloutMember.objects.filter(acknowledged_at=None).count() == 0
 
 
+def test_what_is_acknowledged_after_its_move_has_moved_once() -> None:
+    change = make_price_change(1)
+    _run()
+    (subscription,) = [tenant.subscription for tenant in change.tenants if tenant.subscription is not None]
+    _acknowledge(change, subscription)
+    change.check_moved_once()
+
+
 def _run() -> bool:
     execute_rollouts(clock.now())
     return True
