@@ -117,11 +117,11 @@ class Payer:
         return self.chosen or last
 
     def segment_at(self, at: datetime) -> Segment | None:
-        """The segment of that instant; None before the subscription began, and while it is paused."""
-        current = [one for one in self.versions if one[0] <= at]
-        if not current:
-            return None
-        since, version = max(current, key=lambda one: one[0])
+        """The segment of that instant; None before the subscription began, and while it is paused.
+
+        Of a change and an end at the same instant the later counts: between them is no time.
+        """
+        since, version = next((one for one in reversed(self.versions) if one[0] <= at), (at, None))
         if version is None:
             return None
         period = self.period_at(at)
