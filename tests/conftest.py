@@ -55,6 +55,12 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.STATIC_ROOT = Path(_static_root.name)
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One worker more than there are processors: the long tests wait for other processes a third of their
+    time."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long files first, so that no worker has one left when the other is done."""
     items.sort(key=lambda item: min(place for place, path in ORDER if item.nodeid.startswith(path)))

@@ -110,45 +110,64 @@ def terminal(tmp_path: Path, redis_program: str) -> Iterator[Terminal]:
     made.close()
 
 
+@pytest.fixture(scope="module")
+def used_folder(tmp_path_factory: pytest.TempPathFactory, redis_program: str) -> Path:
+    """The data that a first run from nothing leaves when it is stopped: migrated, nothing running."""
+    first = Terminal(tmp_path_factory.mktemp("first"))
+    try:
+        first.up()
+        first.end(signal.SIGINT)
+    finally:
+        first.close()
+    return first.var
+
+
+@pytest.fixture
+def used(terminal: Terminal, used_folder: Path) -> Terminal:
+    """A terminal in a folder in which Tollgate has run before, as any but the first run finds it."""
+    subprocess.run(["cp", "-a", used_folder, terminal.var], check=True)  # with its owner, who is not root
+    return terminal
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_every_process(terminal: Terminal, number: signal.Signals) -> None:
-    terminal.up()
-    groups = terminal.groups()
+def test_a_signal_stops_every_process(used: Terminal, number: signal.Signals) -> None:
+    used.up()
+    groups = used.groups()
     assert len(groups) == 3
-    said = terminal.end(number)
+    said = used.end(number)
     assert not [group for group in groups if members(group)]
-    assert Postgres(terminal.var).pid is None
-    assert Redis(terminal.var).pid is None
-    assert f"Tollgate runs at {terminal.url}" in said
+    assert Postgres(used.var).pid is None
+    assert Redis(used.var).pid is None
+    assert f"Tollgate runs at {used.url}" in said
 
 
-def test_what_a_killed_one_left_running_is_ended_by_the_next(terminal: Terminal) -> None:
-    terminal.up().kill()
-    left = terminal.groups()
+def test_what_a_killed_one_left_running_is_ended_by_the_next(used: Terminal) -> None:
+    used.up().kill()
+    left = used.groups()
     assert all(members(group) for group in left)
-    terminal.up()
+    used.up()
     assert not [group for group in left if members(group)]
-    said = terminal.end(signal.SIGINT)
+    said = used.end(signal.SIGINT)
     assert "Stopped 3 processes that an earlier run had left behind" in said
 
 
-def test_a_killed_web_server_and_a_killed_database_come_back(terminal: Terminal) -> None:
-    terminal.up()
-    os.killpg(terminal.groups()[0], signal.SIGKILL)
-    Postgres(terminal.var).kill9()
-    _wait(lambda: not terminal.answers())
-    _wait(terminal.answers)
-    said = terminal.end(signal.SIGINT)
+def test_a_killed_web_server_and_a_killed_database_come_back(used: Terminal) -> None:
+    used.up()
+    os.killpg(used.groups()[0], signal.SIGKILL)
+    Postgres(used.var).kill9()
+    _wait(lambda: not used.answers())
+    _wait(used.answers)
+    said = used.end(signal.SIGINT)
     assert "web ended (signal SIGKILL)" in said
     assert "web started again" in said
 
 
-def test_two_cannot_run_in_one_folder(terminal: Terminal) -> None:
-    terminal.up()
-    second = terminal.run("up")
+def test_two_cannot_run_in_one_folder(used: Terminal) -> None:
+    used.up()
+    second = used.run("up")
     assert second.returncode == 1
     assert second.stderr.strip() == "CommandError: Tollgate runs in this folder already; stop that one first."
-    assert terminal.answers()
+    assert used.answers()
 
 
 def test_a_port_in_use_is_said_in_one_sentence(terminal: Terminal) -> None:
@@ -180,17 +199,17 @@ def test_a_wrong_setting_is_said_in_one_sentence(
     assert "secret" not in refused.stderr
 
 
-def test_it_stops_cleanly_when_nobody_reads_what_it_says_any_more(terminal: Terminal) -> None:
+def test_it_stops_cleanly_when_nobody_reads_what_it_says_any_more(used: Terminal) -> None:
     reader, writer = os.pipe()
-    process = subprocess.Popen([*MANAGE, "up"], env=terminal.environment(), stdout=writer, stderr=writer)
+    process = subprocess.Popen([*MANAGE, "up"], env=used.environment(), stdout=writer, stderr=writer)
     os.close(writer)
     os.close(reader)
-    _wait(terminal.answers)
-    groups = terminal.groups()
+    _wait(used.answers)
+    groups = used.groups()
     process.send_signal(signal.SIGINT)
     process.wait(timeout=60)
     assert not [group for group in groups if members(group)]
-    assert Postgres(terminal.var).pid is None
+    assert Postgres(used.var).pid is None
 
 
 def test_a_plain_command_starts_the_database_and_down_stops_it(terminal: Terminal) -> None:
@@ -226,7 +245,7 @@ def _free_port() -> int:
         return port
 
 
-def _wait(is_done: Callable[[], bool], seconds_max: float = 60) -> None:
+def _wait(is_done: Callable[[], bool], seconds_max: float = 180) -> None:
     deadline = time.monotonic() + seconds_max
     while not is_done():
         assert time.monotonic() < deadline, "it took too long"
