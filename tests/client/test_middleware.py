@@ -90,7 +90,6 @@ def test_a_call_is_held_for_before_and_captured_after(get: Get) -> None:
         "event": "api_call",
         "api_key": "sk_1",
         "user": "u1",
-        "occurred_at": "2026-03-01T12:00:00+00:00",
         "properties": {"bytes": 100, "query": "n=3"},
     }
     assert captured == {"properties": {"bytes": 13, "chunks": 3, "whole": True}, "over": "overdraft"}
@@ -182,12 +181,14 @@ def test_a_caller_without_money_is_told_why_before_the_api_runs(get: Get) -> Non
         "denial": {
             "reason": "insufficient_funds",
             "level": "billing_entity",
+            "id": "be_1",
             "limit": "0",
             "used": "1.5",
             "resets_at": "2026-12-01T00:00:00+00:00",
             "retryable": True,
             "top_up_url": None,
         },
+        "balance": {"available": "0.01", "settled": "0.01", "held": "0"},
     }
     assert app.calls == 0
 
@@ -198,6 +199,50 @@ def test_a_caller_who_is_not_known_is_told_so_whatever_fails_open(get: Get, fail
     response = get(script(answer(404, UNKNOWN_KEY)), "/words", {}, fail=fail)
     assert response.status_code == 401
     assert response.json()["error"]["code"] == "unknown_caller"
+
+
+BARRED = [
+    ("key_revoked", "api_key", 401, "authentication"),
+    ("closed", "billing_entity", 403, "permission"),
+]
+
+
+@BOTH
+@pytest.mark.parametrize("fail", ["open", "closed"])
+@pytest.mark.parametrize(("code", "param", "status", "kind"), BARRED)
+def test_a_revoked_key_and_a_closed_payer_pass_nothing_whatever_fails_open(
+    get: Get, fail: str, code: str, param: str, status: int, kind: str
+) -> None:
+    app = WordsWSGI() if get is over_wsgi else WordsASGI()
+    barred = {"error": {"type": "permission", "code": code, "message": "No.", "param": param}}
+    server = script(answer(403, barred))
+    response = get(server, "/words", app=app, fail=fail)
+    assert (response.status_code, app.calls) == (status, 0)
+    error = response.json()["error"]
+    assert (error["type"], error["code"]) == (kind, code)
+    assert server.verbs == ["authorizations"]
+
+
+@BOTH
+def test_a_crash_before_the_first_byte_is_free_whatever_status_it_began_with(get: Get) -> None:
+    server = script()
+    with pytest.raises(RuntimeError, match="late crash"):
+        get(server, "/late-crash", quantity=Rules(event="e", payer=payer).quantity)
+    assert server.verbs == ["authorizations", "void"]
+
+
+def test_a_wsgi_body_that_breaks_before_its_first_byte_is_free() -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        start_response("200 OK", [])
+        yield from ()
+        raise RuntimeError("no byte")
+
+    server = script()
+    body = TollgateWSGI(app, server.client(), **OPTIONS)(environ("/words"), lambda *_: None)
+    with pytest.raises(RuntimeError):
+        list(body)
+    body.close()  # type: ignore[attr-defined]
+    assert server.verbs == ["authorizations", "void"]
 
 
 FAILURES = [
@@ -229,7 +274,9 @@ def test_failing_open_passes_and_reports_later_under_the_same_key(get: Get, fail
     assert (response.status_code, response.text) == (200, "one two three")
     assert server.verbs == [*["authorizations"] * attempts, "events"]
     (event,) = server.bodies[-1]["events"]
-    assert event == server.bodies[0] | {"properties": {"bytes": 13, "chunks": 3, "whole": True}}
+    happened = {"occurred_at": NOON.isoformat(), "properties": {"bytes": 13, "chunks": 3, "whole": True}}
+    assert "occurred_at" not in server.bodies[0]
+    assert event == server.bodies[0] | happened
 
 
 @BOTH
