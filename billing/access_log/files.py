@@ -10,16 +10,20 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BufferedReader
+from itertools import islice
 from pathlib import Path
 from typing import IO, Final
 
 LINE_BYTES_MAX: Final = 1 << 18
 PACKED: Final = ".gz"
+BROKEN: Final = (EOFError, gzip.BadGzipFile, zlib.error, PermissionError)
+"""What reading a log raises that is cut off, damaged or still being packed, or that may not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ def _look_at(path: Path, opened: BufferedReader) -> LogFile | None:
     stream: IO[bytes] = gzip.GzipFile(fileobj=opened) if path.suffix == PACKED else opened  # type: ignore[assignment]
     try:
         first = next(whole_lines(stream, 0), None)
-    except (EOFError, gzip.BadGzipFile):  # still being packed
+    except (EOFError, gzip.BadGzipFile, zlib.error):  # still being packed
         return None
     if first is None:
         return None
@@ -95,6 +99,16 @@ def whole_lines(stream: IO[bytes], offset: int) -> Iterator[RawLine]:
             return
         if text.strip():
             yield RawLine(start, offset, text.strip(), is_cut)
+
+
+def whole_lines_at_most(stream: IO[bytes], offset: int, most: int) -> tuple[list[RawLine], Exception | None]:
+    """The next whole lines, and what ended them before there were so many, if not the end of the log."""
+    lines: list[RawLine] = []
+    try:
+        lines.extend(islice(whole_lines(stream, offset), most))
+    except BROKEN as error:
+        return lines, error
+    return lines, None
 
 
 def is_line_at(stream: IO[bytes], offset: int, digest: str) -> bool:

@@ -34,7 +34,7 @@ def follow(
             on_away(error)
             sleep(AWAY_SECONDS)
             continue
-        if report.counts["lines"]:
+        if report.counts["lines"] or report.broken:
             yield report
         else:
             sleep(PAUSE_SECONDS)

@@ -31,7 +31,7 @@ def find_holds(lines: Sequence[Line]) -> dict[tuple[int, UUID], Authorization]:
     ids = Q(*[Q(customer_id=customer_id, id=uuid) for customer_id, uuid in wanted], _connector=Q.OR)
     if not wanted:
         return {}
-    rows = Authorization.objects.filter(ids).defer("payload")
+    rows = Authorization.objects.filter(ids, kind=Authorization.Kind.AUTHORIZATION).defer("payload")
     found = rows.annotate(payload_text=Cast("payload", TextField()))
     return {(row.customer_id, row.id): row for row in found}
 
@@ -39,11 +39,14 @@ def find_holds(lines: Sequence[Line]) -> dict[tuple[int, UUID], Authorization]:
 def capture_of(hold: Authorization, line: Line, now: datetime, meters: MeterCatalogue) -> ChargeRequest:
     """The capture of a call that has happened: it is recorded and charged whatever is left.
 
-    What was expected is charged where the line does not say more. Raises InvalidRequest.
+    What was expected is charged where the line does not say more. It happened when it was authorized, however
+    late the log is read: so it belongs into its own period, at its own price. Raises InvalidRequest.
     """
     expected: dict[str, Any] = decode_json(hold.payload_text.encode()).get("properties") or {}  # type: ignore[attr-defined]
     body = {"properties": line.properties(hold.event, expected, meters), "over": Over.OVERDRAFT.value}
-    return capture_request(body, hold, now, mode=Mode.REPORT, source=GATEWAY)
+    request = capture_request(body, hold, now, mode=Mode.REPORT, source=GATEWAY)
+    request.event.occurred_at = hold.occurred_at
+    return request
 
 
 def void_holds(holds: Sequence[Authorization]) -> Counter[str]:

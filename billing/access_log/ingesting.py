@@ -11,14 +11,21 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from django.db import transaction
 from django.db.models import F
 
-from billing.access_log.files import LogFile, RawLine, is_line_at, open_log, rotated, whole_lines
+from billing.access_log.files import (
+    BROKEN,
+    LogFile,
+    RawLine,
+    is_line_at,
+    open_log,
+    rotated,
+    whole_lines_at_most,
+)
 from billing.access_log.lines import FREE_FROM, caller_mark
 from billing.access_log.settling import Unread, settle_lines
 from billing.models import AccessLog, UnreadLine
@@ -33,15 +40,19 @@ _CALLER: Final = re.compile(r'("(?:caller|api_key)"\s*:\s*")(?:[^"\\]|\\.)*')
 
 @dataclass(slots=True)
 class IngestReport:
-    """What came of the lines, by the names of `AccessLog`'s counts, and why some could not be read."""
+    """What came of the lines, by the names of `AccessLog`'s counts, and why some could not be read.
+
+    `broken`: rotated logs that could not be read to their end, with what went wrong.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     problems: Counter[str] = field(default_factory=Counter)
+    broken: dict[Path, str] = field(default_factory=dict)
 
     @property
     def not_taken(self) -> int:
-        """How many lines wait for somebody: in quarantine, or unread."""
-        return self.counts["quarantined"] + self.counts["unread"]
+        """How many lines and logs wait for somebody: in quarantine, unread, or broken."""
+        return self.counts["quarantined"] + self.counts["unread"] + len(self.broken)
 
 
 class Ingester:
@@ -51,6 +62,7 @@ class Ingester:
         self.path = path.absolute()
         self._free_from, self._batch = free_from, batch
         self._seen: dict[Path, tuple[int, int, int]] = {}
+        self._broken: dict[Path, tuple[int, int, int] | None] = {}
 
     def run(self, on_batch: Callable[[IngestReport], None] = lambda report: None) -> IngestReport:
         """Read what there is, rotated logs first. Raises what the database raises; then nothing is lost."""
@@ -58,7 +70,13 @@ class Ingester:
         drop_broken_connection()
         newest = AccessLog.objects.filter(path=str(self.path)).order_by("-modified_ns").first()
         for path in [*rotated(self.path), self.path]:
-            self._run_file(path, newest, report, on_batch)
+            try:
+                self._run_file(path, newest, report, on_batch)
+            except BROKEN as error:  # it keeps no other log waiting; once it changes it is read on
+                if isinstance(error, PermissionError) and path == self.path:
+                    raise
+                report.broken[path] = str(error) or type(error).__name__
+                self._broken[path] = _state(path)
         return report
 
     def _run_file(
@@ -70,7 +88,7 @@ class Ingester:
     ) -> None:
         """Read a file's new lines. A rotated one in another format counts if newer than what is known."""
         state = _state(path)
-        if state is None or self._seen.get(path) == state:
+        if state is None or state in (self._seen.get(path), self._broken.get(path)):
             return
         with open_log(path) as file:
             if file is None:
@@ -90,11 +108,19 @@ class Ingester:
         report: IngestReport,
         on_batch: Callable[[IngestReport], None],
     ) -> bool:
-        """Whether all there is has been read, and not by somebody else at the same time."""
+        """Whether all there is has been read, and not by somebody else at the same time.
+
+        Raises, after the lines before it, what is wrong with a broken log.
+        """
         offset = log.offset
         if log.last_line_at is not None and not is_line_at(file.stream, log.last_line_at, log.last_line):
             offset = 0  # it was cut off or rewritten
-        while lines := list(islice(whole_lines(file.stream, offset), self._batch)):
+        while True:
+            lines, broken = whole_lines_at_most(file.stream, offset, self._batch)
+            if not lines and broken is not None:
+                raise broken
+            if not lines:
+                return True
             counts, unread = settle_lines(lines, self._free_from)
             if not _note(log, file, lines[-1], counts, unread, self._free_from):
                 return False
@@ -102,7 +128,6 @@ class Ingester:
             report.counts.update(counts)
             report.problems.update(one.problem for one in unread)
             on_batch(report)
-        return True
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:

@@ -27,6 +27,8 @@ from metering.events import KEY_LENGTH_MAX, TAG_LENGTH_MAX, EventInput, parse_ev
 
 FREE_FROM: Final = 500
 """Statuses from which on a call was not served and costs nothing, unless the upstream says what it used."""
+HUNG_UP: Final = (499, 0)
+"""Statuses of a caller that left before there was an answer: nginx's, Envoy's."""
 BLANK: Final = (None, "", "-")
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{64}").fullmatch
 _EPOCH: Final = re.compile(r"[0-9]{10}(\.[0-9]{1,6})?").fullmatch
@@ -98,7 +100,7 @@ def read_line(text: bytes, free_from: int = FREE_FROM, caller: str = "") -> Line
         request_id,
         _instant(raw.get("time")),
         _fate(value, raw, has_hold=authorization is not None),
-        is_free=status is not None and status >= free_from and "usage" not in raw,
+        is_free="usage" not in raw and (_has_failed(status, free_from) or _was_never_served(status, value)),
         used=_used(raw),
         authorization=authorization,
         raw=raw,
@@ -168,7 +170,17 @@ def _number(value: Any, param: str) -> int | Decimal:
 
 
 def _status(value: Any) -> int | None:
-    return int(value) if re.fullmatch("[1-9][0-9]{2}", str(value)) else None
+    return int(value) if re.fullmatch("0|000|[1-9][0-9]{2}", str(value)) else None
+
+
+def _has_failed(status: int | None, free_from: int) -> bool:
+    return status is not None and status >= free_from
+
+
+def _was_never_served(status: int | None, value: dict[str, Any]) -> bool:
+    """Whether the line says that the API was not asked, and the caller got no answer of the gateway's own."""
+    is_without = "upstream" in value and value["upstream"] in BLANK
+    return is_without and status is not None and (status in HUNG_UP or status >= FREE_FROM)
 
 
 def _instant(value: Any) -> datetime:

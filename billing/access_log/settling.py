@@ -30,6 +30,7 @@ from core.errors import NotFound, TollgateError
 from metering.catalogue import MeterCatalogue, meter_catalogue
 
 SOURCE: Final = "access_log"
+BUSY: Final = "busy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,8 @@ def _count(line: RawLine, kind: str, outcome: Outcome, counts: Counter[str], unr
     if isinstance(outcome, Failed):
         if isinstance(outcome.error, Unavailable):
             raise outcome.error
+        if outcome.error.code == BUSY:  # the line is as good as any: it comes again
+            raise Unavailable(BUSY, outcome.error.message)
         if outcome.error.code in SETTLED:
             counts["known"] += 1
             return

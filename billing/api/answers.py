@@ -25,6 +25,7 @@ MESSAGES: Final = {
     "insufficient_funds": "The balance does not cover this charge.",
     "margin_floor": "This would leave less of the revenue than the margin floor asks.",
 }
+TOO_YOUNG: Final = "What there was at occurred_at does not cover this charge, and later credit pays for none."
 BEYOND_HOLD: Final = "This costs more than is held; `over` may be cap or overdraft."
 
 
@@ -79,8 +80,7 @@ def recorded_answer(recorded: Recorded) -> dict[str, Any]:
 
 def denial_answer(denied: Denied, request: HttpRequest) -> dict[str, Any]:
     """The body of a 402."""
-    is_capture = denied.level == "authorization"
-    error = PaymentRequired(denied.reason, BEYOND_HOLD if is_capture else MESSAGES[denied.reason])
+    error = PaymentRequired(denied.reason, _message(denied))
     return {
         **error_body(error, request),
         "denial": {
@@ -97,10 +97,17 @@ def denial_answer(denied: Denied, request: HttpRequest) -> dict[str, Any]:
     }
 
 
+def _message(denied: Denied) -> str:
+    if denied.level == "authorization":
+        return BEYOND_HOLD
+    is_for_money = denied.reason == "insufficient_funds"
+    return TOO_YOUNG if is_for_money and not denied.is_retryable else MESSAGES[denied.reason]
+
+
 def top_up_url(denied: Denied) -> str | None:
-    """Where the payer can pay in, if money is what is missing and the operator has said where that is."""
+    """Where the payer can pay in, if that would help the call and the operator has said where it is."""
     is_for_money = denied.reason == "insufficient_funds" and denied.level == "billing_entity"
-    if not is_for_money or not settings.TOP_UP_URL:
+    if not (is_for_money and denied.is_retryable) or not settings.TOP_UP_URL:
         return None
     return str(settings.TOP_UP_URL).replace("{billing_entity}", denied.level_id)
 

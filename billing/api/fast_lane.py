@@ -18,7 +18,7 @@ from accounts.api.authentication import secret_in
 from accounts.credentials import authenticate_key
 from billing.api.calls import asked, is_call
 from billing.api.charges import CHARGE_SCOPE, answer
-from billing.api.environ import Environ, Response, begin, request_of
+from billing.api.environ import Environ, Response, begin, mend_content_type, request_of
 from billing.api.gateway import gateway_response, is_gateway_path
 from billing.charging import Asked, Outcome, charge_one
 from billing.telemetry import note_call
@@ -46,6 +46,7 @@ class FastLane:
         """Answer the request."""
         respond = _lane_of(environ)
         if respond is None:
+            mend_content_type(environ)
             return self.django(environ, start_response)
         status, body, headers = respond(environ)
         start_response(STATUSES[status], [*headers.items(), ("Content-Length", str(len(body)))])

@@ -160,11 +160,26 @@ def _answer(decided: Decision, environ: Environ, request_id: str) -> Response:
             return _denied(decided, environ, request_id)
         error = decided.error if isinstance(decided, Failed) else as_tollgate_error(decided)
         return _refused(error, environ, request_id)
-    except Exception as exception:  # an answer that could not be written is a fault of ours, too
+    except Exception as exception:  # an answer that could not be written
         log.error("gateway_check_failed", exc_info=exception)
-        if fails_open(environ, settings.GATEWAY_FAIL_OPEN):
-            return 200, b"", _headers(503, FAIL_OPEN, request_id)
-        return 403, b"", _headers(503, UNAVAILABLE, request_id)
+        return _bare(decided, environ, request_id)
+
+
+def _bare(decided: Decision, environ: Environ, request_id: str) -> Response:
+    """The verdict without a body. Who was refused passes nothing because his refusal could not be written."""
+    if isinstance(decided, Denied):
+        return 403, b"", _headers(402, decided.reason, request_id)
+    error = decided.error if isinstance(decided, Failed) else decided
+    if isinstance(error, TollgateError) and error.status < OUR_FAULT:
+        status = 401 if _is_callers_key(error) else 403
+        return status, b"", _headers(401 if status == 401 else error.status, error.code, request_id)
+    if fails_open(environ, settings.GATEWAY_FAIL_OPEN):
+        return 200, b"", _headers(503, FAIL_OPEN, request_id)
+    return 403, b"", _headers(503, UNAVAILABLE, request_id)
+
+
+def _is_callers_key(error: TollgateError) -> bool:
+    return isinstance(error, AuthenticationFailed) or error.code in CALLERS_KEY
 
 
 def asked_hold(environ: Environ, request_id: str) -> ChargeRequest:
@@ -197,7 +212,7 @@ def _refused(error: TollgateError, environ: Environ, request_id: str) -> Respons
     if error.status >= OUR_FAULT:
         return _our_fault(error, environ, request_id)
     body = _body(error_body(error, request_of(environ, request_id)), environ)
-    if isinstance(error, AuthenticationFailed) or error.code in CALLERS_KEY:
+    if _is_callers_key(error):
         headers = _headers(401, error.code, request_id) | {"WWW-Authenticate": 'Bearer realm="api"'}
         return 401, body, headers
     return 403, body, _headers(error.status, error.code, request_id)

@@ -7,6 +7,7 @@ an item is allowed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -146,7 +147,8 @@ def refuse(
     elif (bounded := _bounded(item, rated, limiting)) is not None:
         return replace(denied(item, bounded[0], book.funds, rated.amount), **bounded[1])
     elif rated.amount > 0 and not is_allowed(book.funds, parts):
-        reason = "insufficient_funds"
+        refusal = denied(item, "insufficient_funds", book.funds, rated.amount)
+        return replace(refusal, retryable=_may_be_paid_later(item, book.funds, parts, limiting.now))
     elif item.floors is not None and (floor := item.floors.beyond(rated.amount, item.cost)) is not None:
         refusal = denied(item, "margin_floor", book.funds, rated.amount)
         resets_at = datetime.fromisoformat(floor.key.ends_at)
@@ -154,6 +156,22 @@ def refuse(
     if reason is None:
         return None
     return denied(item, reason, book.funds, rated.amount)
+
+
+def _may_be_paid_later(item: Planned, funds: Funds, parts: Sequence[Part], now: datetime) -> bool:
+    """Whether the same call may find money later.
+
+    What is topped up from now on pays for no usage that says that it happened before: for that, only what
+    holds give back, or credit that is paid back.
+    """
+    event = item.request.event
+    is_dated = "occurred_at" in event.payload and event.occurred_at < now
+    if not is_dated or funds.settlement != BillingEntity.Settlement.WALLET_ONLY:
+        return True
+    unheld = copy(funds)
+    unheld.held, unheld.reserved = ZERO, {}
+    lines = [(part.component, part.amount) for part in parts if part.amount > 0]
+    return is_allowed(unheld, burn(unheld, lines, event.occurred_at))
 
 
 def _bounded(item: Planned, rated: RatedItem, limiting: Limiting) -> tuple[str, dict[str, Any]] | None:

@@ -61,20 +61,23 @@ class Over(NamedTuple):
 
     bound: Bound
     amount: Decimal
+    now: datetime
 
     def as_denied(self) -> dict[str, Any]:
-        """What it says in a refusal. What is more than the whole limit will never fit."""
+        """What it says in a refusal. What is more than the whole limit will never fit; nor will more than is
+        left without holds of a window that is over, which its call is dated into."""
         limit, tally = self.bound.limit, self.bound.tally
         resets_at: datetime | None = tally.range.until
         if resets_at == FAR:
             resets_at = None if tally.oldest is None else slot_leaves_at(tally.oldest, limit.hours)
+        is_over = tally.range.until <= self.now
         return {
             "level": limit.level,
             "level_id": limit.level_id,
             "limit": limit.amount,
             "used": tally.taken,
             "resets_at": resets_at,
-            "retryable": self.amount <= limit.amount,
+            "retryable": (add(tally.used, self.amount) if is_over else self.amount) <= limit.amount,
         }
 
 
@@ -169,9 +172,15 @@ class Limiting:
                 tally.hold(amount)
 
     def missing(self, item: Planned, quantity: Callable[[Heard], Decimal]) -> Missing | None:
-        """The first entitlement that an item lacks; `quantity` = what it adds to a meter that hears it."""
+        """The first entitlement that an item lacks; `quantity` = what it adds to a meter that hears it.
+
+        A quota does not come back to a call that is dated into a reset that is over.
+        """
         quiet = self.quiet.get(item.index)
-        return self.needs.missing(item, quantity, None if quiet is None else quiet[0].bear_units)
+        missing = self.needs.missing(item, quantity, None if quiet is None else quiet[0].bear_units)
+        if missing is not None and missing.resets_at is not None and missing.resets_at <= self.now:
+            return missing._replace(retryable=False)
+        return missing
 
     def count_quotas(self, item: Planned, quantity: Callable[[Heard], Decimal], sign: int = 1) -> None:
         """Count an item's usage in its quotas; `sign` -1 takes it back."""
@@ -193,7 +202,7 @@ class Limiting:
                 continue
             amount = whole if limit.meter_key is None else _asked(limit, item, rated)
             if amount > 0 and add(bound.tally.taken, amount) > limit.amount:
-                return Over(bound, amount)
+                return Over(bound, amount, self.now)
         return None
 
     def count(self, item: Planned, rated: RatedAmounts) -> None:

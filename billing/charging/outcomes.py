@@ -12,7 +12,7 @@ from msgspec import Struct
 from core.errors import TollgateError
 
 RETRYABLE: Final = frozenset({"suspended", "spend_limit", "insufficient_funds", "margin_floor"})
-"""The reasons that may be gone when the same call comes again."""
+"""The reasons that may be gone when the same call comes again, unless it is dated where nothing changes."""
 
 
 class Charged(Struct):

@@ -85,7 +85,7 @@ def test_a_denial_shows_who_was_refused_what_and_why(api: Api, tenant: Tenant) -
         "limit": None,
         "used": None,
         "resets_at": None,
-        "retryable": True,
+        "retryable": False,  # it happened before anything that is topped up now
         "occurred_at": occurred,
         "denied_at": "2026-01-15T12:00:00Z",
     }

@@ -272,3 +272,26 @@ def test_other_verbs_of_a_hold_take_the_long_way(api: Api, tenant: Tenant) -> No
     hold = api.make("/v1/authorizations", **event(tenant, "hold"))["id"]
     assert api.post(f"/v1/authorizations/{hold}/extend", {"expires_in": 60}).status_code == 200
     assert api.post(f"/v1/authorizations/{hold}/void", {}).status_code == 200
+
+
+ODD_TYPES = [
+    "application/json; charset*=foo''%41",
+    "application/json; charset*=idna''%ff",
+    "application/json; a*0*=foo''b; a*1*=c",
+    "application/json; charset=rot13",
+    "application/json; charset=undefined",
+    "application/json; charset=punycode",
+    "text/plain; charset*=foo''%41",
+]
+
+
+@pytest.mark.parametrize("content_type", ODD_TYPES)
+def test_no_content_type_ends_in_a_fault_of_ours(api: Api, tenant: Tenant, content_type: str) -> None:
+    """On the short way, where a refusal names an address of ours, and behind it."""
+    api.client.raise_request_exception = False
+    for method, path in (("POST", PATH), ("POST", "/v1/events"), ("GET", "/v1/charges?status=%41")):
+        body = json.dumps(event(tenant, "much", 10**6)).encode()
+        own = {"Authorization": f"Bearer {api.secret}"}
+        answer = api.client.generic(method, path, body, content_type=content_type, headers=own)
+        assert 400 <= answer.status_code < 500, path
+        assert json.loads(answer.content)["error"]["message"]

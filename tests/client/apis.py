@@ -23,7 +23,7 @@ def words(request: Any) -> Answer:
 
 
 class WordsWSGI:
-    """`/crash` raises before it answers, `/half` in the middle."""
+    """`/crash` raises before it answers, `/late-crash` after the status, `/half` in the middle."""
 
     def __init__(self) -> None:
         self.is_closed = False
@@ -35,6 +35,8 @@ class WordsWSGI:
             raise RuntimeError("crash")
         status, chunks = words({"path": environ["PATH_INFO"]})
         write = start_response(f"{status} Whatever", [("Content-Type", "text/plain"), ("X-Kind", "words")])
+        if environ["PATH_INFO"] == "/late-crash":
+            raise RuntimeError("late crash")
         if environ["PATH_INFO"] == "/write":
             write(b"old style ")
         return Body(self, chunks, breaks=environ["PATH_INFO"] == "/half")
@@ -77,6 +79,8 @@ class WordsASGI:
         status, chunks = words(scope)
         headers = [(b"Content-Type", b"text/plain"), (b"X-Kind", b"words")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
+        if scope["path"] == "/late-crash":
+            raise RuntimeError("late crash")
         for number, chunk in enumerate(chunks):
             if number == 2 and scope["path"] == "/half":
                 raise RuntimeError("half")

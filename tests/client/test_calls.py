@@ -134,6 +134,13 @@ def test_an_exception_voids_and_goes_on() -> None:
     assert server.verbs == ["authorizations", "void"] * 2
 
 
+def test_usage_that_cannot_be_written_is_never_sent_and_voids() -> None:
+    server = script()
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        in_a_with(server, lambda call: call.capture({"tokens": float("nan")}))
+    assert server.verbs == ["authorizations", "void"]
+
+
 def test_a_hold_that_cannot_be_voided_is_left_to_expire() -> None:
     server = Script([answer(201, HOLD)], otherwise=lambda _: error(503))
     in_a_with(server, lambda call: None)

@@ -90,7 +90,6 @@ def test_a_call_is_held_for_before_and_captured_after(get: Get) -> None:
         "event": "api_call",
         "api_key": "sk_1",
         "user": "u1",
-        "occurred_at": "2026-03-01T12:00:00+00:00",
         "properties": {"bytes": 100, "query": "n=3"},
     }
     assert captured == {"properties": {"bytes": 13, "chunks": 3, "whole": True}, "over": "overdraft"}
@@ -182,12 +181,14 @@ def test_a_caller_without_money_is_told_why_before_the_api_runs(get: Get) -> Non
         "denial": {
             "reason": "insufficient_funds",
             "level": "billing_entity",
+            "id": "be_1",
             "limit": "0",
             "used": "1.5",
             "resets_at": "2026-12-01T00:00:00+00:00",
             "retryable": True,
             "top_up_url": None,
         },
+        "balance": {"available": "0.01", "settled": "0.01", "held": "0"},
     }
     assert app.calls == 0
 
@@ -229,7 +230,9 @@ def test_failing_open_passes_and_reports_later_under_the_same_key(get: Get, fail
     assert (response.status_code, response.text) == (200, "one two three")
     assert server.verbs == [*["authorizations"] * attempts, "events"]
     (event,) = server.bodies[-1]["events"]
-    assert event == server.bodies[0] | {"properties": {"bytes": 13, "chunks": 3, "whole": True}}
+    happened = {"occurred_at": NOON.isoformat(), "properties": {"bytes": 13, "chunks": 3, "whole": True}}
+    assert "occurred_at" not in server.bodies[0]
+    assert event == server.bodies[0] | happened
 
 
 @BOTH

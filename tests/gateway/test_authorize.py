@@ -314,8 +314,23 @@ def test_even_an_answer_that_cannot_be_written_is_one_of_three(
         raise ValueError("no such answer")
 
     monkeypatch.setattr(gateway, "render_notated", fail)
-    assert told(gate.ask(X_Tollgate_Quantity="1000")) == (403, "503", "unavailable")
-    assert told(gate.ask(X_Tollgate_Quantity="1000", X_Tollgate_Fail="open"))[0] == 200
+    for mode in ("open", "closed"):  # it is a refusal all the same
+        refused = gate.ask(X_Tollgate_Quantity="1000", X_Tollgate_Fail=mode)
+        assert told(refused) == (403, "402", "insufficient_funds")
+        assert told(gate.ask(Authorization="Bearer unknown", X_Tollgate_Fail=mode))[0] == 401
+        assert told(gate.ask(X_Tollgate_Event=None, X_Tollgate_Fail=mode))[:2] == (403, "400")
+    monkeypatch.setattr(gateway, "plain", fail)
+    assert told(gate.ask()) == (403, "503", "unavailable")
+    assert told(gate.ask(X_Tollgate_Fail="open")) == (200, "503", "fail_open")
+
+
+def test_no_content_type_lets_a_refused_caller_pass(gate: Gate) -> None:
+    """A gateway that passes all headers on passes this one, too."""
+    odd = {"Content_Type": "text/plain; charset*=foo''%41"}
+    for mode in ("open", "closed"):
+        refused = gate.ask(X_Tollgate_Quantity="1000", X_Tollgate_Fail=mode, **odd)
+        assert told(refused) == (403, "402", "insufficient_funds")
+        assert json.loads(refused.content)["denial"]["reason"] == "insufficient_funds"
 
 
 def test_behind_django_the_answers_are_the_same(gate: Gate) -> None:

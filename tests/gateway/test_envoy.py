@@ -23,6 +23,7 @@ LINE_FIELDS = (
     "status",
     "bytes",
     "usage",
+    "upstream",
     "authorization",
     "tollgate",
     "reason",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import time
 from collections import Counter
@@ -10,8 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from threading import Event
 
+import psycopg
 import pytest
 
+from benchmarks.installation import HOST
 from config.environment import BASE_DIR
 from config.supervisor.programs import MANAGE
 from core.ids import row_id
@@ -71,6 +74,24 @@ def test_a_call_that_failed_costs_nothing_and_frees_its_hold(
     assert "1 captured" in (said := tollgate.ingest(nginx.log))
     assert "2 voided" in said
     assert tollgate.balance(payer) == (1 - PRICE, Decimal(0))
+
+
+def test_who_hangs_up_while_tollgate_is_asked_has_reached_nothing_and_pays_nothing(
+    tollgate: Tollgate, upstream: Upstream, start: Start
+) -> None:
+    nginx, payer = start(), tollgate.payer("1")
+    with psycopg.connect(tollgate.installation.postgres.dsn) as slow:
+        slow.execute("LOCK TABLE billing_ledgeraccount IN ACCESS EXCLUSIVE MODE")
+        with socket.create_connection((HOST, nginx.port)) as caller:
+            caller.sendall(f"GET / HTTP/1.1\r\nHost: a\r\nX-Api-Key: {payer.key}\r\n\r\n".encode())
+            time.sleep(0.3)
+        deadline = time.monotonic() + 10
+        while nginx.lines()[-1]["status"] != "499":
+            assert time.monotonic() < deadline, "nginx does not notice"
+            time.sleep(0.05)
+    assert nginx.lines()[-1] | {"tollgate": "", "upstream": ""} == nginx.lines()[-1]
+    assert "1 failed and free" in tollgate.ingest(nginx.log)
+    assert (tollgate.balance(payer)[0], upstream.seen) == (Decimal(1), [])
 
 
 def test_who_is_not_known_gets_a_401(tollgate: Tollgate, upstream: Upstream, start: Start) -> None:

@@ -94,6 +94,8 @@ class Command(TollgateCommand):
         )
         for problem, count in report.problems.most_common(SHOWN_MAX):
             self.stderr.write(f"  {count:,} x unread: {problem}")
+        for path, problem in report.broken.items():
+            self.stderr.write(f"  {path} cannot be read to its end: {problem}")
         if counts["passed"]:
             for exposure in passed_calls(since=clock.now() - timedelta(days=EXPOSURE_DAYS)):
                 self.stdout.write(_exposure_line(exposure))

@@ -75,8 +75,9 @@ class Hold:
         return replace(self.event, **{"properties": properties, "occurred_at": occurred_at, **given})
 
     def _capture(self, properties: Mapping[str, Any] | None, fields: CaptureFields) -> Operation[Charge]:
+        operation = operations.capture(self.id, properties, fields)  # may raise, and then nothing is sent
         self.state = State.UNKNOWN
-        return operations.capture(self.id, properties, fields)
+        return operation
 
     def _refused(self, error: TollgateError) -> None:
         """A verdict leaves the hold as it was; without one, nobody knows."""

@@ -157,6 +157,40 @@ def test_a_line_that_comes_after_the_hold_is_over_is_charged_all_the_same(gate: 
     assert gate.ingest() == {}
 
 
+@pytest.mark.parametrize("days", [0, 1, 20])
+def test_a_call_happened_when_it_was_authorized_however_late_its_line_is_read(gate: Gate, days: int) -> None:
+    """Twenty days on it is another month: the call belongs to the one in which it was made."""
+    gate.logs(gate.ask())
+    clock.use(lambda: NOW + timedelta(days=days))
+    assert gate.ingest() == {"lines": 1, "captured": 1}
+    assert UsageEvent.objects.get().occurred_at == NOW
+    assert gate.ingest() == {}
+
+
+def test_a_call_that_is_older_than_the_accept_window_waits_in_quarantine(gate: Gate, tenant: Tenant) -> None:
+    gate.logs(gate.ask())
+    clock.use(lambda: NOW + timedelta(days=36))
+    assert gate.ingest() == {"lines": 1, "quarantined": 1}
+    assert QuarantinedEvent.objects.get().reason == "too_late"
+    assert balance(tenant) == Decimal(10)
+
+
+def test_who_hung_up_while_tollgate_was_asked_pays_nothing(gate: Gate, tenant: Tenant) -> None:
+    hold = gate.ask()
+    gate.logs(hold, status="499", upstream="")
+    gate.logs("", request_id="call-2", status="499", upstream="", tollgate="", caller=f"Bearer {gate.key}")
+    assert gate.ingest() == {"lines": 2, "voided": 1, "free": 1}
+    assert (balance(tenant), held(tenant)) == (Decimal(10), Decimal(0))
+
+
+def test_a_line_names_no_lease(gate: Gate, tenant: Tenant) -> None:
+    body = {"workspace": tenant.workspace.external_id, "amount": "5"}
+    lease = gate.api.make("/v1/leases", **body)["id"]
+    gate.logs(lease.replace("lease_", "auth_"), status="500")
+    assert gate.ingest() == {"lines": 1, "unread": 1}
+    assert held(tenant) == Decimal(5)
+
+
 def test_more_than_was_held_is_charged_even_below_the_floor(gate: Gate, tenant: Tenant) -> None:
     gate.logs(gate.ask(2), usage="30")
     assert gate.ingest() == {"lines": 1, "captured": 1}

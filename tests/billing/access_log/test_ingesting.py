@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 
 from accounts.keys import issue_api_key
-from billing.access_log import ingesting
+from billing.access_log import ingesting, settling
 from billing.access_log.ingesting import Ingester, IngestReport
+from billing.charging import Failed
 from billing.models import AccessLog, Charge, Overspend, UnreadLine
 from billing.reports.passed_calls import passed_calls
 from core import clock
 from core.database_errors import Unavailable
+from core.errors import Conflict
 from metering.models import QuarantinedEvent, UsageEvent
 from tests.billing.access_log.log_lines import append, line, own, text
 from tests.billing.world import START, Tenant, balance, make_meter, make_tenant, make_version
@@ -161,6 +163,41 @@ def test_a_torn_last_line_waits_for_its_end(tenant: Tenant, log: Path) -> None:
     assert taken(ingest(log)) == {"lines": 1, "events": 1}
     with log.open("ab") as stream:
         stream.write(torn[50:])
+    assert taken(ingest(log)) == {"lines": 1, "events": 1}
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbled"])
+def test_a_packed_log_that_is_broken_keeps_no_other_waiting(tenant: Tenant, log: Path, damage: str) -> None:
+    lines = [own(tenant, user=os.urandom(90).hex()) for _ in range(300)]
+    packed, old = gzip.compress(text(*lines)), log.with_name("tollgate.log.1.gz")
+    half = len(packed) // 2
+    old.write_bytes(packed[:half] + (b"" if damage == "cut" else b"\xff" * half))
+    append(log, own(tenant))
+    ingester = Ingester(log)
+    report = ingester.run()
+    before = report.counts["events"] - 1
+    assert 50 < before < 300, "the lines before the break are settled"
+    assert list(report.broken) == [old]
+    assert report.not_taken == 1
+    append(log, own(tenant))
+    again = ingester.run()
+    assert (taken(again.counts), again.broken) == ({"lines": 1, "events": 1}, {}), (
+        "told once, until it changes"
+    )
+    old.write_bytes(packed)
+    assert taken(ingester.run().counts) == {"lines": 300 - before, "events": 300 - before}
+    assert Charge.objects.count() == 302
+
+
+def test_a_line_that_meets_a_busy_payer_is_read_again(
+    tenant: Tenant, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(log, own(tenant))
+    busy = Failed(Conflict("busy", "Another request holds the same thing; try again."))
+    with monkeypatch.context() as patch:
+        patch.setattr(settling, "charge_many", lambda requests: [busy for _ in requests])
+        with pytest.raises(Unavailable):
+            ingest(log)
     assert taken(ingest(log)) == {"lines": 1, "events": 1}
 
 

@@ -178,3 +178,19 @@ def test_a_line_that_cannot_be_read_says_why(code: str, raw: bytes) -> None:
     with pytest.raises(TollgateError) as raised:
         read_line(raw)
     assert raised.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_free"),
+    [
+        ({"status": "499", "upstream": ""}, True),
+        ({"status": "499", "upstream": "-"}, True),
+        ({"status": "0", "upstream": "-"}, True),  # as Envoy has it
+        ({"status": "499", "upstream": "10.0.0.1:9000"}, False),
+        ({"status": "499"}, False),  # a gateway whose log does not say
+        ({"status": "200", "upstream": ""}, False),  # the gateway's own answer
+        ({"status": "499", "upstream": "", "usage": "3"}, False),
+    ],
+)
+def test_who_hangs_up_before_the_api_is_asked_owes_nothing(fields: dict[str, str], is_free: bool) -> None:
+    assert read(**fields).is_free is is_free

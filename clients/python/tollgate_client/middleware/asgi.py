@@ -38,12 +38,13 @@ class TollgateASGI:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Authorize, run, and settle when the body has ended."""
         request = request_of(scope) if scope["type"] == "http" else None
-        event = self.rules.event_of(request, self.client.clock()) if request else None
+        event = self.rules.event_of(request) if request else None
         if request is None or event is None:
             await self.app(scope, receive, send)
             if scope["type"] == "lifespan":
                 await self._flush()
             return
+        began_at = self.client.clock()
         call: AsyncCall | None = None
         try:
             call = await self.client.authorize(event, expires_in=self.rules.expires_in)
@@ -54,8 +55,11 @@ class TollgateASGI:
         response = Response(request, self.rules.keep)
         try:
             await self.app(scope, receive, recording(response, send))
+        except Exception:
+            response.fail()
+            raise
         finally:
-            await self._end(event, call, response)
+            await self._end(replace(event, occurred_at=began_at), call, response)
 
     async def _end(self, event: Event, call: AsyncCall | None, response: Response) -> None:
         used = None

@@ -48,6 +48,12 @@ class Response:
         self.body_bytes += len(chunk)
         self.chunks += 1
 
+    def fail(self) -> None:
+        """The program broke off. Where nothing of a body was sent, its caller has got no response: whatever
+        status it had begun with, servers answer 500 or hang up."""
+        if not self.chunks:
+            self.status = 0
+
     def end(self) -> None:
         """No more will come."""
         self.seconds = time.monotonic() - self._started

@@ -6,17 +6,18 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, Literal
 
-from tollgate_client.errors import ApiError, Denied, TollgateError
+from tollgate_client.errors import ApiError, Denied, PermissionDenied, TollgateError
 from tollgate_client.events import CallerFields, Event
 from tollgate_client.middleware.exchange import Request, Response
 from tollgate_client.operations import Seconds
+from tollgate_client.results import Balance
 
 log = logging.getLogger("tollgate_client")
 
 CALLER: Final = frozenset({"workspace", "api_key", "billing_entity"})
+KEY_REVOKED: Final = "key_revoked"
 Fail = Literal["open", "closed"]
 Properties = Mapping[str, Any]
 
@@ -51,12 +52,16 @@ class Rules:
     expires_in: Seconds | None = None
     keep: int = 65_536
 
-    def event_of(self, request: Request, now: datetime) -> Event | None:
-        """The event that a request is expected to be, under a new key."""
+    def event_of(self, request: Request) -> Event | None:
+        """The event that a request is expected to be, under a new key.
+
+        It is not dated: a refusal of a dated call says of that instant whether it may be asked again, and
+        whoever calls again is a new call.
+        """
         payer = self.payer(request)
         if payer is None:
             return None
-        return Event(self.event, properties=self.expected(request), occurred_at=now, **payer)
+        return Event(self.event, properties=self.expected(request), **payer)
 
     def used(self, response: Response) -> Properties | None:
         """The properties to charge for; None = nothing."""
@@ -67,7 +72,7 @@ class Rules:
 
     def may_pass(self, error: TollgateError) -> bool:
         """Whether a request without a hold goes on: never after a verdict about its caller."""
-        if isinstance(error, Denied) or is_unknown_caller(error):
+        if isinstance(error, Denied) or is_unknown_caller(error) or is_barred(error):
             return False
         log.error("Tollgate gives no verdict; calls %s: %s", _PASSES[self.fail], error)
         return self.fail == "open"
@@ -87,11 +92,17 @@ class Refusal:
 
 
 def refusal(error: TollgateError) -> Refusal:
-    """402 with the denial for a caller who may not; 401 for one who is not known; else 503."""
+    """402 with the denial for a caller who may not; 401 for one who is not known, or whose key is no longer
+    valid; 403 for one whose payer is closed; else 503."""
     if isinstance(error, Denied):
-        return _refusal(402, "Payment Required", error.code, error.message, denial=_denial(error))
+        about = {"denial": _denial(error), "balance": _balance(error.balance)}
+        return _refusal(402, "Payment Required", error.code, error.message, **about)
     if is_unknown_caller(error):
         return _refusal(401, "Unauthorized", "unknown_caller", "This key is not known here.")
+    if isinstance(error, ApiError) and is_barred(error):
+        if error.code == KEY_REVOKED:
+            return _refusal(401, "Unauthorized", error.code, "This key is no longer valid.")
+        return _refusal(403, "Forbidden", error.code, error.message)
     message = "Calls cannot be accounted for now; try again."
     return _refusal(503, "Service Unavailable", "unavailable", message, ("Retry-After", "1"))
 
@@ -101,7 +112,20 @@ def is_unknown_caller(error: TollgateError) -> bool:
     return isinstance(error, ApiError) and error.status in (400, 404, 422) and error.param in CALLER
 
 
-_TYPES: Final = {401: "authentication", 402: "payment_required", 503: "internal"}
+def is_barred(error: TollgateError) -> bool:
+    """Whether a caller who is known may not call at all: its key was revoked, or its payer is closed.
+
+    What the client's own key may not do names no caller.
+    """
+    return isinstance(error, PermissionDenied) and error.param in CALLER
+
+
+_TYPES: Final = {
+    401: "authentication",
+    402: "payment_required",
+    403: "permission",
+    503: "internal",
+}
 
 
 def _refusal(
@@ -117,9 +141,16 @@ def _denial(denied: Denied) -> dict[str, Any]:
     return {
         "reason": denied.reason,
         "level": denied.level,
+        "id": denied.level_id,
         "limit": None if denied.limit is None else f"{denied.limit:f}",
         "used": None if denied.used is None else f"{denied.used:f}",
         "resets_at": denied.resets_at and denied.resets_at.isoformat(),
         "retryable": denied.retryable,
         "top_up_url": denied.top_up_url,
     }
+
+
+def _balance(balance: Balance | None) -> dict[str, str] | None:
+    if balance is None:
+        return None
+    return {name: f"{getattr(balance, name):f}" for name in ("available", "settled", "held")}

@@ -30,9 +30,10 @@ class TollgateWSGI:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Authorize, run, and settle when the body has ended."""
         request = request_of(environ)
-        event = self.rules.event_of(request, self.client.clock())
+        event = self.rules.event_of(request)
         if event is None:
             return self.app(environ, start_response)
+        began_at = self.client.clock()
         call: Call | None = None
         try:
             call = self.client.authorize(event, expires_in=self.rules.expires_in)
@@ -41,7 +42,8 @@ class TollgateWSGI:
                 told = refusal(error)
                 start_response(f"{told.status} {told.phrase}", list(told.headers))
                 return [told.body]
-        exchange = Exchange(self.client, self.rules, event, call, Response(request, self.rules.keep))
+        dated = replace(event, occurred_at=began_at)
+        exchange = Exchange(self.client, self.rules, dated, call, Response(request, self.rules.keep))
         return exchange.run(self.app, environ, start_response)
 
 
@@ -75,6 +77,7 @@ class Exchange:
         try:
             return MeteredBody(app(environ, start), self)
         except BaseException:
+            self.response.fail()
             self.end()
             raise
 
@@ -103,10 +106,15 @@ class MeteredBody:
         self._exchange = exchange
 
     def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._body:
-            self._exchange.response.add(chunk)
-            yield chunk
-        self._exchange.response.is_complete = True
+        response = self._exchange.response
+        try:
+            for chunk in self._body:
+                response.add(chunk)
+                yield chunk
+        except Exception:
+            response.fail()
+            raise
+        response.is_complete = True
 
     def close(self) -> None:
         """The response has ended."""
