@@ -62,6 +62,12 @@ def shown(story: LimitStory) -> tuple[str, str, str]:
     return row["used"], row["held"], row["remaining"]
 
 
+def shown_all(story: LimitStory) -> list[tuple[str, str]]:
+    """What is used and left of each of north's quotas, by feature."""
+    rows = story.api.get("/v1/entitlements", workspace="north").json()["entitlements"]
+    return [(row["used"], row["remaining"]) for row in rows]
+
+
 def fits_no_more_than(story: LimitStory, tokens: int) -> None:
     """A hold of so many is allowed and one of one more is not; what was asked is undone."""
     for asked, status in ((tokens + 1, 402), (tokens, 201)):
@@ -189,3 +195,13 @@ def test_a_quota_that_comes_back_has_missed_nothing(story: LimitStory) -> None:
             used, held_now = row["used + held"].split(" + ")
             assert Decimal(story.denial(11)["used"]) == Decimal(used) + Decimal(held_now), row
             assert shown(story) == (used, held_now, str(10 - int(used) - int(held_now))), row
+
+
+def test_two_features_of_one_meter_count_a_call_once(story: LimitStory) -> None:
+    move(story, version(story, QUOTA, QUOTA | {"feature": "same_meter", "limit": "7"}))
+    for _ in range(3):
+        story.spend(2)
+    assert refused_at(story, 2) == "6"
+    assert shown_all(story) == [("6", "1"), ("6", "4")]
+    story.spend(1)
+    assert refused_at(story, 1) == "7"
