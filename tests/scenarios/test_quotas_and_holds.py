@@ -205,3 +205,26 @@ def test_two_features_of_one_meter_count_a_call_once(story: LimitStory) -> None:
     assert shown_all(story) == [("6", "1"), ("6", "4")]
     story.spend(1)
     assert refused_at(story, 1) == "7"
+
+
+def test_a_refused_call_that_brings_a_quota_up_to_date_is_not_missed_by_who_knew_it_before(
+    story: LimitStory,
+) -> None:
+    """Calls dated before the quota went away and came back count in it too, and are far from it by what their
+    process has read."""
+    quota = QUOTA | {"limit": "100"}
+    bounded, free = version(story, quota), version(story)
+    move(story, bounded)
+    story.spend(10)
+    story.at(3, 2)
+    move(story, free)
+    story.spend(60)
+    story.at(3, 3)
+    move(story, bounded)
+    before = {"occurred_at": "2026-03-01T10:00:00Z"}
+    story.at(3, 3, 12)
+    for _ in range(2):
+        story.spend(1, **before)
+    refused = story.api.post("/v1/charges", story.event({"tokens": 1, "images": 100_000}, "north"))
+    assert refused.json()["denial"]["reason"] == "insufficient_funds"
+    assert story.denial(40, **before)["used"] == "72"
