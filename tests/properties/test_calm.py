@@ -170,6 +170,7 @@ def kept(tenant: Tenant) -> dict[str, Any]:
     """What is stored of a payer's limits, refusals, alerts and balances."""
     rows = stored(tenant)
     found = {name: rows[name] for name in ("windows", "alerts", "denials", "grants", "counters", "buckets")}
+    found["windows"].sort(key=str)  # two limits of one level may begin together
     for denial in found["denials"]:
         denial["idempotency_key"] = denial["idempotency_key"].split("_")[0]  # of a capture, the hold's id
     accounts = [str(without(row, "turnover", "throughput")) for row in rows["accounts"]]
