@@ -94,8 +94,10 @@ class PayerBook:
 
     @property
     def has_changed(self) -> bool:
-        """Whether there is something to write."""
-        return self.seq != self.seq_read or self.has_reserved or bool(self.changed_holds)
+        """Whether there is something to write. A call that is refused may bring a quota up to date, too."""
+        if self.seq != self.seq_read or self.has_reserved or self.changed_holds:
+            return True
+        return bool(self.turnover or self.throughput)
 
     def next_seq(self) -> int:
         """Allot the payer's next running number."""

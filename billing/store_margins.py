@@ -20,10 +20,16 @@ from core.numbers import plain
 from core.pipeline import Answer
 from core.sql import Session, execute, key_arrays, number_array, text_array
 
+# A version with a floor that is to come: the first call that another process books on it begins a period,
+# which raises no version, and the hour in which two periods meet is of the later one.
 FLOORS: Final = """
     SELECT t.payer_id, f.min_margin, f.min_volume, f.action,
         EXISTS (SELECT FROM billing_periodmargin p
                 WHERE p.customer_id = t.customer_id AND p.billing_entity_id = t.payer_id)
+        OR EXISTS (SELECT FROM pricing_subscription s
+                   LEFT JOIN pricing_subscriptionchange g ON g.subscription_id = s.id
+                   JOIN pricing_planversion v ON v.id IN (s.version_id, g.version_id)
+                   WHERE s.billing_entity_id = t.payer_id AND v.content ? 'margin_floor')
     FROM unnest(%s::bigint[], %s::bigint[]) AS t(customer_id, payer_id)
     LEFT JOIN billing_payermarginfloor f ON f.billing_entity_id = t.payer_id"""
 # The whole of periods `t`: what is kept of them (`p`, null: nothing yet), and the buckets of later hours.
@@ -156,7 +162,8 @@ class AlertRow(NamedTuple):
 
 
 def read_floors(raw: Session, payers: Sequence[tuple[int, int]]) -> Answer:
-    """(payer, own floor's min_margin, min_volume, action (null: none), whether periods are kept) of each."""
+    """(payer, own floor's min_margin, min_volume, action (null: none), whether periods are kept, or may be
+    soon) of each."""
     return execute(raw, FLOORS, key_arrays(payers, "nn"))
 
 

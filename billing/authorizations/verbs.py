@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 from django.db import transaction
@@ -59,6 +60,7 @@ def extend(row: Authorization, expires_in: timedelta) -> Settled:
         _check_open(hold)
         refuse_closed(BillingEntity.objects.get(pk=row.billing_entity_id))
         _lock_limits(hold)
+        _count_as_new(book, hold)
         hold.expires_at = max(hold.expires_at, now + expires_in)
         book.changed_holds[hold.customer_id, hold.id] = hold
         return Settled(hold, book.funds)
@@ -102,13 +104,24 @@ def locked_hold(row: Authorization, now: datetime) -> Iterator[tuple[PayerBook, 
 
 
 def _lock_limits(hold: Hold) -> None:
-    """Lock the limits that a hold counts in: a charge may have found it over and taken its room meanwhile."""
+    """Lock the limits that a hold counts in: a charge may have found it over and taken its room meanwhile,
+    there or in a quota."""
     limits = [int(name[4:]) for name, _ in hold.counted_in if name.startswith("lim:")]
     if limits:
         send_limit_lock(driver(), limits)
-        if hold.expires_at <= clock.now():
-            hold.status = EXPIRED
-            raise settled_error(hold)
+    if hold.counted_in and hold.expires_at <= clock.now():
+        hold.status = EXPIRED
+        raise settled_error(hold)
+
+
+def _count_as_new(book: PayerBook, hold: Hold) -> None:
+    """Let the payer's sums grow as by a new hold: a process whose clock is ahead has found it over, and
+    remembers the room that it left (docs/algorithms/limits.md, "Calm limits")."""
+    for counter, amount in hold.counted_in:
+        if counter.startswith("quota:"):
+            book.throughput = max(book.throughput, Decimal(amount))
+        else:
+            book.turnover = max(book.turnover, Decimal(amount))
 
 
 def _check_open(hold: Hold) -> None:

@@ -112,10 +112,15 @@ class Needs:
     def count(
         self, item: Planned, quantity: Callable[[Heard], Decimal], sign: int, use: Take | None = None
     ) -> None:
-        """Count an item's usage in its quotas; `sign` -1 takes it back. `use` counts what was not read."""
+        """Count an item's usage in its quotas; `sign` -1 takes it back. `use` counts what was not read.
+
+        Features of one meter and reset are counted in one row: once.
+        """
+        counted: set[str] = set()
         for need in self.by_item.get(item.index, ()):
-            if need.range is None or not (asked := need.asked(quantity)):
+            if need.range is None or need.range.key in counted or not (asked := need.asked(quantity)):
                 continue
+            counted.add(need.range.key)
             asked = asked if sign > 0 else asked.copy_negate()
             if need.tally is not None:
                 need.tally.add(asked, need.tally.range.since)

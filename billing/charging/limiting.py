@@ -130,11 +130,11 @@ class Limiting:
             unmet = [tally for tally in whole if tally not in met]
             self.unmet = (unmet, read_limit_counters(pipe, [tally.range for tally in unmet], self.now))
 
-    def receive(self, locked: Iterable[Sequence[Any]]) -> bool:
+    def receive(self, locked: Sequence[Sequence[Any]]) -> bool:
         """Take in what was read, and what the payers' rows (`send_lock`) say of what was not. False when it
         is not enough, or a row that was known is gone: plan anew."""
         if self.unmet is not None:
-            self.behind |= meet(*self.unmet)
+            self.behind |= meet(*self.unmet, {(row[0], row[1]) for row in locked})
         if self.windows is not None and not take_in(*self.windows):
             return False
         if not (self.quiets or self.reader):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -126,10 +126,11 @@ def take_in(known: Mapping[int, Tally], rolling: Sequence[Tally], rows: Answer) 
     return True
 
 
-def meet(tallies: Sequence[Tally], rows: Answer) -> set[str]:
+def meet(tallies: Sequence[Tally], rows: Answer, locked: Collection[PayerId]) -> set[str]:
     """Take in what was read of windows of one row that this process has not met, and keep the rows' ids.
 
-    Gives the counters of quotas that miss open holds.
+    Gives the counters of quotas that miss open holds. Of payers who are not among the `locked` nothing is
+    brought up to date: who has locked them does so, and it would be counted twice.
     """
     behind = set()
     for position, row, used, alerted, held, metered, misses_holds in rows:
@@ -138,6 +139,8 @@ def meet(tallies: Sequence[Tally], rows: Answer) -> set[str]:
         if row is not None:
             tally.range.row = row
             tally.take_in(used, alerted)
+        if tally.payer not in locked:
+            continue
         if metered is not None and metered != tally.used:
             tally.add(subtract(metered, tally.used), tally.range.since)
         if misses_holds:

@@ -27,9 +27,9 @@ PAYERS_MAX: Final = 100_000
 @dataclass(frozen=True, slots=True)
 class PayerFloors:
     """What the process knows of a payer's floors at a config version, beside those of its segments' versions,
-    which may be made later. `is_kept`: periods of earlier floors have to move. `read_in`: the transaction
-    that read it. `found`: by the first of the segments that cover an instant, these and their floors.
-    `remembered`: what it learns of the payer's periods.
+    which may be made later. `is_kept`: periods of earlier floors, or of those to come, have to move.
+    `read_in`: the transaction that read it. `found`: by the first of the segments that cover an instant,
+    these and their floors. `remembered`: what it learns of the payer's periods.
     """
 
     config_version: int

@@ -19,10 +19,12 @@ from billing.margin_floors import planning, set_floor
 from billing.models import MarginAlert, MarginBucket, PeriodMargin
 from billing.reports.present import below_floors
 from billing.reversals import reverse_event
+from billing.subscriptions.changing import change_subscription
 from core import clock
 from core.pipeline import Pipeline
 from metering.event_values import CostPart
 from metering.models import UsageEvent
+from pricing import pricelist
 from tests.billing.kept_periods import check_kept, whole, wholes
 from tests.billing.world import START, Tenant, charge, make_meter, make_tenant, make_version, request
 
@@ -247,6 +249,26 @@ def test_periods_that_meet_in_the_middle_of_an_hour(zone: str) -> None:
         call(tenant, f"k{number}", 10, "8.5")
         call(tenant, f"n{number}", 10, "1")
         check_kept(tenant.payer)
+
+
+def test_a_process_that_does_not_know_the_period_yet_moves_the_hour_in_which_it_began(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A year with a floor begins at 04:50. Another process books in it, and keeps its first hour."""
+    tenant, meet = floored(None), NOW + HOUR
+    assert tenant.subscription is not None
+    yearly = make_version([ONE_EACH], interval="year", margin_floor=DENY)
+    change_subscription(tenant.subscription, version=yearly, at=meet)
+    call(tenant, "before", 10, "1")
+    mine = (dict(pricelist._payers), dict(planning._payers))
+    at(meet + 4 * HOUR)
+    call(tenant, "theirs", 10, "9", mode=Mode.REPORT)
+    check_kept(tenant.payer)
+    monkeypatch.setattr(pricelist, "_payers", mine[0])
+    monkeypatch.setattr(planning, "_payers", mine[1])
+    call(tenant, "late", 10, "9", meet - timedelta(minutes=20), Mode.REPORT)
+    row = whole(tenant.payer)
+    assert (row.events, row.revenue, row.cost) == (2, 20, 18)
 
 
 def test_unknown_costs_are_told_once_and_then_nobody_looks(

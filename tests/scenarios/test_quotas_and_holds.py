@@ -62,6 +62,12 @@ def shown(story: LimitStory) -> tuple[str, str, str]:
     return row["used"], row["held"], row["remaining"]
 
 
+def shown_all(story: LimitStory) -> list[tuple[str, str]]:
+    """What is used and left of each of north's quotas, by feature."""
+    rows = story.api.get("/v1/entitlements", workspace="north").json()["entitlements"]
+    return [(row["used"], row["remaining"]) for row in rows]
+
+
 def fits_no_more_than(story: LimitStory, tokens: int) -> None:
     """A hold of so many is allowed and one of one more is not; what was asked is undone."""
     for asked, status in ((tokens + 1, 402), (tokens, 201)):
@@ -189,3 +195,36 @@ def test_a_quota_that_comes_back_has_missed_nothing(story: LimitStory) -> None:
             used, held_now = row["used + held"].split(" + ")
             assert Decimal(story.denial(11)["used"]) == Decimal(used) + Decimal(held_now), row
             assert shown(story) == (used, held_now, str(10 - int(used) - int(held_now))), row
+
+
+def test_two_features_of_one_meter_count_a_call_once(story: LimitStory) -> None:
+    move(story, version(story, QUOTA, QUOTA | {"feature": "same_meter", "limit": "7"}))
+    for _ in range(3):
+        story.spend(2)
+    assert refused_at(story, 2) == "6"
+    assert shown_all(story) == [("6", "1"), ("6", "4")]
+    story.spend(1)
+    assert refused_at(story, 1) == "7"
+
+
+def test_a_refused_call_that_brings_a_quota_up_to_date_is_not_missed_by_who_knew_it_before(
+    story: LimitStory,
+) -> None:
+    """Calls dated before the quota went away and came back count in it too, and are far from it by what their
+    process has read."""
+    quota = QUOTA | {"limit": "100"}
+    bounded, free = version(story, quota), version(story)
+    move(story, bounded)
+    story.spend(10)
+    story.at(3, 2)
+    move(story, free)
+    story.spend(60)
+    story.at(3, 3)
+    move(story, bounded)
+    before = {"occurred_at": "2026-03-01T10:00:00Z"}
+    story.at(3, 3, 12)
+    for _ in range(2):
+        story.spend(1, **before)
+    refused = story.api.post("/v1/charges", story.event({"tokens": 1, "images": 100_000}, "north"))
+    assert refused.json()["denial"]["reason"] == "insufficient_funds"
+    assert story.denial(40, **before)["used"] == "72"
