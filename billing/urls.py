@@ -25,6 +25,7 @@ from billing.views import (
     margin_alerts,
     margins,
     member,
+    member_denials,
     metrics,
     money,
     outside,
@@ -86,6 +87,7 @@ charge_urls = [
 home_urls = [
     path("", home.home, name="home"),
     path("usage", member.member_usage, name="member_usage"),
+    path("refused-calls", member_denials.member_denials, name="member_denials"),
     path("price-change", price_to_come.member_price_change, name="member_price_change"),
     path("demo", demo.demo, name="demo"),
     path("demo/<str:key>", demo.play, name="demo_play"),

@@ -91,10 +91,10 @@ def level_cell(row: DenialRow, reader: Reader) -> str:
 
 
 def bound_cell(value: object, row: DenialRow, reader: Reader) -> str:
-    """Of a spend limit money; of a quota or a feature a quantity."""
-    if row.denial.reason == Denial.Reason.SPEND_LIMIT:
-        return money_html(value, row.unit, reader.locale, exact=True)
-    return quantity_html(value, reader.locale)
+    """Of a quota, a feature or a ceiling of usage a quantity; of a spend limit or a hold money."""
+    if row.denial.reason == Denial.Reason.ENTITLEMENT:
+        return quantity_html(value, reader.locale)
+    return money_html(value, row.unit, reader.locale, exact=True)
 
 
 def limit_cell(value: object, row: DenialRow, reader: Reader) -> str:
