@@ -17,6 +17,7 @@ from billing.views import (
     events,
     gateway,
     grants,
+    hold,
     holds,
     home,
     jobs,
@@ -78,6 +79,7 @@ usage_urls = [
 ]
 charge_urls = [
     path("holds", holds.holds, name="holds"),
+    path("holds/<str:public_id>", hold.hold, name="hold"),
     path("denials", refusals.denials, name="denials"),
     path("overspend", refusals.overspends, name="overspends"),
     path("charges", charges.charges, name="charges"),

@@ -61,7 +61,9 @@ class DenialRow:
 
     @property
     def level_url(self) -> str:
-        """The page on which the level is looked after; none for one that is gone, or a hold."""
+        """The page on which the level is looked after, or of a hold its own; none for one that is gone."""
+        if self.denial.level == "authorization":
+            return reverse("hold", args=[self.denial.level_id])
         if self.whose is None and self.denial.level != "entitlement":
             return ""
         if self.whose is not None and self.denial.level == "subscription":
