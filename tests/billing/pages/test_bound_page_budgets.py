@@ -32,6 +32,7 @@ PAGES: Final = {
     "hold": "/holds/{hold}",
     "holds": "/holds",
     "limits": "/spend-limits",
+    "limits by fill": "/spend-limits?sort=-filled&full=0.8",
     "limits of a customer": "/customers/{customer}/limits",
     "new limit": "/customers/{customer}/limits/new",
     "own limits": "/limits",
