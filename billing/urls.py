@@ -17,6 +17,7 @@ from billing.views import (
     events,
     gateway,
     grants,
+    hold,
     holds,
     home,
     jobs,
@@ -25,6 +26,7 @@ from billing.views import (
     margin_alerts,
     margins,
     member,
+    member_denials,
     metrics,
     money,
     outside,
@@ -77,6 +79,7 @@ usage_urls = [
 ]
 charge_urls = [
     path("holds", holds.holds, name="holds"),
+    path("holds/<str:public_id>", hold.hold, name="hold"),
     path("denials", refusals.denials, name="denials"),
     path("overspend", refusals.overspends, name="overspends"),
     path("charges", charges.charges, name="charges"),
@@ -86,6 +89,7 @@ charge_urls = [
 home_urls = [
     path("", home.home, name="home"),
     path("usage", member.member_usage, name="member_usage"),
+    path("refused-calls", member_denials.member_denials, name="member_denials"),
     path("price-change", price_to_come.member_price_change, name="member_price_change"),
     path("demo", demo.demo, name="demo"),
     path("demo/<str:key>", demo.play, name="demo_play"),

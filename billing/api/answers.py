@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from django.conf import settings
 from django.http import HttpRequest
 
 from billing.charging import Authorized, Charged, Denied, Recorded
+from billing.paying_in import pay_in_url
 from core.api.errors import error_body
 from core.errors import PaymentRequired
 from core.ids import hot_id
@@ -107,9 +107,8 @@ def _message(denied: Denied) -> str:
 def top_up_url(denied: Denied) -> str | None:
     """Where the payer can pay in, if that would help the call and the operator has said where it is."""
     is_for_money = denied.reason == "insufficient_funds" and denied.level == "billing_entity"
-    if not (is_for_money and denied.is_retryable) or not settings.TOP_UP_URL:
-        return None
-    return str(settings.TOP_UP_URL).replace("{billing_entity}", denied.level_id)
+    can_help = is_for_money and denied.is_retryable
+    return pay_in_url(denied.level_id) or None if can_help else None
 
 
 def balance_answer(available: Decimal, settled: Decimal, held: Decimal) -> dict[str, str]:

@@ -59,6 +59,13 @@ def rolling_at(now: datetime, hours: int) -> Window:
     return Window(slot_at(now - timedelta(hours=hours), hours), FAR)
 
 
+def begin_of(window: str, hours: int | None, zone: ZoneInfo, now: datetime) -> datetime:
+    """Where the present window of a limit begins, of a billing period without a subscription: the month."""
+    if hours:
+        return rolling_at(now, hours).starts_at
+    return (day_at if window == "day" else month_at)(now, zone).starts_at
+
+
 def slot_leaves_at(slot: datetime, hours: int) -> datetime:
     """When a rolling window no longer counts what lies in this slot."""
     return slot + slot_length(hours) + timedelta(hours=hours)

@@ -1,4 +1,4 @@
-"""Find refusals and overspend by time: lists and the home page ask for the latest of all payers."""
+"""Find refusals and overspend by time: lists and the home page ask for the latest, customers for their own."""
 
 from django.db import migrations, models
 
@@ -10,6 +10,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="denial",
             index=models.Index(fields=["denied_at"], name="denial_time"),
+        ),
+        migrations.AddIndex(
+            model_name="denial",
+            index=models.Index(fields=["customer_id", "denied_at"], name="denial_customer"),
         ),
         migrations.AddIndex(
             model_name="overspend",

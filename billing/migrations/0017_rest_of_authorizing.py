@@ -68,7 +68,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='authorization',
-            index=models.Index(condition=models.Q(('capped_at__isnull', False)), fields=['customer_id', 'event_id'], name='hold_capped'),
+            index=models.Index(condition=models.Q(('event_id__isnull', False)), fields=['customer_id', 'event_id'], name='hold_event'),
         ),
         migrations.AddIndex(
             model_name='unreadline',

@@ -159,7 +159,7 @@ class Authorization(models.Model):
                 condition=Q(refused_key__isnull=False),
             ),
             models.Index(
-                fields=["customer_id", "event_id"], name="hold_capped", condition=Q(capped_at__isnull=False)
+                fields=["customer_id", "event_id"], name="hold_event", condition=Q(event_id__isnull=False)
             ),
         ]
 

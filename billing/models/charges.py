@@ -94,6 +94,7 @@ class Denial(models.Model):
         indexes = [
             models.Index(fields=["customer_id", "billing_entity_id", "-id"], name="denial_payer"),
             models.Index(fields=["denied_at"], name="denial_time"),
+            models.Index(fields=["customer_id", "denied_at"], name="denial_customer"),
         ]
 
 

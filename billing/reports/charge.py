@@ -9,17 +9,25 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from django.db.models import F, Func, QuerySet, TextField
+from django.db.models import F, Func, OuterRef, QuerySet, Subquery, TextField
 
 from accounts.models import ApiKey, BillingEntity, Currency, Customer, Workspace
 from accounts.scoping import Viewer, visible
 from billing.costs import know_costs
-from billing.models import Charge, CreditGrant, Overspend, ReRating, Reversal, Transfer
+from billing.models import (
+    Authorization,
+    Charge,
+    CreditGrant,
+    Overspend,
+    ReRating,
+    Reversal,
+    Transfer,
+)
 from billing.reports.charge_lines import LineSteps, line_steps
 from billing.reports.comparing import currency_units
 from billing.reversals.finding import reversals_of
 from core.errors import NotFound
-from core.ids import hot_row, uuid7_at
+from core.ids import hot_id, hot_row, uuid7_at
 from core.numbers import CONTEXT
 from metering.models import UsageEvent
 from pricing.models import Component
@@ -63,7 +71,8 @@ class Paid:
 
 @dataclass(frozen=True, slots=True)
 class EventFacts:
-    """An event with who called and who pays. `properties` is its JSON, written out exactly."""
+    """An event with who called and who pays. `properties` is its JSON, written out exactly; `hold`: the id of
+    the authorization that it captured, empty for none."""
 
     event: UsageEvent
     properties: str
@@ -72,6 +81,7 @@ class EventFacts:
     workspace: Workspace | None
     api_key: ApiKey | None
     unit: str | Currency
+    hold: str = ""
 
     @property
     def lag(self) -> timedelta:
@@ -190,7 +200,10 @@ def charge_of_event(viewer: Viewer, event: UsageEvent) -> Charge | None:
 def describe_event(viewer: Viewer, events: QuerySet[UsageEvent]) -> EventFacts:
     """The one event in `events` with what it refers to; raises NotFound."""
     pretty = Func(F("properties"), function="jsonb_pretty", output_field=TextField())
-    event: Any = events.annotate(written=pretty).first()
+    captured = visible(Authorization, viewer).filter(
+        customer_id=OuterRef("customer_id"), event_id=OuterRef("id")
+    )
+    event: Any = events.annotate(written=pretty, hold=Subquery(captured.values("id")[:1])).first()
     if event is None:
         raise NotFound("not_found", "There is no such event.")
     payers = visible(BillingEntity, viewer).select_related("customer")
@@ -198,7 +211,8 @@ def describe_event(viewer: Viewer, events: QuerySet[UsageEvent]) -> EventFacts:
     workspace = visible(Workspace, viewer).filter(pk=event.workspace_id).first()
     key = visible(ApiKey, viewer).filter(pk=event.api_key_id).first() if event.api_key_id else None
     unit = currency_units().get(payer.currency, payer.currency)
-    return EventFacts(event, event.written, payer.customer, payer, workspace, key, unit)
+    hold = hot_id("auth", event.customer_id, event.hold) if event.hold else ""
+    return EventFacts(event, event.written, payer.customer, payer, workspace, key, unit, hold)
 
 
 def _near(rows: QuerySet[Any], uuid: Any) -> QuerySet[Any]:

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet
 
 from accounts.models import BillingEntity, Currency
 from accounts.scoping import Viewer, visible
 from billing.limits.filling import Fill, fills_of
+from billing.limits.windows import begin_of
 from billing.models import Alert, SpendLimit
 from billing.reports.levels import find_levels, level_name
 from billing.reports.refusals import LEVELS
+from billing.store_limit_fills import filled_at
 from core.numbers import CONTEXT
 
 WINDOWS: Final[Mapping[str, str]] = {"billing_period": "billing period", "day": "day", "rolling": "hours"}
@@ -84,6 +87,14 @@ def standing_limits(viewer: Viewer) -> QuerySet[SpendLimit]:
     """The limits that hold, with all that names them."""
     rows = visible(SpendLimit, viewer).filter(ended_at=None)
     return rows.select_related("customer", "api_key", "workspace", "organization", "billing_entity", "meter")
+
+
+def with_fill(rows: QuerySet[SpendLimit], now: datetime) -> QuerySet[SpendLimit]:
+    """Limits with `filled`, to order and narrow them by: what `LimitRow.filled` shows, and 1 of a limit of
+    nothing. One statement, for the kinds of windows; it adds none to reading the rows."""
+    kinds = rows.order_by().values_list("window", "hours", "time_zone").distinct()
+    begins = {kind: begin_of(kind[0], kind[1], ZoneInfo(kind[2]), now) for kind in kinds}
+    return rows.annotate(filled=filled_at(now, begins))
 
 
 def describe_limits(

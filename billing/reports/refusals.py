@@ -1,4 +1,5 @@
-"""What was refused, by reason and level, and what was spent below the floor, by cause: over all customers."""
+"""What was refused, by reason and level, and what was spent below the floor, by cause: over all customers,
+and of the refusals those of one."""
 
 from __future__ import annotations
 
@@ -48,6 +49,28 @@ def denial_groups(viewer: Viewer, since: datetime) -> list[Group]:
     return _groups(rows, ("reason", "level"), Sum("expected_amount"))
 
 
+def own_denial_groups(
+    viewer: Viewer, customer_id: int, payers: Mapping[int, BillingEntity], since: datetime
+) -> list[Group]:
+    """The same of one customer with these payers, as it may see them: a margin floor is the operator's own
+    business, so whose it is makes no difference. One statement."""
+    rows = visible(Denial, viewer).filter(customer_id=customer_id, denied_at__gte=since)
+    summed = (
+        rows.order_by()
+        .values("reason", "level", "billing_entity_id")
+        .annotate(number=Count("*"), worth=Sum("expected_amount"))
+    )
+    told = []
+    for row in summed:
+        payer = payers.get(row["billing_entity_id"])
+        if payer is None:
+            continue
+        is_floor = row["reason"] == Denial.Reason.MARGIN_FLOOR
+        level = "billing_entity" if is_floor else row["level"]
+        told.append(row | {"level": level, "payers": 1, "currency": payer.currency})
+    return _folded(told, ("reason", "level"))
+
+
 def overspend_groups(viewer: Viewer, since: datetime) -> list[Group]:
     """Overspend since an instant by (cause,), the most first. One statement."""
     rows = visible(Overspend, viewer).filter(recorded_at__gte=since)
@@ -72,14 +95,19 @@ def _groups(rows: QuerySet[Any], names: tuple[str, ...], worth: Sum) -> list[Gro
         .values(*names, "currency")
         .annotate(number=Count("*"), payers=Count("billing_entity_id", distinct=True), worth=worth)
     )
+    return _folded(summed, names)
+
+
+def _folded(rows: Iterable[Mapping[str, Any]], names: tuple[str, ...]) -> list[Group]:
+    """Rows by their words, the most first: of each currency and payer there may be one."""
     found: dict[tuple[str, ...], Group] = {}
-    for row in summed:
-        words = tuple(row[name] for name in names)
+    for row in rows:
+        words, code = tuple(row[name] for name in names), row["currency"]
         before = found.get(words, Group(words, 0, 0, {}))
         found[words] = Group(
             words,
             before.number + row["number"],
             before.payers + row["payers"],
-            {**before.amounts, row["currency"]: row["worth"]},
+            {**before.amounts, code: CONTEXT.add(before.amounts.get(code, ZERO), row["worth"])},
         )
     return sorted(found.values(), key=lambda group: (-group.number, group.words))

@@ -114,7 +114,7 @@ def _grant(row: Discrepancy) -> Sides:
 def _held(row: Discrepancy) -> Sides:
     holds = Authorization.objects.filter(**_own(row), status="authorized").order_by("-authorized_at")
     shown = list(holds[:SHOWN_MAX])
-    left = [SideRow(one.public_id, one.held, one.authorized_at) for one in shown]
+    left = [SideRow(one.public_id, one.held, one.authorized_at, ("hold", (one.public_id,))) for one in shown]
     account = LedgerAccount.objects.filter(**_own(row), kind="wallet").first()
     right = [SideRow("reserved in the wallet", account.held)] if account else []
     return Sides(left, right, holds.count() - len(shown))

@@ -61,7 +61,9 @@ class DenialRow:
 
     @property
     def level_url(self) -> str:
-        """The page on which the level is looked after; none for one that is gone, or a hold."""
+        """The page on which the level is looked after, or of a hold its own; none for one that is gone."""
+        if self.denial.level == "authorization":
+            return reverse("hold", args=[self.denial.level_id])
         if self.whose is None and self.denial.level != "entitlement":
             return ""
         if self.whose is not None and self.denial.level == "subscription":
@@ -91,10 +93,10 @@ def level_cell(row: DenialRow, reader: Reader) -> str:
 
 
 def bound_cell(value: object, row: DenialRow, reader: Reader) -> str:
-    """Of a spend limit money; of a quota or a feature a quantity."""
-    if row.denial.reason == Denial.Reason.SPEND_LIMIT:
-        return money_html(value, row.unit, reader.locale, exact=True)
-    return quantity_html(value, reader.locale)
+    """Of a quota, a feature or a ceiling of usage a quantity; of a spend limit or a hold money."""
+    if row.denial.reason == Denial.Reason.ENTITLEMENT:
+        return quantity_html(value, reader.locale)
+    return money_html(value, row.unit, reader.locale, exact=True)
 
 
 def limit_cell(value: object, row: DenialRow, reader: Reader) -> str:

@@ -65,7 +65,7 @@ HOLDS: Final = DescribedListing(
     ),
     order=("-id",),
     filters=filter_by(Words("kind", "kind", KINDS)),
-    row_url=lambda row: reverse("customer_payers", args=[row.payer.customer.public_id]),
+    row_url=lambda row: reverse("hold", args=[row.hold.public_id]),
     keeps=("all",),
     live_seconds=5,
     empty_title="Nothing is held",

@@ -20,7 +20,14 @@ from billing.models import Alert, SpendLimit
 from billing.reports.comparing import currency_units
 from billing.reports.customer import CustomerFrame
 from billing.reports.entitlements import entitlement_rows
-from billing.reports.limits import AlertRow, LimitRow, describe_alerts, describe_limits, standing_limits
+from billing.reports.limits import (
+    AlertRow,
+    LimitRow,
+    describe_alerts,
+    describe_limits,
+    standing_limits,
+    with_fill,
+)
 from billing.reports.refusals import LEVELS
 from billing.views.frame import frame_context, open_frame
 from billing.views.listings import DescribedListing
@@ -108,12 +115,23 @@ LIMITS: Final = DescribedListing(
     empty_title="No limits",
     empty_text="A spend limit bounds what a key, workspace, meter, organization or payer may spend.",
 )
+_HIDDEN: Final = {"limit_set_by", "fill_held", "window", "limit_public_id"}
+FILLS: Final = [("0.8", "80% or more"), ("1", "Reached")]
+_SORTED: Final = {"filled": "filled", "limit_created_at": "pk"}  # as they came is as they are numbered
 ALL_LIMITS: Final = replace(
     LIMITS,
     columns=(
         LIMITS.columns[0],
         columns.text("limit.customer.name", "Customer", sort=None),
-        *(one if one.key != "limit_set_by" else one.extra() for one in LIMITS.columns[1:]),
+        *(replace(one, sort=_SORTED.get(one.key), is_extra=one.key in _HIDDEN) for one in LIMITS.columns[1:]),
+    ),
+    order=(),
+    default_sort="-limit_created_at",
+    filters=filter_by(
+        Words("full", "filled__gte", FILLS),
+        Words("level", "level", list(LEVELS.items())),
+        Words("kind", "kind", KINDS),
+        Words("set_by", "set_by", SET_BY),
     ),
     row_url=lambda row: reverse("customer_limit", args=[row.limit.customer.public_id, row.limit.public_id]),
 )
@@ -143,10 +161,11 @@ ALERTS: Final = DescribedListing(
 
 @staff_page()
 def limits(request: HttpRequest) -> HttpResponseBase:
-    """The limits of all customers."""
+    """The limits of all customers, the newest or the fullest first."""
     viewer, units, now = viewer_of(request), currency_units(), clock.now()
     listing = replace(ALL_LIMITS, describe=partial(describe_limits, units, now))
-    return listing.respond(request, standing_limits(viewer), "billing/limits/all.html", {"as_of": now})
+    rows = with_fill(standing_limits(viewer), now)
+    return listing.respond(request, rows, "billing/limits/all.html", {"as_of": now})
 
 
 @staff_page()

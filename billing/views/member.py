@@ -18,7 +18,7 @@ from django.shortcuts import redirect, render
 from accounts.models import BillingEntity, Currency, Customer, User
 from accounts.scoping import viewer_of, visible
 from billing.balances import balances_of
-from billing.models import CreditGrant
+from billing.models import CreditGrant, Denial
 from billing.reports.coming_prices import waiting_changes
 from billing.reports.comparing import currency_units
 from billing.reports.customer import CustomerFrame, meter_courses
@@ -34,6 +34,7 @@ from metering.usage import UsageSeries
 
 P = ParamSpec("P")
 LATEST: Final = 15
+DAY: Final = timedelta(days=1)
 _COLOURS: Final = 6
 MemberView = Callable[Concatenate[HttpRequest, CustomerFrame, P], HttpResponseBase]
 GuardedView = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
@@ -75,7 +76,9 @@ def member_home(request: HttpRequest, frame: CustomerFrame) -> HttpResponseBase:
     grants = visible(CreditGrant, viewer).filter(
         customer_id=frame.customer.pk, is_open=True, voided_at=None, booked_at__isnull=False
     )
+    refused = visible(Denial, viewer).filter(customer_id=frame.customer.pk, denied_at__gte=now - DAY)
     context = {
+        "refused": refused.count(),
         "balances": [(one, units.get(one.currency, one.currency), balances[one.pk]) for one in frame.payers],
         "periods": [
             (period, units.get(period.payer.currency, period.payer.currency))

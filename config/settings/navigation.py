@@ -86,6 +86,7 @@ MEMBER_NAVIGATION = (
             Item("Usage", "member_usage", "activity", "u"),
             Item("Price changes", "member_price_change", "calendar-clock", "r"),
             Item("Limits", "member_limits", "circle-gauge", "l"),
+            Item("Refused calls", "member_denials", "ban", "f"),
         ),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from django import forms
@@ -27,11 +27,15 @@ class Choice:
 
 @dataclass(frozen=True)
 class Words:
-    """A filter by a column that holds one of a few words: `options` are (word, label)."""
+    """A filter by a column that holds one of a few words: `options` are (word, label).
+
+    `stored`: what the column holds for a word, where that is not the word itself.
+    """
 
     name: str
     column: str
     options: Sequence[tuple[str, str]]
+    stored: Mapping[str, str] = field(default_factory=dict)
 
 
 def as_badges(options: Sequence[tuple[Any, Any]]) -> list[tuple[str, str]]:
@@ -81,4 +85,4 @@ def filter_by(*choices: Choice | Words) -> Callable[..., RowFilters]:
 
 
 def _stored(choice: Choice | Words, chosen: str) -> int | str:
-    return row_id(choice.prefix, chosen) if isinstance(choice, Choice) else chosen
+    return row_id(choice.prefix, chosen) if isinstance(choice, Choice) else choice.stored.get(chosen, chosen)

@@ -16,9 +16,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import BillingEntity, Customer
-from accounts.scoping import OPERATOR
+from accounts.scoping import OPERATOR, Viewer
 from billing.models import Charge
 from billing.reports.attention import denials, overspends
+from billing.reports.refusals import Group, own_denial_groups
 from core import clock
 from core.partitions import ensure_partitions
 from tests.api_client import Api
@@ -196,6 +197,18 @@ def test_refusals_and_overspend_of_the_last_day_are_found_by_time() -> None:
     assert touched("billing_denial", lambda: denials(OPERATOR, NOW)) <= day
     assert touched("billing_overspend", lambda: overspends(OPERATOR, NOW - timedelta(days=1))) <= day
     assert sum(trouble.number for trouble in denials(OPERATOR, NOW)) > 0
+
+
+def test_a_customers_own_refusals_are_found_by_its_time() -> None:
+    payer = BillingEntity.objects.earliest("pk")
+    viewer, since = Viewer(customer_ids=frozenset({payer.customer_id})), NOW - timedelta(days=10)
+
+    def work() -> list[Group]:
+        return own_denial_groups(viewer, payer.customer_id, {payer.pk: payer}, since)
+
+    number = 10 * 24 * 60 // CUSTOMERS
+    assert touched("billing_denial", work) <= number
+    assert [group.number for group in work()] == [number]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from billing.simulations import request_simulation, run_simulations
 from core import clock
 from pricing.models import PlanVersion, Rollout
 from pricing.plans import apply_plan, publish_version
+from tests.billing.pages.refused import deny_at_every_level
 from tests.billing.world import START, Tenant, charge, make_meter, make_tenant, make_version
 from tests.browser.checks import PHONE, check_page, watching
 
@@ -122,6 +123,18 @@ def test_the_members_page_is_sound(
     user = create_user(email="mo@acme.example")
     add_member(user, acme.customer, "owner")
     check_page(open_page, f"{live_server}/price-change", cookies_of(user, str(live_server)))
+
+
+def test_what_was_refused_is_sound_for_its_customer(
+    open_page: OpenPage, live_server: Any, cookies_of: Callable[[User, str], Cookies], acme: Tenant
+) -> None:
+    user = create_user(email="mo@acme.example")
+    add_member(user, acme.customer, "owner")
+    cookies = cookies_of(user, str(live_server))
+    check_page(open_page, f"{live_server}/refused-calls", cookies)
+    deny_at_every_level(acme, clock.now())
+    check_page(open_page, f"{live_server}/refused-calls?period=day", cookies)
+    check_page(open_page, f"{live_server}/", cookies)
 
 
 def test_on_a_phone_the_news_of_a_price_has_the_width_of_the_page(

@@ -15,12 +15,16 @@ from accounts.keys import issue_api_key
 from accounts.models import BillingEntity, Customer, Organization, PayerAssignment, User, Workspace
 from accounts.permissions import STAFF_GROUPS
 from accounts.users import add_to_staff, create_user
-from billing.charging import Charged, Mode
+from billing.authorizations import authorization_request
+from billing.charging import Charged, Mode, charge_many
 from billing.erasures import request_erasure, run_erasures
-from billing.models import CreditGrant
+from billing.limits.verbs import create_limit, owner_of
+from billing.models import Authorization, CreditGrant
 from billing.seals import seal_due
-from billing.wallets import grant_credit
+from billing.wallets import grant_credit, top_up
+from core import clock
 from core.ids import hot_id
+from tests.api_client import Api
 from tests.billing.world import START, Tenant, charge, make_meter, make_tenant, make_version
 from tests.browser.checks import PHONE, check_page, wait_until, watching
 
@@ -115,6 +119,21 @@ def test_a_charge_and_its_event_are_sound(
         check_page(
             open_page, f"{live_server}/{noun}/{hot_id(prefix, outcome.customer_id, outcome.id)}", cookies
         )
+
+
+def test_holds_are_sound_open_and_captured(
+    open_page: OpenPage, live_server: Any, cookies: Cookies, acme: Tenant
+) -> None:
+    key = {"workspace": acme.workspace.external_id, "idempotency_key": "k" * 120}
+    create_limit(owner_of(workspace=acme.workspace), Decimal(50), kind="soft")
+    top_up(acme.payer, Decimal(2000))
+    usage = {"event": "completion", "properties": {"tokens": 500, "word": "w" * 300}}
+    charge_many([authorization_request(key | usage, clock.now())])
+    open_hold = Authorization.objects.get().public_id
+    for address in ("/holds", f"/holds/{open_hold}"):
+        check_page(open_page, f"{live_server}{address}", cookies)
+    Api().post(f"/v1/authorizations/{open_hold}/capture", {"properties": {"tokens": 400}})
+    check_page(open_page, f"{live_server}/holds/{open_hold}", cookies)
 
 
 def test_seals_and_erasures_are_sound(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,9 +14,9 @@ from tests.billing.pages.conftest import NOW
 from tests.billing.world import Tenant
 
 
-def deny_at_every_level(tenant: Tenant) -> dict[str, str]:
+def deny_at_every_level(tenant: Tenant, at: datetime = NOW) -> dict[str, str]:
     """A denial at each level, as the charge path writes them; gives the ids of whose they are, by level."""
-    own: dict[str, Any] = {"customer": tenant.customer, "created_at": NOW}
+    own: dict[str, Any] = {"customer": tenant.customer, "created_at": at}
     key = issue_api_key(workspace=tenant.workspace, name="ci").key
     assert tenant.subscription is not None
     ids = {
@@ -34,7 +35,7 @@ def deny_at_every_level(tenant: Tenant) -> dict[str, str]:
     }
     for level, level_id in ids.items():
         reason = level if level == "entitlement" else "spend_limit"
-        call = {"event": "completion", "idempotency_key": level, "occurred_at": NOW, "denied_at": NOW}
+        call = {"event": "completion", "idempotency_key": level, "occurred_at": at, "denied_at": at}
         bound = {"expected_amount": 3, "available": 9, "limit": Decimal("5.5"), "used": 4}
         Denial.objects.create(level=level, level_id=level_id, reason=reason, **whose, **call, **bound)
     return ids

@@ -15,6 +15,7 @@ from accounts.users import add_member, create_user
 from billing.authorizations import authorization_request
 from billing.charging import Mode, charge_many
 from billing.limits.verbs import create_limit, owner_of
+from billing.models import Authorization
 from core import clock
 from pricing.models import PlanVersion
 from tests.billing.pages.conftest import GRADUATED, signed
@@ -28,11 +29,14 @@ PAGES: Final = {
     "denials": "/denials",
     "denials of a customer": "/customers/{customer}/denials",
     "overspend": "/overspend",
+    "hold": "/holds/{hold}",
     "holds": "/holds",
     "limits": "/spend-limits",
+    "limits by fill": "/spend-limits?sort=-filled&full=0.8",
     "limits of a customer": "/customers/{customer}/limits",
     "new limit": "/customers/{customer}/limits/new",
     "own limits": "/limits",
+    "own refused calls": "/refused-calls",
 }
 
 
@@ -53,12 +57,13 @@ def test_a_page_keeps_its_budget_whatever_it_shows(
     staff: Client, acme: Tenant, version: PlanVersion, name: str
 ) -> None:
     client = staff
-    if name == "own limits":
+    if name.startswith("own "):
         user = create_user(email="mo@acme.example")
         add_member(user, acme.customer, "owner")
         client = signed(user)
-    address = PAGES[name].format(customer=acme.customer.public_id)
     _fill(acme, "first")
+    hold = Authorization.objects.get(customer_id=acme.customer.pk).public_id
+    address = PAGES[name].format(customer=acme.customer.public_id, hold=hold)
     few = statements_of(client, address)
     for number in range(4):
         _fill(make_tenant(version, balance="20", overdraft=Decimal(0)), f"more {number}")
