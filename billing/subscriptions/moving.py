@@ -21,7 +21,7 @@ from billing.periods import is_due, move_on
 from billing.recurring_credits import release_payer_credits
 from billing.subscriptions.checks import parts_of, quantity_keys, refuse_overlaps
 from billing.subscriptions.ramping import ramp_changes, withdraw_ramps
-from billing.subscriptions.recording import Action, record
+from billing.subscriptions.recording import Action, Status, record
 from billing.subscriptions.usage import rerate_since, with_usage_since
 from billing.wallets import open_books
 from core.errors import Conflict, InvalidRequest
@@ -29,6 +29,7 @@ from core.numbers import ZERO, plain
 from core.partitions import ensure_month
 from pricing.locked import Locked, lock_subscriptions, make_periods, save_rows
 from pricing.models import BillingPeriod, PlanVersion, Subscription, SubscriptionChange
+from pricing.periods import SHORTEST
 from pricing.reshaping import reshape_periods
 from pricing.terms import terms_of
 from pricing.timeline import Timeline
@@ -91,7 +92,10 @@ def move_many(wanted: Sequence[Wanted], now: datetime) -> list[Moved]:
     ensure_month(now)
     with transaction.atomic():
         with open_books(entities, now) as books:
-            moves = _noted(wanted, now)
+            since = min([now, *(each.at for each in wanted if isinstance(each.at, datetime))])
+            locked = lock_subscriptions([each.subscription.pk for each in wanted], since)
+            now = max([now, *(present(each, now) for each in locked.values())])
+            moves = _noted(wanted, locked, since, now)
             refuse_overlaps([(each.locked, parts_of(each.after, each.at)) for each in moves])
             periods = reshape_periods((each.locked, each.after, each.at) for each in moves)
             for each in moves:
@@ -154,9 +158,18 @@ def settle(
     return booked
 
 
+def present(locked: Locked, now: datetime) -> datetime:
+    """`now`, but after all that was carried out: whoever was first may have read a clock that is ahead, or
+    have read it later and come to the lock sooner."""
+    done = [
+        each.at for each in locked.changes if each.status == Status.APPLIED and each.action != Action.START
+    ]
+    return max([now, *(at + SHORTEST for at in done if at > now)])
+
+
 def take_over(locked: Locked, timeline: Timeline, now: datetime) -> None:
-    """Let the subscription's row say what its timeline says of now; `save_rows` writes it."""
-    row, span = locked.row, timeline.at(now)
+    """Let the subscription's row say what its timeline says of the present; `save_rows` writes it."""
+    row, span = locked.row, timeline.at(present(locked, now))
     taken = quantity_keys(span.version)
     values: dict[str, Any] = {
         "version": span.version,
@@ -171,10 +184,10 @@ def take_over(locked: Locked, timeline: Timeline, now: datetime) -> None:
             locked.unsaved.add(name)
 
 
-def _noted(wanted: Sequence[Wanted], now: datetime) -> list[_Move]:
-    """Lock the subscriptions, check what is to change and store it."""
-    since = min([now, *(each.at for each in wanted if isinstance(each.at, datetime))])
-    locks = lock_subscriptions([each.subscription.pk for each in wanted], since)
+def _noted(
+    wanted: Sequence[Wanted], locks: Mapping[int, Locked], since: datetime, now: datetime
+) -> list[_Move]:
+    """Check, under the locks, what is to change and store it."""
     make_periods((locked for locked in locks.values() if locked.row.starts_at <= now), now, since)
     for locked in locks.values():
         make_periods([locked], max(now, locked.row.starts_at), since)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from accounts.models import BillingEntity
+from billing.charging import Charged
 from billing.models import BookedFee
 from billing.replay import replay_differences
 from billing.rollouts import Cohort, announce_rollout, draft_rollout, execute_rollouts
@@ -90,6 +91,28 @@ def test_two_versions_at_once_follow_each_other(transactional_db: None) -> None:
     booked = sum(BookedFee.objects.values_list("amount", flat=True), Decimal(0))
     assert abs(Decimal(booked) - whole) < 1
     assert balance(tenant) == 1000 - 3 - booked
+
+
+@pytest.mark.parametrize("verb", ["change", "pause", "cancel"])
+def test_who_comes_second_with_a_clock_behind_changes_what_the_first_one_left(verb: str) -> None:
+    tenant, subscription = started()
+    first, second = (make_version([price(p)], base_fees=[fee("62")]) for p in ("2", "3"))
+    api = Api()
+    clock.use(lambda: NOW + timedelta(milliseconds=5))
+    assert post(api, subscription, "change", {"plan_version": first.public_id}).status_code == 200
+    clock.use(lambda: NOW)
+    body = {"plan_version": second.public_id} if verb == "change" else {}
+    assert post(api, subscription, verb, body).status_code == 200
+    subscription.refresh_from_db()
+    *_, before, last = subscription.changes.order_by("at", "pk")
+    assert (before.version, last.action, last.status) == (first, verb, "applied")
+    assert last.at == before.at + timedelta(microseconds=1)
+    assert subscription.version == (second if verb == "change" else first)
+    assert subscription.status == {"change": "active", "pause": "paused", "cancel": "canceled"}[verb]
+    clock.use(lambda: NOW + timedelta(seconds=1))
+    charged = charge(tenant, "after", properties={"tokens": 1})
+    assert isinstance(charged, Charged) is (verb == "change")
+    check(tenant, subscription)
 
 
 def test_one_request_sent_twice_at_once_is_one_change(transactional_db: None) -> None:
