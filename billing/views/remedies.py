@@ -113,6 +113,8 @@ def _entitlement(denial: Denial, payer: BillingEntity, means: Means) -> Remedy:
     if denial.resets_at is not None and denial.retryable:
         words = "Wait for the reset, or ask your supplier for more."
         return Remedy(words, *place, resets_at=denial.resets_at)
+    if _is_dated_back(denial):
+        return Remedy("It is dated into a reset that is over: ask your supplier for more.", *place)
     return Remedy("Ask for less in one call, or your supplier for more.", *place)
 
 
@@ -126,7 +128,7 @@ def _spend_limit(denial: Denial, payer: BillingEntity, means: Means) -> Remedy:
     ]
     if not standing:
         return Remedy("That limit was changed or ended since: the same call may go through now.")
-    rest = " Or wait for its reset." if denial.retryable else " This call alone is more than the whole limit."
+    rest = _rest_of_limit(denial)
     resets_at = denial.resets_at if denial.retryable else None
     if any(limit.set_by == SpendLimit.SetBy.STAFF for limit in standing):
         place = _limits_page(denial, means)
@@ -139,6 +141,19 @@ def _spend_limit(denial: Denial, payer: BillingEntity, means: Means) -> Remedy:
     return Remedy(f"Raise your own limit.{rest}", *place, resets_at=resets_at)
 
 
+def _rest_of_limit(denial: Denial) -> str:
+    if denial.retryable:
+        return " Or wait for its reset."
+    if _is_dated_back(denial):
+        return " The call is dated into a window that is over: no reset helps it."
+    return " This call alone is more than the whole limit."
+
+
+def _is_dated_back(denial: Denial) -> bool:
+    """Whether it asked for a window that was over by then."""
+    return not denial.retryable and denial.resets_at is not None and denial.resets_at <= denial.denied_at
+
+
 def _limits_page(denial: Denial, means: Means) -> tuple[str, str]:
     return "See the limit", f"{means.page('member_limits')}&level={denial.level}"
 
@@ -146,6 +161,8 @@ def _limits_page(denial: Denial, means: Means) -> tuple[str, str]:
 def _funds(denial: Denial, payer: BillingEntity, means: Means) -> Remedy:
     if denial.level == "authorization":
         return Remedy("It cost more than was held: hold more for such calls, or capture them with a cap.")
+    if not denial.retryable:  # a later grant pays for nothing earlier
+        return Remedy("Later credit cannot pay for what happened before it: ask your supplier.")
     balance = means.balances.get(payer.pk)
     if balance is not None and _covers(balance, denial.expected_amount):
         return Remedy("The balance covers it by now: the same call may go through.")

@@ -258,6 +258,20 @@ def test_a_wallet_is_topped_up_where_the_operator_says(owner: Client, acme: Tena
     assert remedies(owner) == ["The balance covers it by now: the same call may go through."]
 
 
+def test_nothing_that_comes_later_helps_a_call_that_is_dated_back(owner: Client, acme: Tenant) -> None:
+    dated: dict[str, Any] = {"retryable": False, "occurred_at": NOW - timedelta(days=20)}
+    over = dated | {"resets_at": NOW - timedelta(days=14), "limit": 5, "used": 4}
+    create_limit(owner_of(workspace=acme.workspace), D(5))
+    place: dict[str, Any] = {"level": "workspace", "level_id": acme.workspace.public_id}
+    deny(acme, "quota", reason="entitlement", level="entitlement", level_id="tokens_a_month", **over)
+    deny(acme, "limit", reason="spend_limit", **place, **over)
+    deny(acme, "wallet", reason="insufficient_funds", **dated)
+    wallet, limit, quota = remedies(owner)
+    assert wallet == "Later credit cannot pay for what happened before it: ask your supplier."
+    assert limit.endswith("The call is dated into a window that is over: no reset helps it.")
+    assert quota == "It is dated into a reset that is over: ask your supplier for more."
+
+
 def test_who_is_invoiced_pays_or_asks_for_credit(version: PlanVersion) -> None:
     tenant = make_tenant(version, settlement="invoice_only", credit_limit=D(1))
     refuse(tenant, "a", 3000)
