@@ -166,7 +166,7 @@ def _answer(decided: Decision, environ: Environ, request_id: str) -> Response:
 
 
 def _bare(decided: Decision, environ: Environ, request_id: str) -> Response:
-    """The verdict without a body. Who was refused passes nothing because his refusal could not be written."""
+    """The verdict without a body. Nobody who was refused passes because that could not be written."""
     if isinstance(decided, Denied):
         return 403, b"", _headers(402, decided.reason, request_id)
     error = decided.error if isinstance(decided, Failed) else decided
